@@ -1,0 +1,143 @@
+//! Convolutions that keep the map's size, and the residual network made of them.
+
+use super::init::Init;
+use burn::{
+    module::{Module, Param},
+    nn::{Dropout, DropoutConfig},
+    tensor::{Tensor, activation::relu, backend::Backend, module::conv2d, ops::ConvOptions},
+};
+
+/// The same linear map of the channels at every position.
+///
+/// # Shapes
+/// - x: `[batch, in, height, width]`
+/// - weight: `[out, in]`
+/// - output: `[batch, out, height, width]`
+pub(crate) fn mix_channels<B: Backend>(x: Tensor<B, 4>, weight: Tensor<B, 2>) -> Tensor<B, 4> {
+    let [n, c, h, w] = x.dims();
+    let out = weight.dims()[0];
+    if h * w == 1 {
+        // One matrix product for the batch instead of one a sample.
+        x.reshape([n, c]).matmul(weight.transpose()).reshape([n, out, h, w])
+    } else {
+        weight.unsqueeze::<3>().matmul(x.reshape([n, c, h * w])).reshape([n, out, h, w])
+    }
+}
+
+/// Convolution with stride 1 and zero padding that keeps height and width.
+#[derive(Module, Debug)]
+pub struct SameConv<B: Backend> {
+    /// `[out, in, kernel, kernel]`, the kernel's side odd.
+    pub weight: Param<Tensor<B, 4>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<B, 1>>,
+}
+
+impl<B: Backend> SameConv<B> {
+    /// Weights uniform on `±1/sqrt(fan in)`, PyTorch's default, or on `±bound` where one is given.
+    pub fn new(
+        channels: [usize; 2],
+        kernel: usize,
+        bound: Option<f32>,
+        init: &mut Init,
+        device: &B::Device,
+    ) -> Self {
+        let [input, output] = channels;
+        let bound = bound.unwrap_or(1.0 / ((input * kernel * kernel) as f32).sqrt());
+        Self {
+            weight: init.uniform([output, input, kernel, kernel], bound, device),
+            bias: init.uniform([output], bound, device),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, in, height, width]`
+    /// - output: `[batch, out, height, width]`
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let weight = self.weight.val();
+        let [output, input, kernel, _] = weight.dims();
+        if kernel == 1 {
+            let y = mix_channels(x, weight.reshape([output, input]));
+            return y + self.bias.val().reshape([1, output, 1, 1]);
+        }
+        let pad = kernel / 2;
+        let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
+        conv2d(x, weight, Some(self.bias.val()), options)
+    }
+}
+
+/// Two activated convolutions beside a skip connection.
+#[derive(Module, Debug)]
+pub struct ResidualBlock<B: Backend> {
+    /// First convolution.
+    pub first: SameConv<B>,
+    /// Second convolution, almost zero at the start, so that the block starts as the identity.
+    pub second: SameConv<B>,
+    dropout: Dropout,
+}
+
+impl<B: Backend> ResidualBlock<B> {
+    fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = self.first.forward(relu(x.clone()));
+        x + self.second.forward(self.dropout.forward(relu(h)))
+    }
+}
+
+/// Residual network of a coupling: 1x1 convolution, residual blocks, 1x1 convolution.
+///
+/// On `[batch, D, 1, 1]` tensors with kernel 1 it is the residual network on vectors.
+#[derive(Module, Debug)]
+pub struct ConvResidualNet<B: Backend> {
+    /// From the input's channels to the hidden ones.
+    pub initial: SameConv<B>,
+    /// The residual blocks.
+    pub blocks: Vec<ResidualBlock<B>>,
+    /// From the hidden channels to the output's.
+    pub output: SameConv<B>,
+}
+
+impl<B: Backend> ConvResidualNet<B> {
+    /// A network from `channels[0]` to `channels[1]` channels.
+    pub fn new(
+        channels: [usize; 2],
+        config: &super::Conditioner,
+        kernel: usize,
+        init: &mut Init,
+        device: &B::Device,
+    ) -> Self {
+        let hidden = config.hidden;
+        let mut conv = |channels, kernel, bound| SameConv::new(channels, kernel, bound, init, device);
+        Self {
+            initial: conv([channels[0], hidden], 1, None),
+            blocks: (0..config.blocks)
+                .map(|_| ResidualBlock {
+                    first: conv([hidden, hidden], kernel, None),
+                    second: conv([hidden, hidden], kernel, Some(1e-3)),
+                    dropout: DropoutConfig::new(config.dropout).init(),
+                })
+                .collect(),
+            output: conv([hidden, channels[1]], 1, None),
+        }
+    }
+
+    /// Hidden channels.
+    pub fn hidden(&self) -> usize {
+        self.initial.bias.dims()[0]
+    }
+
+    /// # Shapes
+    /// - x: `[batch, in, height, width]`
+    /// - output: `[batch, out, height, width]`
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = self.blocks.iter().fold(self.initial.forward(x), |h, block| block.forward(h));
+        self.output.forward(h)
+    }
+
+    /// The same network with dropout off, for Jacobians on an autodiff backend (where dropout is otherwise active).
+    pub fn without_dropout(mut self) -> Self {
+        for block in &mut self.blocks {
+            block.dropout.prob = 0.0;
+        }
+        self
+    }
+}

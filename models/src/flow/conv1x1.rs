@@ -1,0 +1,118 @@
+//! Invertible 1x1 convolution.
+
+use super::{Bijection, conv::mix_channels, init::Init};
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{Int, Tensor, TensorData, activation::softplus, backend::Backend},
+};
+
+/// Smallest entry of U's diagonal.
+const MIN_DIAGONAL: f64 = 1e-3;
+
+/// Invertible linear map of the channels, the same at every position: `z = L U P x + b` with a fixed permutation `P`, unit
+/// lower triangular `L` and upper triangular `U` with positive diagonal (Kingma & Dhariwal 2018, arXiv 1807.03039).
+///
+/// `log |det| = height · width · Σ log diag(U)`.
+#[derive(Module, Debug)]
+pub struct Conv1x1<B: Backend> {
+    /// Entries below the diagonal of L; the others are not read. `[channels, channels]`.
+    pub lower: Param<Tensor<B, 2>>,
+    /// Entries above the diagonal of U; the others are not read. `[channels, channels]`.
+    pub upper: Param<Tensor<B, 2>>,
+    /// `diag(U) = softplus(diagonal) + 1e-3`, `[channels]`.
+    pub diagonal: Param<Tensor<B, 1>>,
+    /// `b`, `[channels]`.
+    pub bias: Param<Tensor<B, 1>>,
+    /// `(P x)[i] = x[permutation[i]]`, `[channels]`.
+    pub permutation: Param<Tensor<B, 1, Int>>,
+}
+
+impl<B: Backend> Conv1x1<B> {
+    /// A random permutation of the channels.
+    pub fn new(channels: usize, init: &mut Init, device: &B::Device) -> Self {
+        let identity = ((1.0 - MIN_DIAGONAL).exp() - 1.0).ln();
+        let order = init.permutation(channels);
+        let permutation = Tensor::from_data(TensorData::new(order, [channels]), device);
+        Self {
+            lower: Param::from_tensor(Tensor::zeros([channels, channels], device)),
+            upper: Param::from_tensor(Tensor::zeros([channels, channels], device)),
+            diagonal: Param::from_tensor(Tensor::full([channels], identity, device)),
+            bias: Param::from_tensor(Tensor::zeros([channels], device)),
+            permutation: Param::initialized(ParamId::new(), permutation),
+        }
+    }
+
+    /// Diagonal of U.
+    fn positive_diagonal(&self) -> Tensor<B, 1> {
+        softplus(self.diagonal.val(), 1.0) + MIN_DIAGONAL
+    }
+
+    /// `L U`, differentiable.
+    fn product(&self) -> Tensor<B, 2> {
+        let diagonal = self.positive_diagonal();
+        let [c] = diagonal.dims();
+        let eye = Tensor::<B, 2>::eye(c, &diagonal.device());
+        let lower = self.lower.val().tril(-1) + eye.clone();
+        let upper = self.upper.val().triu(1) + eye * diagonal.unsqueeze_dim(1);
+        lower.matmul(upper)
+    }
+
+    /// `(L U P)⁻¹`, computed on the host in f64: a constant for automatic differentiation, which is all that the decoder
+    /// needs (its derivative is taken in z).
+    fn inverse_matrix(&self) -> Tensor<B, 2> {
+        let device = self.bias.val().device();
+        let diagonal = host(self.positive_diagonal());
+        let c = diagonal.len();
+        let (lower, upper) = (host(self.lower.val()), host(self.upper.val()));
+        let order: Vec<usize> =
+            self.permutation.val().into_data().iter::<i64>().map(|i| i as usize).collect();
+        // Column by column: solve L y = e_j, then U x = y.
+        let mut inverse = vec![0.0f32; c * c];
+        let mut y = vec![0.0f64; c];
+        for j in 0..c {
+            for i in 0..c {
+                let known: f64 = (j..i).map(|k| lower[i * c + k] * y[k]).sum();
+                y[i] = match i.cmp(&j) {
+                    std::cmp::Ordering::Less => 0.0,
+                    std::cmp::Ordering::Equal => 1.0,
+                    std::cmp::Ordering::Greater => -known,
+                };
+            }
+            for i in (0..c).rev() {
+                let known: f64 = (i + 1..c).map(|k| upper[i * c + k] * y[k]).sum();
+                y[i] = (y[i] - known) / diagonal[i];
+            }
+            // P⁻¹ sends row i to row order[i].
+            for i in 0..c {
+                inverse[order[i] * c + j] = y[i] as f32;
+            }
+        }
+        Tensor::from_data(TensorData::new(inverse, [c, c]), &device)
+    }
+
+    fn log_det(&self, batch: usize, positions: usize) -> Tensor<B, 1> {
+        (self.positive_diagonal().log().sum() * positions as f64).expand([batch])
+    }
+}
+
+fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+impl<B: Backend> Bijection<B> for Conv1x1<B> {
+    fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        let [n, c, h, w] = x.dims();
+        // L U P: column permutation[i] of the result is column i of L U.
+        let columns = self.permutation.val().argsort(0);
+        let z = mix_channels(x, self.product().select(1, columns));
+        let bias = self.bias.val().reshape([1, c, 1, 1]);
+        (z + bias, self.log_det(n, h * w))
+    }
+
+    fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        let [n, c, h, w] = z.dims();
+        let bias = self.bias.val().reshape([1, c, 1, 1]);
+        let x = mix_channels(z - bias, self.inverse_matrix());
+        (x, -self.log_det(n, h * w))
+    }
+}

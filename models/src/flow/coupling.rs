@@ -1,0 +1,154 @@
+//! Coupling layers.
+
+use super::{Bijection, ConvResidualNet, Elementwise, Mask, init::Init, sum_per_sample};
+use crate::ops::{Direction, FlowBackend, SplineShape, rq_spline};
+use burn::{
+    module::Module,
+    tensor::{Tensor, activation::sigmoid, backend::Backend, s},
+};
+
+/// Coupling layer (Dinh et al. 2017, arXiv 1605.08803): the channels of one parity are copied, and the conditioner turns
+/// them into the parameters of an elementwise map of the other channels:
+/// `z_A = x_A`, `z_B = g(x_B; θ(x_A))`, `log |det| = Σ log |g'(x_B)|`.
+#[derive(Module, Debug)]
+pub struct Coupling<B: Backend> {
+    /// θ, from the copied channels to the parameters.
+    pub conditioner: ConvResidualNet<B>,
+    #[module(skip)]
+    map: CouplingMap,
+    #[module(skip)]
+    mask: Mask,
+}
+
+/// The elementwise map `g` of a coupling, ready to run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CouplingMap {
+    /// Rational-quadratic spline.
+    RqSpline(SplineShape),
+    /// `scale · x + shift` with `scale = sigmoid(s + 2) + 1e-3`; the shifts come first among the parameters.
+    Affine,
+}
+
+impl<B: Backend> Coupling<B> {
+    /// A coupling on `channels` channels; `kernel` is the conditioner's.
+    pub fn new(
+        channels: usize,
+        map: &Elementwise,
+        mask: Mask,
+        conditioner: &super::Conditioner,
+        kernel: usize,
+        init: &mut Init,
+        device: &B::Device,
+    ) -> Self {
+        let even = channels.div_ceil(2);
+        let [copied, transformed] = match mask {
+            Mask::Even => [channels - even, even],
+            Mask::Odd => [even, channels - even],
+        };
+        let (map, parameters) = match *map {
+            Elementwise::RqSpline { bins, tail } => {
+                // nflows divides the width and height logits by the root of the hidden units.
+                let logit_scale = 1.0 / (conditioner.hidden as f64).sqrt();
+                let shape = SplineShape { bins, tail, logit_scale };
+                (CouplingMap::RqSpline(shape), shape.parameters())
+            }
+            Elementwise::Affine {} => (CouplingMap::Affine, 2),
+        };
+        Self {
+            conditioner: ConvResidualNet::new(
+                [copied, transformed * parameters],
+                conditioner,
+                kernel,
+                init,
+                device,
+            ),
+            map,
+            mask,
+        }
+    }
+
+    /// Which channels are transformed.
+    pub fn mask(&self) -> Mask {
+        self.mask
+    }
+
+    /// Split into (copied, transformed) channels.
+    ///
+    /// # Shapes
+    /// - x: `[batch, channels, height, width]`
+    pub fn part(&self, x: Tensor<B, 4>) -> [Tensor<B, 4>; 2] {
+        let even = x.clone().slice(s![.., 0..;2, .., ..]);
+        let odd = x.slice(s![.., 1..;2, .., ..]);
+        match self.mask {
+            Mask::Even => [odd, even],
+            Mask::Odd => [even, odd],
+        }
+    }
+
+    /// The inverse of [`part`](Self::part).
+    pub fn join(&self, copied: Tensor<B, 4>, transformed: Tensor<B, 4>) -> Tensor<B, 4> {
+        let (even, mut odd) = match self.mask {
+            Mask::Even => (transformed, copied),
+            Mask::Odd => (copied, transformed),
+        };
+        let [n, evens, h, w] = even.dims();
+        let odds = odd.dims()[1];
+        if odds < evens {
+            odd = Tensor::cat(vec![odd, Tensor::zeros([n, 1, h, w], &even.device())], 1);
+        }
+        let joined = Tensor::stack::<5>(vec![even, odd], 2).reshape([n, 2 * evens, h, w]);
+        if odds < evens { joined.narrow(1, 0, evens + odds) } else { joined }
+    }
+
+    /// The same coupling with dropout off.
+    pub fn without_dropout(self) -> Self {
+        Self { conditioner: self.conditioner.without_dropout(), ..self }
+    }
+}
+
+impl<B: FlowBackend> Coupling<B> {
+    /// Elementwise map of `b` with parameters from `a`: the mapped values and their log-derivatives, both like `b`.
+    pub fn map(
+        &self,
+        a: Tensor<B, 4>,
+        b: Tensor<B, 4>,
+        direction: Direction,
+    ) -> [Tensor<B, 4>; 2] {
+        let dims = b.dims();
+        let [n, c, h, w] = dims;
+        let parameters = self.conditioner.forward(a);
+        match self.map {
+            CouplingMap::RqSpline(shape) => {
+                let parameters = parameters.reshape([n, c * shape.parameters(), h * w]);
+                let (y, log_derivative) =
+                    rq_spline(b.reshape([n, c, h * w]), parameters, shape, direction);
+                [y.reshape(dims), log_derivative.reshape(dims)]
+            }
+            CouplingMap::Affine => {
+                let shift = parameters.clone().narrow(1, 0, c);
+                let scale = sigmoid(parameters.narrow(1, c, c) + 2.0) + 1e-3;
+                let log_scale = scale.clone().log();
+                match direction {
+                    Direction::Forward => [b * scale + shift, log_scale],
+                    Direction::Inverse => [(b - shift) / scale, -log_scale],
+                }
+            }
+        }
+    }
+
+    fn run(&self, x: Tensor<B, 4>, direction: Direction) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        let [copied, transformed] = self.part(x);
+        let [transformed, log_derivative] = self.map(copied.clone(), transformed, direction);
+        (self.join(copied, transformed), sum_per_sample(log_derivative))
+    }
+}
+
+impl<B: FlowBackend> Bijection<B> for Coupling<B> {
+    fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        self.run(x, Direction::Forward)
+    }
+
+    fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        self.run(z, Direction::Inverse)
+    }
+}

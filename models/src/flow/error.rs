@@ -1,0 +1,45 @@
+//! What can be wrong with the description of a flow.
+
+use thiserror::Error;
+
+/// A flow that cannot be built. `step` counts the steps as written, repeats unrolled, from 0.
+#[derive(Debug, Error, PartialEq)]
+pub enum FlowError {
+    /// A squeeze whose factor does not divide the image.
+    #[error("step {step}: squeeze by {factor} needs sides that are multiples of {factor}, but the map is {height}x{width}")]
+    Squeeze {
+        /// The step.
+        step: usize,
+        /// The factor.
+        factor: usize,
+        /// Height of the map there.
+        height: usize,
+        /// Width of the map there.
+        width: usize,
+    },
+    /// A coupling or a split with fewer than two channels.
+    #[error("step {step}: a {what} needs at least 2 channels, but the map has {channels}; put a squeeze before it")]
+    TooFewChannels {
+        /// The step.
+        step: usize,
+        /// What needs them.
+        what: &'static str,
+        /// Channels there.
+        channels: usize,
+    },
+    /// A number outside its range.
+    #[error("step {step}: {key} is {value}, but it must be {range}")]
+    OutOfRange {
+        /// The step.
+        step: usize,
+        /// The key.
+        key: &'static str,
+        /// The value given.
+        value: f64,
+        /// The range allowed.
+        range: &'static str,
+    },
+    /// An empty input shape.
+    #[error("the input shape {0:?} has a side of length 0")]
+    EmptyShape([usize; 3]),
+}

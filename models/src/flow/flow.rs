@@ -1,0 +1,287 @@
+//! A whole flow: levels of steps, a split between them, a standard normal behind.
+
+use super::{
+    ActNorm, Bijection, Conv1x1, Coupling, Elementwise, FlowConfig, FlowError, Layer, Logit,
+    Squeeze, Step, init::Init,
+};
+use crate::{DensityModel, ops::FlowBackend};
+use burn::{
+    module::Module,
+    tensor::{Distribution, Tensor, backend::Backend},
+};
+
+/// Multiscale normalizing flow (Dinh et al. 2017, arXiv 1605.08803; Durkan et al. 2019, arXiv 1906.04032).
+///
+/// The steps of level `l` map `h_{l-1}` to a map whose first half of channels leaves as `z_l` and whose second half goes
+/// on as `h_l`; the last level keeps everything. The latent is `z = [z_1, z_2, …]`, each flattened.
+///
+/// Should be created with [`Flow::new`].
+#[derive(Module, Debug)]
+pub struct Flow<B: Backend> {
+    /// The levels from data to latent.
+    pub levels: Vec<Level<B>>,
+    shape: [usize; 3],
+}
+
+/// The steps between two splits.
+#[derive(Module, Debug)]
+pub struct Level<B: Backend> {
+    /// The steps from data to latent.
+    pub steps: Vec<Layer<B>>,
+    /// Shape of this level's output before the split, `[channels, height, width]`.
+    output: [usize; 3],
+}
+
+/// What the data-dependent initialisation saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Initialization {
+    /// Channels, over all ActNorms, that were constant over the batch and kept scale 1.
+    pub constant_channels: usize,
+}
+
+impl<B: Backend> Level<B> {
+    /// Shape of this level's output before the split, `[channels, height, width]`.
+    pub fn output_shape(&self) -> [usize; 3] {
+        self.output
+    }
+}
+
+impl<B: Backend> Flow<B> {
+    /// Build a flow with initial weights drawn from `seed`; the same on every backend.
+    ///
+    /// # Errors
+    /// The first step that cannot be, with its number.
+    pub fn new(config: &FlowConfig, seed: u64, device: &B::Device) -> Result<Self, FlowError> {
+        if config.shape.contains(&0) {
+            return Err(FlowError::EmptyShape(config.shape));
+        }
+        let mut builder = Builder {
+            shape: config.shape,
+            step: 0,
+            init: Init::new(seed),
+            levels: Vec::new(),
+            steps: Vec::new(),
+            device,
+        };
+        builder.extend(&config.transform)?;
+        let mut levels = builder.levels;
+        levels.push(Level { steps: builder.steps, output: builder.shape });
+        Ok(Self { levels, shape: config.shape })
+    }
+
+    /// Shape of one input, `[channels, height, width]`.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The same flow with dropout off, for Jacobians on an autodiff backend (where dropout is otherwise active).
+    pub fn without_dropout(mut self) -> Self {
+        for level in &mut self.levels {
+            level.steps = level.steps.drain(..).map(Layer::without_dropout).collect();
+        }
+        self
+    }
+
+    /// Whether the ActNorms still are what [`Flow::new`] made them.
+    pub fn is_fresh(&self) -> bool {
+        self.levels.iter().flat_map(|level| &level.steps).all(|step| match step {
+            Layer::ActNorm(norm) => {
+                norm.log_scale.val().abs().max().into_data().iter::<f64>().all(|v| v == 0.0)
+            }
+            _ => true,
+        })
+    }
+}
+
+impl<B: FlowBackend> Flow<B> {
+    /// Data-dependent initialisation of every ActNorm, in order, from one batch.
+    ///
+    /// # Shapes
+    /// - x: `[batch, D]`, at least two samples
+    pub fn initialize(&mut self, x: Tensor<B, 2>) -> Initialization {
+        let mut constant_channels = 0;
+        let batch = x.dims()[0];
+        let [c, h, w] = self.shape;
+        let mut x = x.reshape([batch, c, h, w]);
+        let last = self.levels.len() - 1;
+        for (l, level) in self.levels.iter_mut().enumerate() {
+            for step in &mut level.steps {
+                if let Layer::ActNorm(norm) = step {
+                    constant_channels += norm.initialize(x.clone());
+                }
+                x = step.forward(x).0.detach();
+            }
+            if l < last {
+                let channels = level.output[0];
+                x = x.narrow(1, channels / 2, channels - channels / 2);
+            }
+        }
+        Initialization { constant_channels }
+    }
+
+    /// Data to latent: `z` and `log |det dz/dx|` in nats.
+    ///
+    /// # Shapes
+    /// - x: `[batch, D]`
+    /// - z: `[batch, D]`, log-determinant: `[batch]`
+    pub fn encode(&self, x: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 1>) {
+        let batch = x.dims()[0];
+        let [c, h, w] = self.shape;
+        let mut x = x.reshape([batch, c, h, w]);
+        let mut log_det = Tensor::zeros([batch], &x.device());
+        let mut latents = Vec::with_capacity(self.levels.len());
+        let last = self.levels.len() - 1;
+        for (l, level) in self.levels.iter().enumerate() {
+            for step in &level.steps {
+                let (y, d) = step.forward(x);
+                (x, log_det) = (y, log_det + d);
+            }
+            if l < last {
+                let channels = level.output[0];
+                latents.push(x.clone().narrow(1, 0, channels / 2).flatten(1, 3));
+                x = x.narrow(1, channels / 2, channels - channels / 2);
+            }
+        }
+        latents.push(x.flatten(1, 3));
+        (Tensor::cat(latents, 1), log_det)
+    }
+
+    /// Latent to data: `x` and `log |det dx/dz|` in nats.
+    ///
+    /// # Shapes
+    /// - z: `[batch, D]`
+    /// - x: `[batch, D]`, log-determinant: `[batch]`
+    pub fn decode(&self, z: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 1>) {
+        let [batch, dimension] = z.dims();
+        let mut log_det = Tensor::zeros([batch], &z.device());
+        let mut end = dimension;
+        let mut x: Option<Tensor<B, 4>> = None;
+        for level in self.levels.iter().rev() {
+            let [c, h, w] = level.output;
+            let coarser = x.as_ref().map_or(0, |x| x.dims()[1]);
+            let own = c - coarser;
+            let start = end - own * h * w;
+            let latent = z.clone().narrow(1, start, end - start).reshape([batch, own, h, w]);
+            let mut y = match x {
+                Some(x) => Tensor::cat(vec![latent, x], 1),
+                None => latent,
+            };
+            for step in level.steps.iter().rev() {
+                let (next, d) = step.inverse(y);
+                (y, log_det) = (next, log_det + d);
+            }
+            (x, end) = (Some(y), start);
+        }
+        let x = x.expect("a flow has at least one level");
+        (x.reshape([batch, dimension]), log_det)
+    }
+}
+
+impl<B: FlowBackend> DensityModel<B> for Flow<B> {
+    fn dimension(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn log_prob(&self, x: Tensor<B, 2>) -> Tensor<B, 1> {
+        let batch = x.dims()[0];
+        let (z, log_det) = self.encode(x);
+        let normaliser = 0.5 * self.dimension() as f64 * (2.0 * std::f64::consts::PI).ln();
+        z.powi_scalar(2).sum_dim(1).reshape([batch]) * -0.5 - normaliser + log_det
+    }
+
+    fn sample(&self, n: usize, device: &B::Device) -> Tensor<B, 2> {
+        let normal = Distribution::Normal(0.0, 1.0);
+        self.decode(Tensor::random([n, self.dimension()], normal, device)).0
+    }
+}
+
+/// Walks the description and keeps track of shapes.
+struct Builder<'a, B: Backend> {
+    shape: [usize; 3],
+    step: usize,
+    init: Init,
+    levels: Vec<Level<B>>,
+    steps: Vec<Layer<B>>,
+    device: &'a B::Device,
+}
+
+impl<B: Backend> Builder<'_, B> {
+    fn extend(&mut self, steps: &[Step]) -> Result<(), FlowError> {
+        for step in steps {
+            if let Step::Repeat { times, steps } = step {
+                for _ in 0..*times {
+                    self.extend(steps)?;
+                }
+            } else {
+                self.push(step)?;
+                self.step += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, step: &Step) -> Result<(), FlowError> {
+        let [c, h, w] = self.shape;
+        let number = self.step;
+        let check = |key, value: f64, ok: bool, range| {
+            if ok { Ok(()) } else { Err(FlowError::OutOfRange { step: number, key, value, range }) }
+        };
+        let two_channels = |what| {
+            if c >= 2 {
+                Ok(())
+            } else {
+                Err(FlowError::TooFewChannels { step: number, what, channels: c })
+            }
+        };
+        let layer = match step {
+            Step::Logit { alpha, form } => {
+                check("alpha", *alpha, *alpha > 0.0 && *alpha < 0.5, "in (0, 0.5)")?;
+                Layer::Logit(Logit::new(*alpha, *form))
+            }
+            Step::Squeeze { factor } => {
+                let f = *factor;
+                check("factor", f as f64, f >= 1, "at least 1")?;
+                if h % f != 0 || w % f != 0 {
+                    return Err(FlowError::Squeeze { step: number, factor: f, height: h, width: w });
+                }
+                self.shape = [c * f * f, h / f, w / f];
+                Layer::Squeeze(Squeeze { factor: f })
+            }
+            Step::ActNorm {} => Layer::ActNorm(ActNorm::new(c, self.device)),
+            Step::Conv1x1 {} => Layer::Conv1x1(Conv1x1::new(c, &mut self.init, self.device)),
+            Step::Coupling { transform, mask, conditioner } => {
+                two_channels("coupling")?;
+                if let Elementwise::RqSpline { bins, tail } = transform {
+                    let ok = (1..=crate::ops::MAX_BINS).contains(bins);
+                    check("bins", *bins as f64, ok, "from 1 to 64")?;
+                    check("tail", *tail, *tail > 0.0 && tail.is_finite(), "positive")?;
+                }
+                let super::Conditioner { hidden, dropout, kernel, .. } = conditioner;
+                check("hidden", *hidden as f64, *hidden >= 1, "at least 1")?;
+                check("dropout", *dropout, (0.0..1.0).contains(dropout), "in [0, 1)")?;
+                check("kernel", *kernel as f64, kernel % 2 == 1, "odd")?;
+                // Only the centre tap of a larger kernel would ever meet data on a 1x1 map.
+                let kernel = if h * w == 1 { 1 } else { *kernel };
+                Layer::Coupling(Coupling::new(
+                    c,
+                    transform,
+                    *mask,
+                    conditioner,
+                    kernel,
+                    &mut self.init,
+                    self.device,
+                ))
+            }
+            Step::Split {} => {
+                two_channels("split")?;
+                let steps = std::mem::take(&mut self.steps);
+                self.levels.push(Level { steps, output: self.shape });
+                self.shape = [c - c / 2, h, w];
+                return Ok(());
+            }
+            Step::Repeat { .. } => unreachable!("repeats are unrolled before"),
+        };
+        self.steps.push(layer);
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! One step of a flow, built.
+
+use super::{ActNorm, Bijection, Conv1x1, Coupling, Logit, Squeeze};
+use crate::ops::FlowBackend;
+use burn::{
+    module::Module,
+    tensor::{Tensor, backend::Backend},
+};
+
+/// A step of a flow with its weights. A [split](super::Step::Split) has none and is no bijection of one tensor: it is kept
+/// by the [`Flow`](super::Flow) between its levels.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Layer<B: Backend> {
+    /// Elementwise logit.
+    Logit(Logit),
+    /// Space to depth.
+    Squeeze(Squeeze),
+    /// Per-channel affine map.
+    ActNorm(ActNorm<B>),
+    /// Invertible 1x1 convolution.
+    Conv1x1(Conv1x1<B>),
+    /// Coupling.
+    Coupling(Coupling<B>),
+}
+
+/// What is known about the Jacobian of a step before it is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structure {
+    /// `f(x) = A x + b` with `A` independent of x.
+    Affine,
+    /// Output i depends on input i alone.
+    Elementwise,
+    /// Identity on the copied channels; see [`Coupling`].
+    Coupling,
+}
+
+impl<B: Backend> Layer<B> {
+    /// The structure of the step's Jacobian.
+    pub fn structure(&self) -> Structure {
+        match self {
+            Layer::Logit(_) => Structure::Elementwise,
+            Layer::Squeeze(_) | Layer::ActNorm(_) | Layer::Conv1x1(_) => Structure::Affine,
+            Layer::Coupling(_) => Structure::Coupling,
+        }
+    }
+
+    /// The same step with dropout off.
+    pub fn without_dropout(self) -> Self {
+        match self {
+            Layer::Coupling(coupling) => Layer::Coupling(coupling.without_dropout()),
+            other => other,
+        }
+    }
+}
+
+impl<B: FlowBackend> Bijection<B> for Layer<B> {
+    fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        match self {
+            Layer::Logit(step) => step.forward(x),
+            Layer::Squeeze(step) => step.forward(x),
+            Layer::ActNorm(step) => step.forward(x),
+            Layer::Conv1x1(step) => step.forward(x),
+            Layer::Coupling(step) => step.forward(x),
+        }
+    }
+
+    fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        match self {
+            Layer::Logit(step) => step.inverse(z),
+            Layer::Squeeze(step) => step.inverse(z),
+            Layer::ActNorm(step) => step.inverse(z),
+            Layer::Conv1x1(step) => step.inverse(z),
+            Layer::Coupling(step) => step.inverse(z),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Space to depth.
+
+use super::Bijection;
+use burn::{
+    module::Module,
+    tensor::{Tensor, backend::Backend},
+};
+
+/// Trades space for channels: `[c, h, w]` becomes `[c f², h/f, w/f]`, with the channel of pixel `(i, j)` of an `f x f`
+/// block at `c f² + i f + j` (Dinh et al. 2017, arXiv 1605.08803).
+#[derive(Module, Clone, Debug)]
+pub struct Squeeze {
+    /// The factor `f`.
+    pub factor: usize,
+}
+
+impl<B: Backend> Bijection<B> for Squeeze {
+    fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        let f = self.factor;
+        let [n, c, h, w] = x.dims();
+        let z = x
+            .reshape([n, c, h / f, f, w / f, f])
+            .permute([0, 1, 3, 5, 2, 4])
+            .reshape([n, c * f * f, h / f, w / f]);
+        let zero = Tensor::zeros([n], &z.device());
+        (z, zero)
+    }
+
+    fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
+        let f = self.factor;
+        let [n, c, h, w] = z.dims();
+        let x = z
+            .reshape([n, c / (f * f), f, f, h, w])
+            .permute([0, 1, 4, 2, 5, 3])
+            .reshape([n, c / (f * f), h * f, w * f]);
+        let zero = Tensor::zeros([n], &x.device());
+        (x, zero)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Flex;
+
+    #[test]
+    fn pixels_of_a_block_become_channels() {
+        let device = Default::default();
+        let x = Tensor::<Flex, 1>::from_floats(
+            [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.],
+            &device,
+        )
+        .reshape([1, 1, 4, 4]);
+        let (z, log_det) = Squeeze { factor: 2 }.forward(x.clone());
+        let expected = [0., 2., 8., 10., 1., 3., 9., 11., 4., 6., 12., 14., 5., 7., 13., 15.];
+        assert_eq!(z.clone().into_data().to_vec::<f32>().unwrap(), expected);
+        assert_eq!(log_det.into_scalar(), 0.0);
+        let (back, _) = Squeeze { factor: 2 }.inverse(z);
+        assert_eq!(back.into_data(), x.into_data());
+    }
+}

@@ -1,0 +1,159 @@
+//! The spline's fused operation on host memory, in parallel over samples, for the CPU backends.
+
+use super::{
+    FlowBackend,
+    kernel::{self, MAX_BINS, Scratch},
+    spline::{Direction, SplineShape},
+};
+use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend, ops::FloatTensor};
+use rayon::prelude::*;
+
+#[cfg(feature = "flex")]
+impl FlowBackend for burn_flex::Flex {
+    const FUSED_SPLINE: bool = true;
+
+    fn spline_fused(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        shape: SplineShape,
+        direction: Direction,
+    ) -> FloatTensor<Self> {
+        forward::<Self>(x, logits, shape, direction)
+    }
+
+    fn spline_gradient(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        shape: SplineShape,
+        direction: Direction,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        backward::<Self>(x, logits, output, gradient, shape, direction)
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl FlowBackend for burn_ndarray::NdArray<f32> {
+    const FUSED_SPLINE: bool = true;
+
+    fn spline_fused(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        shape: SplineShape,
+        direction: Direction,
+    ) -> FloatTensor<Self> {
+        forward::<Self>(x, logits, shape, direction)
+    }
+
+    fn spline_gradient(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        shape: SplineShape,
+        direction: Direction,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        backward::<Self>(x, logits, output, gradient, shape, direction)
+    }
+}
+
+/// The tensor's values, row-major.
+fn values<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> (Vec<f32>, [usize; D]) {
+    let tensor = Tensor::<B, D>::from_primitive(TensorPrimitive::Float(tensor));
+    let dims = tensor.dims();
+    let values = tensor.into_data().to_vec::<f32>().expect("the caller checked for f32");
+    (values, dims)
+}
+
+fn tensor<B: Backend, const D: usize>(
+    values: Vec<f32>,
+    dims: [usize; D],
+    device: &B::Device,
+) -> FloatTensor<B> {
+    Tensor::<B, D>::from_data(TensorData::new(values, dims), device).into_primitive().tensor()
+}
+
+fn forward<B: Backend>(
+    x: FloatTensor<B>,
+    logits: FloatTensor<B>,
+    shape: SplineShape,
+    direction: Direction,
+) -> FloatTensor<B> {
+    assert!(shape.bins <= MAX_BINS, "a spline has at most {MAX_BINS} bins, not {}", shape.bins);
+    let device = B::float_device(&x);
+    let (x, [batch, channels, positions]) = values::<B, 3>(x);
+    let (logits, _) = values::<B, 3>(logits);
+    let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
+    let mut out = vec![0.0; 2 * x.len()];
+    let (value, log_derivative) = out.split_at_mut(x.len());
+    value
+        .par_chunks_mut(per_sample)
+        .zip(log_derivative.par_chunks_mut(per_sample))
+        .zip(x.par_chunks(per_sample).zip(logits.par_chunks(channels * per_channel)))
+        .for_each(|((value, log_derivative), (x, logits))| {
+            let mut scratch = Scratch::new();
+            for (c, logits) in logits.chunks(per_channel).enumerate() {
+                for p in 0..positions {
+                    let i = c * positions + p;
+                    (value[i], log_derivative[i]) = kernel::evaluate(
+                        x[i],
+                        &logits[p..],
+                        positions,
+                        &shape,
+                        direction,
+                        &mut scratch,
+                    );
+                }
+            }
+        });
+    tensor::<B, 4>(out, [2, batch, channels, positions], &device)
+}
+
+fn backward<B: Backend>(
+    x: FloatTensor<B>,
+    logits: FloatTensor<B>,
+    output: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    shape: SplineShape,
+    direction: Direction,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let device = B::float_device(&x);
+    let (x, dims) = values::<B, 3>(x);
+    let (logits, logit_dims) = values::<B, 3>(logits);
+    let (output, _) = values::<B, 4>(output);
+    let (gradient, _) = values::<B, 4>(gradient);
+    let [_, channels, positions] = dims;
+    let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
+    let (g_value, g_log) = gradient.split_at(x.len());
+    let mut dx = vec![0.0; x.len()];
+    let mut d_logits = vec![0.0; logits.len()];
+    dx.par_chunks_mut(per_sample)
+        .zip(d_logits.par_chunks_mut(channels * per_channel))
+        .enumerate()
+        .for_each(|(sample, (dx, d_logits))| {
+            let mut scratch = Scratch::new();
+            let from = sample * per_sample;
+            let logits = &logits[sample * channels * per_channel..][..channels * per_channel];
+            for (c, (logits, d_logits)) in
+                logits.chunks(per_channel).zip(d_logits.chunks_mut(per_channel)).enumerate()
+            {
+                for p in 0..positions {
+                    let i = c * positions + p;
+                    let at = from + i;
+                    dx[i] = kernel::gradient(
+                        x[at],
+                        output[at],
+                        &logits[p..],
+                        positions,
+                        &shape,
+                        direction,
+                        (g_value[at], g_log[at]),
+                        &mut scratch,
+                        &mut d_logits[p..],
+                    );
+                }
+            }
+        });
+    (tensor::<B, 3>(dx, dims, &device), tensor::<B, 3>(d_logits, logit_dims, &device))
+}
