@@ -1,28 +1,12 @@
 //! Convolutions that keep the map's size, and the residual network made of them.
 
 use super::init::Init;
+use crate::ops::{FlowBackend, same_conv};
 use burn::{
     module::{Module, Param},
     nn::{Dropout, DropoutConfig},
-    tensor::{Tensor, activation::relu, backend::Backend, module::conv2d, ops::ConvOptions},
+    tensor::{Tensor, activation::relu, backend::Backend},
 };
-
-/// The same linear map of the channels at every position.
-///
-/// # Shapes
-/// - x: `[batch, in, height, width]`
-/// - weight: `[out, in]`
-/// - output: `[batch, out, height, width]`
-pub(crate) fn mix_channels<B: Backend>(x: Tensor<B, 4>, weight: Tensor<B, 2>) -> Tensor<B, 4> {
-    let [n, c, h, w] = x.dims();
-    let out = weight.dims()[0];
-    if h * w == 1 {
-        // One matrix product for the batch instead of one a sample.
-        x.reshape([n, c]).matmul(weight.transpose()).reshape([n, out, h, w])
-    } else {
-        weight.unsqueeze::<3>().matmul(x.reshape([n, c, h * w])).reshape([n, out, h, w])
-    }
-}
 
 /// Convolution with stride 1 and zero padding that keeps height and width.
 #[derive(Module, Debug)]
@@ -49,20 +33,14 @@ impl<B: Backend> SameConv<B> {
             bias: init.uniform([output], bound, device),
         }
     }
+}
 
+impl<B: FlowBackend> SameConv<B> {
     /// # Shapes
     /// - x: `[batch, in, height, width]`
     /// - output: `[batch, out, height, width]`
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let weight = self.weight.val();
-        let [output, input, kernel, _] = weight.dims();
-        if kernel == 1 {
-            let y = mix_channels(x, weight.reshape([output, input]));
-            return y + self.bias.val().reshape([1, output, 1, 1]);
-        }
-        let pad = kernel / 2;
-        let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
-        conv2d(x, weight, Some(self.bias.val()), options)
+        same_conv(x, self.weight.val(), self.bias.val())
     }
 }
 
@@ -76,7 +54,7 @@ pub struct ResidualBlock<B: Backend> {
     dropout: Dropout,
 }
 
-impl<B: Backend> ResidualBlock<B> {
+impl<B: FlowBackend> ResidualBlock<B> {
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let h = self.first.forward(relu(x.clone()));
         x + self.second.forward(self.dropout.forward(relu(h)))
@@ -125,19 +103,21 @@ impl<B: Backend> ConvResidualNet<B> {
         self.initial.bias.dims()[0]
     }
 
-    /// # Shapes
-    /// - x: `[batch, in, height, width]`
-    /// - output: `[batch, out, height, width]`
-    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = self.blocks.iter().fold(self.initial.forward(x), |h, block| block.forward(h));
-        self.output.forward(h)
-    }
-
     /// The same network with dropout off, for Jacobians on an autodiff backend (where dropout is otherwise active).
     pub fn without_dropout(mut self) -> Self {
         for block in &mut self.blocks {
             block.dropout.prob = 0.0;
         }
         self
+    }
+}
+
+impl<B: FlowBackend> ConvResidualNet<B> {
+    /// # Shapes
+    /// - x: `[batch, in, height, width]`
+    /// - output: `[batch, out, height, width]`
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let h = self.blocks.iter().fold(self.initial.forward(x), |h, block| block.forward(h));
+        self.output.forward(h)
     }
 }

@@ -1,6 +1,7 @@
 //! Invertible 1x1 convolution.
 
-use super::{Bijection, conv::mix_channels, init::Init};
+use super::{Bijection, init::Init};
+use crate::ops::{FlowBackend, same_conv};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Int, Tensor, TensorData, activation::softplus, backend::Backend},
@@ -99,20 +100,20 @@ fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-impl<B: Backend> Bijection<B> for Conv1x1<B> {
+impl<B: FlowBackend> Bijection<B> for Conv1x1<B> {
     fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [n, c, h, w] = x.dims();
         // L U P: column permutation[i] of the result is column i of L U.
         let columns = self.permutation.val().argsort(0);
-        let z = mix_channels(x, self.product().select(1, columns));
-        let bias = self.bias.val().reshape([1, c, 1, 1]);
-        (z + bias, self.log_det(n, h * w))
+        let weight = self.product().select(1, columns).reshape([c, c, 1, 1]);
+        (same_conv(x, weight, self.bias.val()), self.log_det(n, h * w))
     }
 
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [n, c, h, w] = z.dims();
-        let bias = self.bias.val().reshape([1, c, 1, 1]);
-        let x = mix_channels(z - bias, self.inverse_matrix());
+        let inverse = self.inverse_matrix();
+        let bias = -inverse.clone().matmul(self.bias.val().unsqueeze_dim(1)).reshape([c]);
+        let x = same_conv(z, inverse.reshape([c, c, 1, 1]), bias);
         (x, -self.log_det(n, h * w))
     }
 }

@@ -100,6 +100,22 @@ impl<B: Backend> Coupling<B> {
         if odds < evens { joined.narrow(1, 0, evens + odds) } else { joined }
     }
 
+    /// The parameters that set one element, as a mask over the conditioner's output channels: element `(channel, position)`
+    /// of b owns the output channels whose `[rows]` entry at its channel is 1.
+    ///
+    /// # Shapes
+    /// - output: `[channels of b, conditioner's output channels]`
+    pub fn ownership(&self, channels: usize, device: &B::Device) -> Tensor<B, 2> {
+        let eye = Tensor::<B, 2>::eye(channels, device);
+        match self.map {
+            CouplingMap::RqSpline(shape) => {
+                let q = shape.parameters();
+                eye.unsqueeze_dim::<3>(2).repeat_dim(2, q).reshape([channels, channels * q])
+            }
+            CouplingMap::Affine => Tensor::cat(vec![eye.clone(), eye], 1),
+        }
+    }
+
     /// The same coupling with dropout off.
     pub fn without_dropout(self) -> Self {
         Self { conditioner: self.conditioner.without_dropout(), ..self }
@@ -107,16 +123,21 @@ impl<B: Backend> Coupling<B> {
 }
 
 impl<B: FlowBackend> Coupling<B> {
-    /// Elementwise map of `b` with parameters from `a`: the mapped values and their log-derivatives, both like `b`.
+    /// Elementwise map of `b` with the conditioner's output `parameters`: the mapped values and their log-derivatives,
+    /// both like `b`.
+    ///
+    /// # Shapes
+    /// - parameters: `[batch, channels of b · parameters of one element, height, width]`, one element's parameters
+    ///   following each other for the spline, all shifts before all scales for the affine map
+    /// - b: `[batch, channels of b, height, width]`
     pub fn map(
         &self,
-        a: Tensor<B, 4>,
+        parameters: Tensor<B, 4>,
         b: Tensor<B, 4>,
         direction: Direction,
     ) -> [Tensor<B, 4>; 2] {
         let dims = b.dims();
         let [n, c, h, w] = dims;
-        let parameters = self.conditioner.forward(a);
         match self.map {
             CouplingMap::RqSpline(shape) => {
                 let parameters = parameters.reshape([n, c * shape.parameters(), h * w]);
@@ -138,7 +159,8 @@ impl<B: FlowBackend> Coupling<B> {
 
     fn run(&self, x: Tensor<B, 4>, direction: Direction) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [copied, transformed] = self.part(x);
-        let [transformed, log_derivative] = self.map(copied.clone(), transformed, direction);
+        let parameters = self.conditioner.forward(copied.clone());
+        let [transformed, log_derivative] = self.map(parameters, transformed, direction);
         (self.join(copied, transformed), sum_per_sample(log_derivative))
     }
 }

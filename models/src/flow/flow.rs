@@ -252,8 +252,8 @@ impl<B: Backend> Builder<'_, B> {
             Step::Coupling { transform, mask, conditioner } => {
                 two_channels("coupling")?;
                 if let Elementwise::RqSpline { bins, tail } = transform {
-                    let ok = (1..=crate::ops::MAX_BINS).contains(bins);
-                    check("bins", *bins as f64, ok, "from 1 to 64")?;
+                    let ok = (2..=crate::ops::MAX_BINS).contains(bins);
+                    check("bins", *bins as f64, ok, "from 2 to 64")?;
                     check("tail", *tail, *tail > 0.0 && tail.is_finite(), "positive")?;
                 }
                 let super::Conditioner { hidden, dropout, kernel, .. } = conditioner;

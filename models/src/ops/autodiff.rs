@@ -13,7 +13,7 @@ use burn::{
             ops::{Backward, Ops, OpsKind},
         },
     },
-    tensor::ops::FloatTensor,
+    tensor::{TensorMetadata, ops::FloatTensor},
 };
 
 #[derive(Debug)]
@@ -51,17 +51,47 @@ impl<B: FlowBackend> Backward<B, 2> for SplineBackward {
     }
 }
 
-impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
-    const FUSED_SPLINE: bool = B::FUSED_SPLINE;
+#[derive(Debug)]
+struct ConvBackward;
 
-    fn spline_fused(
+impl<B: FlowBackend> Backward<B, 3> for ConvBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, usize);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let (x, weight, kernel) = ops.state;
+        let gradient = grads.consume::<B>(&ops.node);
+        let [node_x, node_weight, node_bias] = ops.parents;
+        if let Some(node) = node_x {
+            grads.register::<B>(node.id, B::conv_input_gradient(weight, gradient.clone()));
+        }
+        if node_weight.is_some() || node_bias.is_some() {
+            let (dw, db) = B::conv_weight_gradient(x, gradient, kernel);
+            if let Some(node) = node_weight {
+                grads.register::<B>(node.id, dw);
+            }
+            if let Some(node) = node_bias {
+                grads.register::<B>(node.id, db);
+            }
+        }
+    }
+}
+
+impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
+    const FUSED: bool = B::FUSED;
+
+    fn spline(
         x: FloatTensor<Self>,
         logits: FloatTensor<Self>,
         shape: SplineShape,
         direction: Direction,
     ) -> FloatTensor<Self> {
         let output =
-            B::spline_fused(x.primitive.clone(), logits.primitive.clone(), shape, direction);
+            B::spline(x.primitive.clone(), logits.primitive.clone(), shape, direction);
         match SplineBackward
             .prepare::<C>([x.node.clone(), logits.node.clone()])
             .compute_bound()
@@ -76,6 +106,25 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
                     direction,
                 };
                 prep.finish(state, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+    fn conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let output =
+            B::conv(x.primitive.clone(), weight.primitive.clone(), bias.primitive.clone());
+        let kernel = weight.primitive.shape()[2];
+        match ConvBackward
+            .prepare::<C>([x.node.clone(), weight.node.clone(), bias.node.clone()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                prep.finish((x.primitive, weight.primitive, kernel), output)
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
         }

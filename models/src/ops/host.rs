@@ -1,62 +1,69 @@
-//! The spline's fused operation on host memory, in parallel over samples, for the CPU backends.
+//! The fused operations on host memory, in parallel over samples, for the CPU backends.
 
 use super::{
     FlowBackend,
+    conv::{self as convolution, Geometry},
     kernel::{self, MAX_BINS, Scratch},
     spline::{Direction, SplineShape},
 };
 use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend, ops::FloatTensor};
 use rayon::prelude::*;
 
+macro_rules! host_backend {
+    ($backend:ty) => {
+        impl FlowBackend for $backend {
+            const FUSED: bool = true;
+
+            fn spline(
+                x: FloatTensor<Self>,
+                logits: FloatTensor<Self>,
+                shape: SplineShape,
+                direction: Direction,
+            ) -> FloatTensor<Self> {
+                spline::<Self>(x, logits, shape, direction)
+            }
+
+            fn spline_gradient(
+                x: FloatTensor<Self>,
+                logits: FloatTensor<Self>,
+                output: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+                shape: SplineShape,
+                direction: Direction,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                spline_gradient::<Self>(x, logits, output, gradient, shape, direction)
+            }
+
+            fn conv(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                conv::<Self>(x, weight, bias)
+            }
+
+            fn conv_input_gradient(
+                weight: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                conv_input_gradient::<Self>(weight, gradient)
+            }
+
+            fn conv_weight_gradient(
+                x: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+                kernel: usize,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                conv_weight_gradient::<Self>(x, gradient, kernel)
+            }
+        }
+    };
+}
+
 #[cfg(feature = "flex")]
-impl FlowBackend for burn_flex::Flex {
-    const FUSED_SPLINE: bool = true;
-
-    fn spline_fused(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        shape: SplineShape,
-        direction: Direction,
-    ) -> FloatTensor<Self> {
-        forward::<Self>(x, logits, shape, direction)
-    }
-
-    fn spline_gradient(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        shape: SplineShape,
-        direction: Direction,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        backward::<Self>(x, logits, output, gradient, shape, direction)
-    }
-}
-
+host_backend!(burn_flex::Flex);
 #[cfg(feature = "ndarray")]
-impl FlowBackend for burn_ndarray::NdArray<f32> {
-    const FUSED_SPLINE: bool = true;
-
-    fn spline_fused(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        shape: SplineShape,
-        direction: Direction,
-    ) -> FloatTensor<Self> {
-        forward::<Self>(x, logits, shape, direction)
-    }
-
-    fn spline_gradient(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        shape: SplineShape,
-        direction: Direction,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        backward::<Self>(x, logits, output, gradient, shape, direction)
-    }
-}
+host_backend!(burn_ndarray::NdArray<f32>);
 
 /// The tensor's values, row-major.
 fn values<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> (Vec<f32>, [usize; D]) {
@@ -74,7 +81,7 @@ fn tensor<B: Backend, const D: usize>(
     Tensor::<B, D>::from_data(TensorData::new(values, dims), device).into_primitive().tensor()
 }
 
-fn forward<B: Backend>(
+fn spline<B: Backend>(
     x: FloatTensor<B>,
     logits: FloatTensor<B>,
     shape: SplineShape,
@@ -110,7 +117,7 @@ fn forward<B: Backend>(
     tensor::<B, 4>(out, [2, batch, channels, positions], &device)
 }
 
-fn backward<B: Backend>(
+fn spline_gradient<B: Backend>(
     x: FloatTensor<B>,
     logits: FloatTensor<B>,
     output: FloatTensor<B>,
@@ -156,4 +163,44 @@ fn backward<B: Backend>(
             }
         });
     (tensor::<B, 3>(dx, dims, &device), tensor::<B, 3>(d_logits, logit_dims, &device))
+}
+
+fn conv<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let device = B::float_device(&x);
+    let (x, [batch, input, height, width]) = values::<B, 4>(x);
+    let (weight, [output, _, kernel, _]) = values::<B, 4>(weight);
+    let (bias, _) = values::<B, 1>(bias);
+    let geometry = Geometry { batch, input, output, height, width, kernel };
+    let y = convolution::forward(geometry, &x, &weight, &bias);
+    tensor::<B, 4>(y, [batch, output, height, width], &device)
+}
+
+fn conv_input_gradient<B: Backend>(
+    weight: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let device = B::float_device(&weight);
+    let (weight, [output, input, kernel, _]) = values::<B, 4>(weight);
+    let (gradient, [batch, _, height, width]) = values::<B, 4>(gradient);
+    let geometry = Geometry { batch, input, output, height, width, kernel };
+    let dx = convolution::input_gradient(geometry, &weight, &gradient);
+    tensor::<B, 4>(dx, [batch, input, height, width], &device)
+}
+
+fn conv_weight_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    kernel: usize,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let device = B::float_device(&x);
+    let (x, [batch, input, height, width]) = values::<B, 4>(x);
+    let (gradient, [_, output, _, _]) = values::<B, 4>(gradient);
+    let geometry = Geometry { batch, input, output, height, width, kernel };
+    let (dw, db) = convolution::weight_gradient(geometry, &x, &gradient);
+    let dw = tensor::<B, 4>(dw, [output, input, kernel, kernel], &device);
+    (dw, tensor::<B, 1>(db, [output], &device))
 }

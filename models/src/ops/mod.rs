@@ -6,11 +6,18 @@
 
 mod autodiff;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod conv;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 mod kernel;
 mod spline;
 
-use burn::tensor::{Tensor, TensorPrimitive, backend::Backend, ops::FloatTensor};
+use burn::tensor::{
+    DType, Tensor, TensorPrimitive,
+    backend::Backend,
+    module::conv2d,
+    ops::{ConvOptions, FloatTensor},
+};
 
 pub use kernel::MAX_BINS;
 pub use spline::{Direction, SplineShape, rq_spline_reference};
@@ -23,8 +30,9 @@ pub use spline::{Direction, SplineShape, rq_spline_reference};
 /// impl FlowBackend for MyBackend {}
 /// ```
 pub trait FlowBackend: Backend {
-    /// Whether [`spline_fused`](Self::spline_fused) and [`spline_gradient`](Self::spline_gradient) are implemented.
-    const FUSED_SPLINE: bool = false;
+    /// Whether the operations below are implemented, for f32 tensors. Where they are not, [`rq_spline`] and
+    /// [`same_conv`] do not call them.
+    const FUSED: bool = false;
 
     /// Elementwise rational-quadratic spline with its log-derivative.
     ///
@@ -32,25 +40,16 @@ pub trait FlowBackend: Backend {
     /// - x: `[batch, channels, positions]`
     /// - logits: `[batch, channels · (3 bins - 1), positions]`
     /// - output: `[2, batch, channels, positions]`, the mapped values and the log-derivative of the map
-    fn spline_fused(
-        x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        shape: SplineShape,
-        direction: Direction,
+    fn spline(
+        _x: FloatTensor<Self>,
+        _logits: FloatTensor<Self>,
+        _shape: SplineShape,
+        _direction: Direction,
     ) -> FloatTensor<Self> {
-        // Backends that set `FUSED_SPLINE` override this; the others never come here.
-        let x = Tensor::<Self, 3>::from_primitive(TensorPrimitive::Float(x));
-        let logits = Tensor::from_primitive(TensorPrimitive::Float(logits));
-        let (y, log_derivative) = rq_spline_reference(x, logits, shape, direction);
-        Tensor::<Self, 3>::stack::<4>(vec![y, log_derivative], 0).into_primitive().tensor()
+        unreachable!("only for backends with FUSED")
     }
 
-    /// Gradient of a function of [`spline_fused`](Self::spline_fused)'s output with respect to `x` and `logits`.
-    ///
-    /// # Shapes
-    /// - x, logits: as in the forward pass
-    /// - output: the forward pass's result; gradient: the upstream gradient, of the same shape
-    /// - returns the gradients of x and of logits
+    /// Gradients of x and of the logits, from that of [`spline`](Self::spline)'s output.
     fn spline_gradient(
         _x: FloatTensor<Self>,
         _logits: FloatTensor<Self>,
@@ -59,8 +58,80 @@ pub trait FlowBackend: Backend {
         _shape: SplineShape,
         _direction: Direction,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("only backends with FUSED_SPLINE differentiate the spline by hand")
+        unreachable!("only for backends with FUSED")
     }
+
+    /// Convolution with stride 1 and zero padding that keeps the map's size.
+    ///
+    /// # Shapes
+    /// - x: `[batch, in, height, width]`
+    /// - weight: `[out, in, kernel, kernel]`, the kernel's side odd; bias: `[out]`
+    /// - output: `[batch, out, height, width]`
+    fn conv(
+        _x: FloatTensor<Self>,
+        _weight: FloatTensor<Self>,
+        _bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        unreachable!("only for backends with FUSED")
+    }
+
+    /// Gradient of x, from that of [`conv`](Self::conv)'s output.
+    fn conv_input_gradient(
+        _weight: FloatTensor<Self>,
+        _gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        unreachable!("only for backends with FUSED")
+    }
+
+    /// Gradients of weight and bias, from that of [`conv`](Self::conv)'s output; `kernel` is the kernel's side.
+    fn conv_weight_gradient(
+        _x: FloatTensor<Self>,
+        _gradient: FloatTensor<Self>,
+        _kernel: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("only for backends with FUSED")
+    }
+}
+
+/// Whether the fused operations take this tensor.
+fn is_fused<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
+    B::FUSED && x.dtype() == DType::F32
+}
+
+/// Convolution with stride 1 and zero padding that keeps the map's size, by the backend's fused operation where it has one.
+///
+/// # Shapes
+/// - x: `[batch, in, height, width]`
+/// - weight: `[out, in, kernel, kernel]`, the kernel's side odd; bias: `[out]`
+/// - output: `[batch, out, height, width]`
+pub fn same_conv<B: FlowBackend>(
+    x: Tensor<B, 4>,
+    weight: Tensor<B, 4>,
+    bias: Tensor<B, 1>,
+) -> Tensor<B, 4> {
+    if is_fused(&x) {
+        let [x, weight] = [x, weight].map(|t| t.into_primitive().tensor());
+        let y = B::conv(x, weight, bias.into_primitive().tensor());
+        return Tensor::from_primitive(TensorPrimitive::Float(y));
+    }
+    same_conv_reference(x, weight, bias)
+}
+
+/// [`same_conv`] in tensor operations, the fallback and the oracle.
+pub fn same_conv_reference<B: Backend>(
+    x: Tensor<B, 4>,
+    weight: Tensor<B, 4>,
+    bias: Tensor<B, 1>,
+) -> Tensor<B, 4> {
+    let [n, c, h, w] = x.dims();
+    let [output, _, kernel, _] = weight.dims();
+    if h * w == 1 && kernel == 1 {
+        // One matrix product for the batch.
+        let y = x.reshape([n, c]).matmul(weight.reshape([output, c]).transpose());
+        return (y + bias.unsqueeze()).reshape([n, output, h, w]);
+    }
+    let pad = kernel / 2;
+    conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [pad, pad], [1, 1], 1))
 }
 
 /// Elementwise rational-quadratic spline (Durkan et al. 2019, "Neural Spline Flows", arXiv 1906.04032), by the backend's
@@ -77,11 +148,11 @@ pub fn rq_spline<B: FlowBackend>(
     shape: SplineShape,
     direction: Direction,
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-    if !B::FUSED_SPLINE || x.dtype() != burn::tensor::DType::F32 {
+    if !is_fused(&x) {
         return rq_spline_reference(x, logits, shape, direction);
     }
     let [batch, channels, positions] = x.dims();
-    let both = B::spline_fused(
+    let both = B::spline(
         x.into_primitive().tensor(),
         logits.into_primitive().tensor(),
         shape,

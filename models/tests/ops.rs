@@ -1,0 +1,111 @@
+//! The fused operations against their versions in tensor operations, values and gradients.
+
+#[allow(dead_code)]
+mod common;
+
+use atypical_models::{
+    FlowBackend,
+    ops::{Direction, SplineShape, rq_spline, rq_spline_reference, same_conv, same_conv_reference},
+};
+use burn::{backend::Autodiff, tensor::Tensor};
+use common::{deviation, uniform, values};
+
+fn spline<B: FlowBackend>() {
+    type Ad<B> = Autodiff<B>;
+    let device = Default::default();
+    assert!(Ad::<B>::FUSED, "nothing to compare");
+    for (bins, tail) in [(8, 3.0), (2, 1.0), (16, 2.0)] {
+        let shape = SplineShape { bins, tail, logit_scale: 0.4 };
+        for direction in [Direction::Forward, Direction::Inverse] {
+            let leaf = |seed, dims, range| uniform::<Ad<B>, 3>(dims, range, seed, &device).require_grad();
+            let x = leaf(1, [3, 4, 7], -4.0..4.0);
+            let logits = leaf(2, [3, 4 * shape.parameters(), 7], -6.0..6.0);
+            // Different weights for values and log-derivatives keep the two gradients apart.
+            let weight = uniform::<Ad<B>, 3>([3, 4, 7], -1.0..1.0, 5, &device);
+            let run = |fused: bool| {
+                let map = if fused { rq_spline::<Ad<B>> } else { rq_spline_reference::<Ad<B>> };
+                let (y, log_derivative) = map(x.clone(), logits.clone(), shape, direction);
+                let objective = (y.clone() * weight.clone()).sum()
+                    + (log_derivative.clone() * weight.clone().powi_scalar(2)).sum();
+                let gradients = objective.backward();
+                [
+                    values(y),
+                    values(log_derivative),
+                    values(x.grad(&gradients).unwrap()),
+                    values(logits.grad(&gradients).unwrap()),
+                ]
+            };
+            let names = ["value", "log-derivative", "gradient of x", "gradient of the logits"];
+            for ((name, fused), reference) in names.iter().zip(run(true)).zip(run(false)) {
+                let error = deviation(&fused, &reference);
+                assert!(error < 1e-3, "{name}, {bins} bins, {direction:?}: off by {error}");
+            }
+        }
+    }
+}
+
+fn conv<B: FlowBackend>() {
+    type Ad<B> = Autodiff<B>;
+    let device = Default::default();
+    for ([batch, input, output], [height, width], kernel) in [
+        ([5, 3, 4], [6, 5], 3),
+        ([3, 2, 3], [17, 19], 3),
+        ([2, 2, 5], [4, 4], 5),
+        ([9, 4, 6], [3, 3], 1),
+        ([7, 5, 2], [1, 1], 1),
+        ([1, 3, 2], [2, 1], 3),
+    ] {
+        let x = uniform::<Ad<B>, 4>([batch, input, height, width], -1.0..1.0, 1, &device).require_grad();
+        let w = uniform::<Ad<B>, 4>([output, input, kernel, kernel], -1.0..1.0, 2, &device).require_grad();
+        let b = uniform::<Ad<B>, 1>([output], -1.0..1.0, 3, &device).require_grad();
+        let weight = uniform::<Ad<B>, 4>([batch, output, height, width], -1.0..1.0, 4, &device);
+        let run = |fused: bool| {
+            let map = if fused { same_conv::<Ad<B>> } else { same_conv_reference::<Ad<B>> };
+            let y = map(x.clone(), w.clone(), b.clone());
+            let gradients = (y.clone() * weight.clone()).sum().backward();
+            [
+                values(y),
+                values(x.grad(&gradients).unwrap()),
+                values(w.grad(&gradients).unwrap()),
+                values(b.grad(&gradients).unwrap()),
+            ]
+        };
+        for (i, (fused, reference)) in run(true).into_iter().zip(run(false)).enumerate() {
+            let error = deviation(&fused, &reference);
+            assert!(error < 1e-5, "part {i}, kernel {kernel}, {height}x{width}: off by {error}");
+        }
+    }
+}
+
+/// A NaN in the input stays a NaN in the output, on both routes.
+fn nan_passes_through<B: FlowBackend>() {
+    let device = Default::default();
+    let shape = SplineShape { bins: 4, tail: 3.0, logit_scale: 1.0 };
+    let x = Tensor::<B, 3>::full([1, 1, 2], f32::NAN, &device);
+    let logits = Tensor::<B, 3>::zeros([1, shape.parameters(), 2], &device);
+    let (y, _) = rq_spline(x, logits, shape, Direction::Forward);
+    assert!(values(y).iter().all(|v| v.is_nan()));
+}
+
+macro_rules! suite {
+    ($($backend:ident: $type:ty),*) => {$(
+        mod $backend {
+            #[test]
+            fn fused_spline_matches_the_tensor_operations() {
+                super::spline::<$type>();
+            }
+
+            #[test]
+            fn fused_convolution_matches_the_tensor_operations() {
+                super::conv::<$type>();
+            }
+
+            #[test]
+            fn nan_passes_through() {
+                super::nan_passes_through::<$type>();
+            }
+        }
+    )*};
+}
+
+suite!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);

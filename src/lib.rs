@@ -1,0 +1,2 @@
+//! `atypical`
+pub mod jacobian;
