@@ -1,0 +1,67 @@
+//! How well scores tell in-distribution from out-of-distribution samples.
+//!
+//! Plain f64, no tensors: these are numbers of record. [`Roc`] treats one score, [`dual`] the pair (likelihood, LID),
+//! [`bootstrap`] puts intervals around both. The convention is [`CONVENTION`], written into every output.
+
+pub mod bootstrap;
+pub mod dual;
+mod roc;
+
+pub use bootstrap::Interval;
+pub use roc::{Metrics, Roc};
+
+use thiserror::Error;
+
+/// Which class is positive and which way a score points.
+pub const CONVENTION: &str = "scores are higher for more in-distribution samples; AUROC = P(in > out) + P(in = out)/2; \
+     aupr_in: in-distribution positive; aupr_out: out-of-distribution positive, score negated; \
+     fpr95: share of out-of-distribution samples accepted where at least 95 % of in-distribution samples are";
+
+/// Scores that cannot be evaluated.
+#[derive(Debug, Error, PartialEq)]
+pub enum EvalError {
+    /// One side has no samples.
+    #[error("there are no {0} scores; both sides need at least one")]
+    Empty(&'static str),
+    /// NaN among the scores.
+    #[error("{count} of the {side} scores are NaN, the first at index {first}; a NaN has no rank, so mend or drop those samples")]
+    Nan {
+        /// Which side.
+        side: &'static str,
+        /// How many.
+        count: usize,
+        /// Index of the first.
+        first: usize,
+    },
+    /// A pair of columns of different lengths.
+    #[error("the likelihood column has {likelihood} values, the LID column {lid}")]
+    Lengths {
+        /// Length of the likelihood column.
+        likelihood: usize,
+        /// Length of the LID column.
+        lid: usize,
+    },
+    /// Cross-fitting needs both halves to hold something.
+    #[error("cross-fitting splits each side in two halves and needs at least 2 {side} samples, not {count}")]
+    TooFew {
+        /// Which side.
+        side: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// Refuse empty and NaN scores. Infinities have a rank and are fine.
+fn check(side: &'static str, scores: &[f64]) -> Result<(), EvalError> {
+    if scores.is_empty() {
+        return Err(EvalError::Empty(side));
+    }
+    let count = scores.iter().filter(|s| s.is_nan()).count();
+    match scores.iter().position(|s| s.is_nan()) {
+        Some(first) => Err(EvalError::Nan { side, count, first }),
+        None => Ok(()),
+    }
+}
+
+const IN: &str = "in-distribution";
+const OUT: &str = "out-of-distribution";
