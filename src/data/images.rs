@@ -1,0 +1,181 @@
+//! A set of images in memory.
+
+use super::{DataError, noise};
+use rand::{Rng, RngCore};
+
+/// Images of one shape, uint8, channels first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Where they come from, for messages and tables.
+    pub name: String,
+    /// `[channels, height, width]`.
+    pub shape: [usize; 3],
+    /// Sample by sample, each in channel, row, column order.
+    pub pixels: Vec<u8>,
+    /// One label a sample, where the source has them.
+    pub labels: Option<Vec<i64>>,
+}
+
+/// The dequantisation noise `u` in `x = (pixel + u) / 256`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// `u = 1/2`, the middle of the pixel's cell: no noise.
+    Off,
+    /// Uniform on [0, 1), from the seed, the epoch and the sample's index: fresh in every epoch.
+    Training {
+        /// The run's seed.
+        seed: u64,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Uniform on [0, 1), from the seed and the sample's own pixels: an image gets the same noise in whatever batch, order
+    /// or file it comes, and its likelihood and its LID share it.
+    Evaluation {
+        /// The seed.
+        seed: u64,
+    },
+}
+
+impl Images {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.pixels.len() / self.dimension()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.pixels.is_empty()
+    }
+
+    /// Values of one sample.
+    pub fn dimension(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Pixels of sample `index`.
+    pub fn sample(&self, index: usize) -> &[u8] {
+        let dimension = self.dimension();
+        &self.pixels[index * dimension..][..dimension]
+    }
+
+    /// The samples at `index`, in that order.
+    pub fn select(&self, index: &[usize]) -> Self {
+        Self {
+            name: self.name.clone(),
+            shape: self.shape,
+            pixels: index.iter().flat_map(|&i| self.sample(i).iter().copied()).collect(),
+            labels: self.labels.as_ref().map(|labels| index.iter().map(|&i| labels[i]).collect()),
+        }
+    }
+
+    /// The first `n` samples, or all where there are fewer.
+    pub fn take(&self, n: usize) -> Self {
+        self.select(&(0..n.min(self.len())).collect::<Vec<_>>())
+    }
+
+    /// A seeded split into (the others, a share `fraction` of the samples, at least one).
+    pub fn split(&self, fraction: f64, seed: u64) -> (Self, Self) {
+        let order = super::epoch_order(self.len(), seed, u64::MAX);
+        let count = ((self.len() as f64 * fraction).round() as usize).max(1).min(self.len());
+        (self.select(&order[count..]), self.select(&order[..count]))
+    }
+
+    /// Samples `index` as floats in [0, 1): `(pixel + u) / 256`.
+    ///
+    /// # Shapes
+    /// - output: `[index.len(), D]`, row-major
+    pub fn unit(&self, index: &[usize], noise: Noise) -> Vec<f32> {
+        let mut out = Vec::with_capacity(index.len() * self.dimension());
+        for &i in index {
+            let sample = self.sample(i);
+            let seed = match noise {
+                Noise::Off => {
+                    out.extend(sample.iter().map(|&p| (f32::from(p) + 0.5) / 256.0));
+                    continue;
+                }
+                Noise::Training { seed, epoch } => {
+                    noise::mix(noise::mix(seed, epoch), i as u64)
+                }
+                Noise::Evaluation { seed } => noise::mix(seed, noise::content(sample)),
+            };
+            let mut rng = noise::rng(seed);
+            // 16 bits of noise a pixel: pixel and noise together fill f32's 24 bits exactly, so x stays below 1.
+            for four in sample.chunks(4) {
+                let mut bits = rng.next_u64();
+                for &p in four {
+                    let u = (bits & 0xffff) as f32;
+                    bits >>= 16;
+                    out.push((f32::from(p) * 65536.0 + u + 0.5) / 16_777_216.0);
+                }
+            }
+        }
+        out
+    }
+
+    /// Refuse images of another shape.
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] with both shapes.
+    pub fn expect_shape(&self, expected: [usize; 3]) -> Result<(), DataError> {
+        if self.shape == expected {
+            return Ok(());
+        }
+        Err(DataError::Shape { name: self.name.clone(), found: self.shape, expected })
+    }
+
+    /// Uniform random images, for tests and benches.
+    pub fn random(n: usize, shape: [usize; 3], seed: u64) -> Self {
+        let mut rng = noise::rng(seed);
+        let pixels = (0..n * shape.iter().product::<usize>()).map(|_| rng.random()).collect();
+        Self { name: format!("random:{seed}"), shape, pixels, labels: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pixel_stays_in_its_cell() {
+        let images = Images { pixels: (0..=255).collect(), ..Images::random(1, [1, 16, 16], 0) };
+        for noise in [Noise::Off, Noise::Training { seed: 1, epoch: 2 }, Noise::Evaluation { seed: 3 }] {
+            for (p, x) in images.pixels.iter().zip(images.unit(&[0], noise)) {
+                assert_eq!((x * 256.0).floor() as i32, i32::from(*p));
+                assert!(x > 0.0 && x < 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_uniform_on_the_cell() {
+        let images = Images { pixels: vec![7; 40_000], ..Images::random(1, [1, 200, 200], 0) };
+        let x = images.unit(&[0], Noise::Evaluation { seed: 0 });
+        let u: Vec<f64> = x.iter().map(|x| f64::from(*x) * 256.0 - 7.0).collect();
+        let mean = u.iter().sum::<f64>() / u.len() as f64;
+        let square = u.iter().map(|u| u * u).sum::<f64>() / u.len() as f64;
+        assert!((mean - 0.5).abs() < 0.01 && (square - 1.0 / 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn evaluation_noise_follows_the_content_and_training_noise_the_place() {
+        let images = Images::random(4, [1, 5, 5], 0);
+        let shuffled = images.select(&[2, 0, 3, 1]);
+        let evaluation = Noise::Evaluation { seed: 5 };
+        assert_eq!(images.unit(&[2], evaluation), shuffled.unit(&[0], evaluation));
+        let training = |epoch| Noise::Training { seed: 5, epoch };
+        assert_ne!(images.unit(&[2], training(0)), images.unit(&[2], training(1)));
+        assert_eq!(images.unit(&[2], training(1)), images.unit(&[2], training(1)));
+    }
+
+    #[test]
+    fn a_split_loses_nothing() {
+        let images = Images::random(10, [1, 2, 2], 1);
+        let (rest, part) = images.split(0.3, 4);
+        assert_eq!((rest.len(), part.len()), (7, 3));
+        let mut all: Vec<_> = rest.pixels.chunks(4).chain(part.pixels.chunks(4)).collect();
+        let mut expected: Vec<_> = images.pixels.chunks(4).collect();
+        all.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(all, expected);
+    }
+}

@@ -1,0 +1,190 @@
+//! SPEC: which data.
+
+use super::{DATASETS, DataError, Images, demo, idx, npz};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// Which data: `name:split`, `demo:split`, or a file (`x.npz`, an idx file of images), each with an optional slice
+/// `[a:b]`, `[a:]` or `[:b]`.
+///
+/// ```
+/// use atypical::data::Spec;
+/// let spec: Spec = "fashion-mnist:test[:1000]".parse().unwrap();
+/// assert_eq!(spec.to_string(), "fashion-mnist:test[:1000]");
+/// assert!("fasion-mnist:test".parse::<Spec>().unwrap_err().to_string().contains("did you mean `fashion-mnist`"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Where the images are.
+    pub source: Source,
+    /// First sample and one past the last, where the SPEC says.
+    pub slice: (Option<usize>, Option<usize>),
+}
+
+/// Where images are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A set known by name, and its split.
+    Named(String, String),
+    /// A file.
+    File(PathBuf),
+}
+
+impl FromStr for Spec {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        let error =
+            |problem: String| DataError::Spec { spec: text.to_owned(), problem };
+        let (body, slice) = match text.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
+            None => (text, (None, None)),
+            Some((body, slice)) => {
+                let bound = |text: &str| match text.trim() {
+                    "" => Ok(None),
+                    number => number.parse().map(Some).map_err(|_| {
+                        error(format!("`{number}` in the slice is no number; write [a:b], [a:] or [:b]"))
+                    }),
+                };
+                let (from, to) = slice
+                    .split_once(':')
+                    .ok_or_else(|| error("a slice is written [a:b], [a:] or [:b]".into()))?;
+                (body, (bound(from)?, bound(to)?))
+            }
+        };
+        if [".npz", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"].iter().any(|end| body.ends_with(end)) {
+            return Ok(Self { source: Source::File(body.into()), slice });
+        }
+        let (name, split) = match body.split_once(':') {
+            Some((name, split)) => (name, Some(split)),
+            None => (body, None),
+        };
+        let known: Vec<(&str, &[&str])> = std::iter::once(("demo", demo::SPLITS))
+            .chain(DATASETS.iter().map(|d| (d.name, d.splits)))
+            .collect();
+        let Some(&(_, splits)) = known.iter().find(|k| k.0 == name) else {
+            let names: Vec<&str> = known.iter().map(|k| k.0).collect();
+            let guess = closest(name, &names).map_or(String::new(), |n| format!("did you mean `{n}`? "));
+            return Err(error(format!(
+                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz or idx)",
+                names.join(", ")
+            )));
+        };
+        match split {
+            Some(split) if splits.contains(&split) => {
+                Ok(Self { source: Source::Named(name.into(), split.into()), slice })
+            }
+            Some(split) => Err(error(format!(
+                "`{name}` has no split `{split}`; it has {}",
+                splits.join(", ")
+            ))),
+            None => Err(error(format!(
+                "say which split: {}",
+                splits.iter().map(|s| format!("`{name}:{s}`")).collect::<Vec<_>>().join(" or ")
+            ))),
+        }
+    }
+}
+
+/// The most similar of the candidates, if any is similar.
+fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    candidates
+        .iter()
+        .map(|c| (strsim::jaro_winkler(word, c), *c))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, c)| c)
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::Named(name, split) => write!(f, "{name}:{split}")?,
+            Source::File(path) => write!(f, "{}", path.display())?,
+        }
+        let bound = |b: Option<usize>| b.map_or(String::new(), |b| b.to_string());
+        match self.slice {
+            (None, None) => Ok(()),
+            (from, to) => write!(f, "[{}:{}]", bound(from), bound(to)),
+        }
+    }
+}
+
+impl Spec {
+    /// Read the images.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, a slice outside the set or empty.
+    pub fn load(&self, data_dir: &Path) -> Result<Images, DataError> {
+        let mut images = match &self.source {
+            Source::Named(name, split) if name == "demo" => demo::load(split)?,
+            Source::Named(name, split) => {
+                let dataset = DATASETS.iter().find(|d| d.name == name);
+                let dataset = dataset.ok_or_else(|| DataError::Spec {
+                    spec: self.to_string(),
+                    problem: format!("no data set is called `{name}`"),
+                })?;
+                dataset.load(split, data_dir)?
+            }
+            Source::File(path) if path.extension().is_some_and(|e| e == "npz") => npz::load(path, None)?,
+            Source::File(path) => idx::load(path, None)?,
+        };
+        let len = images.len();
+        let (from, to) = (self.slice.0.unwrap_or(0), self.slice.1.unwrap_or(len));
+        if from >= to || to > len {
+            return Err(DataError::Slice { spec: self.to_string(), from, to, len });
+        }
+        if (from, to) != (0, len) {
+            images = images.select(&(from..to).collect::<Vec<_>>());
+        }
+        images.name = self.to_string();
+        Ok(images)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        text.parse::<Spec>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn specs_round_trip() {
+        for text in
+            ["mnist:test", "cifar10:train[10:20]", "demo:ood[5:]", "a/b.npz[:7]", "x-idx3-ubyte.gz"]
+        {
+            assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        assert!(error("fashon-mnist:test").contains("did you mean `fashion-mnist`?"));
+        assert!(error("mnist").contains("`mnist:train` or `mnist:test`"));
+        assert!(error("svhn:train").contains("`svhn` has no split `train`; it has test"));
+        assert!(error("mnist:test[a:3]").contains("`a` in the slice is no number"));
+        assert!(error("mnist:test[3]").contains("a slice is written [a:b]"));
+    }
+
+    #[test]
+    fn slices_stay_inside() {
+        let load = |text: &str| text.parse::<Spec>().unwrap().load(Path::new("nowhere"));
+        let images = load("demo:test[10:13]").unwrap();
+        assert_eq!((images.len(), images.name.as_str()), (3, "demo:test[10:13]"));
+        assert_eq!(images.sample(0), load("demo:test").unwrap().sample(10));
+        assert!(load("demo:test[:501]").unwrap_err().to_string().contains("0..501, but the set has 500"));
+        assert!(load("demo:test[7:7]").is_err());
+    }
+
+    #[test]
+    fn a_missing_data_dir_is_named() {
+        let spec: Spec = "fashion-mnist:test".parse().unwrap();
+        let message = spec.load(Path::new("no/such/dir")).unwrap_err().to_string();
+        assert!(message.contains("no/such/dir/fashion-mnist/t10k-images-idx3-ubyte.gz"), "{message}");
+        assert!(message.contains("DATA_DIR"), "{message}");
+    }
+}
