@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// How the scale r (log-sigma) is chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Scale {
     /// A number.
     Fixed {

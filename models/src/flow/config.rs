@@ -2,14 +2,14 @@
 //!
 //! A flow is data before it is tensors: [`FlowConfig`] holds the input shape and the steps in the order in which an
 //! input meets them. The presets ([`ImagePreset`], [`VectorPreset`]) are shorthands which expand to the same list, so a
-//! hand-written flow and a preset take one path from here on.
+//! hand-written flow and a preset take one path from here on. Unknown keys are refused by the configuration layer above, which
+//! knows the file and the line.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A flow as a list of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct FlowConfig {
     /// Shape of one input, `[channels, height, width]`; a vector of dimension `D` is `[D, 1, 1]`.
     pub shape: [usize; 3],
@@ -19,7 +19,7 @@ pub struct FlowConfig {
 
 /// One step of a flow, from data to latent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Step {
     /// Elementwise logit, from (0, 1) to the real line.
     Logit {
@@ -83,7 +83,7 @@ pub enum Mask {
 
 /// Elementwise map inside a coupling.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Elementwise {
     /// Monotone rational-quadratic spline (Durkan et al. 2019) with linear tails.
     RqSpline {
@@ -100,7 +100,6 @@ pub enum Elementwise {
 
 /// Residual network that computes a coupling's parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Conditioner {
     /// Channels of the hidden layers.
     pub hidden: usize,
@@ -119,7 +118,7 @@ pub struct Conditioner {
 /// squeeze 2, `repeats[0]` x {ActNorm, 1x1, coupling, ActNorm, 1x1, coupling}, 1x1, split; the same once more; squeeze to 1x1
 /// maps, `repeats[2]` x {ActNorm, coupling, ActNorm, coupling}, 1x1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct ImagePreset {
     /// Shape of one image, `[channels, height, width]`; height and width are equal and multiples of 4.
     pub shape: [usize; 3],
@@ -198,7 +197,7 @@ impl ImagePreset {
 
 /// Flow on vectors (tabular data, embeddings): `layers` x {ActNorm, coupling, ActNorm, coupling} with residual networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct VectorPreset {
     /// Dimension of one vector.
     pub dimension: usize,

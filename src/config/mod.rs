@@ -1,0 +1,22 @@
+//! Typed configuration in layers: defaults < `--config` files < environment < `--set`.
+//!
+//! [`Loaded`] reads the layers into one tree in which every value remembers where it was set, then into a typed section
+//! ([`TrainConfig`], [`OodConfig`]) by figment. A key that the section does not know, a wrong type or a bad value is an error
+//! with file, line, key path and the nearest known key.
+
+mod environment;
+mod error;
+mod loaded;
+mod model;
+mod ood;
+mod train;
+mod tree;
+
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use loaded::{Loaded, Section};
+pub use model::ModelConfig;
+pub use ood::{BootstrapConfig, LidConfig, Method, OodConfig};
+pub use train::{
+    DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig,
+};

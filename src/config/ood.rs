@@ -1,0 +1,145 @@
+//! What `ood` reads.
+
+use super::{
+    Section,
+    train::{check, check_spec},
+};
+use crate::lid::{Estimator, Scale};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An OOD experiment: one run, one in-distribution set, any number of OOD sets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OodConfig {
+    /// Name of the experiment under MODEL_DIR; the file's name where left out, `--name` wins.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The trained run: a name under MODEL_DIR or a path.
+    pub run: String,
+    /// Seed of the dequantisation noise and of the bootstrap.
+    #[serde(default)]
+    pub seed: u64,
+    /// SPEC of held-out in-distribution images.
+    pub in_distribution: String,
+    /// SPECs of OOD images.
+    pub out_of_distribution: Vec<String>,
+    /// SPEC of training images, for the scale of LID.
+    pub calibration: String,
+    /// How many of them.
+    #[serde(default = "calibration_count")]
+    pub calibration_count: usize,
+    /// Score the first so many images of each set; null for all.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Dequantise with noise from the seed and the image's content; off: the middle of each grey level.
+    #[serde(default = "yes")]
+    pub dequantize: bool,
+    /// What to report.
+    #[serde(default = "methods")]
+    pub methods: Vec<Method>,
+    /// Local intrinsic dimension.
+    #[serde(default)]
+    pub lid: LidConfig,
+    /// Intervals.
+    #[serde(default)]
+    pub bootstrap: BootstrapConfig,
+    /// Images in one forward pass.
+    #[serde(default = "batch_size")]
+    pub batch_size: usize,
+}
+
+/// An OOD score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// log p(x).
+    Likelihood,
+    /// LID alone.
+    Lid,
+    /// Likelihood and LID together, oracle and cross-fitted.
+    Dual,
+}
+
+/// Local intrinsic dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LidConfig {
+    /// Which estimator.
+    pub estimator: Estimator,
+    /// How its scale is chosen.
+    pub scale: Scale,
+    /// Rows of a Jacobian in one backward pass: more is faster until memory is short.
+    pub chunk: usize,
+}
+
+impl Default for LidConfig {
+    fn default() -> Self {
+        Self { estimator: Estimator::Threshold, scale: Scale::default(), chunk: 196 }
+    }
+}
+
+/// Bootstrap intervals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BootstrapConfig {
+    /// Number of resamples.
+    pub resamples: usize,
+    /// Coverage, in (0, 1).
+    pub level: f64,
+}
+
+impl Default for BootstrapConfig {
+    fn default() -> Self {
+        Self { resamples: 1000, level: 0.95 }
+    }
+}
+
+fn calibration_count() -> usize {
+    64
+}
+fn yes() -> bool {
+    true
+}
+fn methods() -> Vec<Method> {
+    vec![Method::Likelihood, Method::Lid, Method::Dual]
+}
+fn batch_size() -> usize {
+    128
+}
+
+impl OodConfig {
+    /// Whether a method needs LID.
+    pub fn needs_lid(&self) -> bool {
+        self.methods.iter().any(|m| matches!(m, Method::Lid | Method::Dual))
+    }
+}
+
+impl Section for OodConfig {
+    const DEFAULT_TAGS: &'static [(&'static str, &'static str)] =
+        &[("lid.scale.kind", "calibrated")];
+
+    fn validate(&self) -> Result<(), (String, String)> {
+        check("run", "empty", !self.run.is_empty(), "the name or path of a run")?;
+        check_spec("in_distribution", &self.in_distribution)?;
+        check_spec("calibration", &self.calibration)?;
+        for (i, spec) in self.out_of_distribution.iter().enumerate() {
+            check_spec(&format!("out_of_distribution.{i}"), spec)?;
+        }
+        let sets = self.out_of_distribution.len();
+        check("out_of_distribution", "empty", sets > 0, "a list of at least one SPEC")?;
+        check("methods", "empty", !self.methods.is_empty(), "a list of likelihood, lid, dual")?;
+        check("calibration_count", 0, self.calibration_count > 0, "at least 1")?;
+        check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
+        check("lid.chunk", 0, self.lid.chunk > 0, "at least 1")?;
+        check("batch_size", 0, self.batch_size > 0, "at least 1")?;
+        let level = self.bootstrap.level;
+        check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
+        let range = |low: f64, high: f64| {
+            check("lid.scale", format!("[{low}, {high}]"), low < high, "a range with low < high")
+        };
+        match self.lid.scale {
+            Scale::Fixed { r } => check("lid.scale.r", r, r.abs() <= 20.0, "in [-20, 20]"),
+            Scale::Plateau { low, high, .. } | Scale::Calibrated { low, high, .. } => range(low, high),
+        }
+    }
+}
