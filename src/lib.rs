@@ -1,2 +1,18 @@
-//! `atypical`
+//! Train likelihood-based deep generative models and detect out-of-distribution (OOD) inputs with their whole learned density:
+//! the likelihood, and the geometry around it.
+//!
+//! Data flows one way: [`config`] -> [`data`] -> [`train`] -> a [`run`] directory -> [`ood`] -> [`eval`] -> [`report`]. The
+//! models live in the crate `atypical-models`; [`jacobian`] and [`lid`] read their geometry.
+
+pub mod backend;
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod eval;
 pub mod jacobian;
+pub mod lid;
+pub mod ood;
+pub mod progress;
+pub mod report;
+pub mod run;
+pub mod train;

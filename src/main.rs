@@ -1,1 +1,5 @@
-fn main(){}
+//! The `atypical` program.
+
+fn main() -> std::process::ExitCode {
+    atypical::cli::main()
+}

@@ -10,7 +10,7 @@ use figment::{
     providers::{Env, Serialized},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A kind of configuration file.
 pub trait Section: Serialize + DeserializeOwned {
@@ -42,16 +42,32 @@ impl<T: Section> Loaded<T> {
     /// # Errors
     /// Files that cannot be read, unknown keys, wrong types, bad values; each with its place.
     pub fn new(files: &[PathBuf], sets: &[String]) -> Result<Self, ConfigError> {
+        let mut layers = Vec::new();
+        for path in files {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            layers.push((path.display().to_string(), text));
+        }
+        Self::layers(&layers, sets)
+    }
+
+    /// [`new`](Self::new) with one layer of text that the program carries, instead of files.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn text(text: &str, sets: &[String]) -> Result<Self, ConfigError> {
+        Self::layers(&[("the built-in configuration".to_owned(), text.to_owned())], sets)
+    }
+
+    fn layers(layers: &[(String, String)], sets: &[String]) -> Result<Self, ConfigError> {
         let mut tree = Node::empty("default");
         for (path, kind) in T::DEFAULT_TAGS {
             let path: Vec<&str> = path.split('.').collect();
             let problem = |problem| ConfigError::Set { argument: (*kind).to_owned(), problem };
             tree.set(&path, Node::parse(kind, "default", false)?).map_err(problem)?;
         }
-        for path in files {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-            let node = Node::parse(&text, &path.display().to_string(), true)?;
+        for (name, text) in layers {
+            let node = Node::parse(text, name, true)?;
             match node.value {
                 Value::Map(_) => tree.merge(node),
                 Value::Leaf(serde_json::Value::Null) => {}
@@ -85,6 +101,16 @@ impl<T: Section> Loaded<T> {
             tree.set(&path, node).map_err(error)?;
         }
         Self::read(tree)
+    }
+
+    /// Read one resolved file, without environment and overrides: what a run was started with.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+        Self::read(Node::parse(&text, &path.display().to_string(), true)?)
     }
 
     fn read(tree: Node) -> Result<Self, ConfigError> {

@@ -6,10 +6,7 @@ use atypical_models::{
     flow::{Bijection, Coupling, Flow, Layer, Structure},
     ops::Direction,
 };
-use burn::{
-    backend::Autodiff,
-    tensor::{Tensor, backend::Backend},
-};
+use burn::{backend::Autodiff, tensor::Tensor};
 
 /// Jacobian `dx/dz` of the decoder at `z`, exact; `chunk` bounds the rows of one backward pass.
 ///

@@ -93,6 +93,12 @@ pub trait FlowBackend: Backend {
     }
 }
 
+#[cfg(feature = "wgpu")]
+impl FlowBackend for burn::backend::Wgpu {}
+
+#[cfg(feature = "cuda")]
+impl FlowBackend for burn::backend::Cuda {}
+
 /// Whether the fused operations take this tensor.
 fn is_fused<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
     B::FUSED && x.dtype() == DType::F32

@@ -1,0 +1,147 @@
+//! Which backends this build has, and picking one at run time.
+//!
+//! Backends are cargo features (`flex`, `ndarray`, `wgpu`, `cuda`); a build may hold several. [`with_backend!`] runs generic
+//! code on the one that `--backend` names.
+
+use clap::ValueEnum;
+use thiserror::Error;
+
+/// A backend that a build can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendName {
+    /// burn's fast CPU backend (default).
+    Flex,
+    /// ndarray on the CPU.
+    Ndarray,
+    /// WGPU: Vulkan, Metal or DirectX.
+    Wgpu,
+    /// CUDA.
+    Cuda,
+}
+
+/// A backend that cannot be used.
+#[derive(Debug, Error, PartialEq)]
+pub enum BackendError {
+    /// It is not in this build.
+    #[error(
+        "this build has no backend `{name}`; it has {available}. Build with it: cargo build --release --features {name}"
+    )]
+    NotBuilt {
+        /// The backend.
+        name: String,
+        /// Those that are there.
+        available: String,
+    },
+    /// There is no such device.
+    #[error("the backend `{name}` has no device {device}; use --device 0")]
+    NoDevice {
+        /// The backend.
+        name: String,
+        /// The device.
+        device: usize,
+    },
+}
+
+impl BackendName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Flex, Self::Ndarray, Self::Wgpu, Self::Cuda];
+
+    /// Its name on the command line and as a cargo feature.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::Ndarray => "ndarray",
+            Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    /// Whether this build has it.
+    pub fn is_built(self) -> bool {
+        match self {
+            Self::Flex => cfg!(feature = "flex"),
+            Self::Ndarray => cfg!(feature = "ndarray"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Cuda => cfg!(feature = "cuda"),
+        }
+    }
+
+    /// The first one that this build has.
+    pub fn default_of_build() -> Self {
+        Self::ALL.into_iter().find(|b| b.is_built()).unwrap_or(Self::Flex)
+    }
+
+    /// Check that this build has it and that the device can be.
+    ///
+    /// # Errors
+    /// A backend that is not built in; a device other than 0 on a CPU.
+    pub fn check(self, device: usize) -> Result<(), BackendError> {
+        if !self.is_built() {
+            let available: Vec<&str> =
+                Self::ALL.into_iter().filter(|b| b.is_built()).map(Self::name).collect();
+            return Err(BackendError::NotBuilt {
+                name: self.name().into(),
+                available: available.join(", "),
+            });
+        }
+        if device > 0 && matches!(self, Self::Flex | Self::Ndarray) {
+            return Err(BackendError::NoDevice { name: self.name().into(), device });
+        }
+        Ok(())
+    }
+}
+
+/// Evaluate `$body` with the type `$B` and the value `$device` of a backend that [`BackendName::check`] has passed.
+#[macro_export]
+macro_rules! with_backend {
+    ($name:expr, $index:expr, |$B:ident, $device:ident| $body:expr) => {{
+        let index: usize = $index;
+        match $name {
+            #[cfg(feature = "flex")]
+            $crate::backend::BackendName::Flex => {
+                type $B = burn::backend::Flex;
+                let $device: <$B as burn::tensor::backend::BackendTypes>::Device = Default::default();
+                $body
+            }
+            #[cfg(feature = "ndarray")]
+            $crate::backend::BackendName::Ndarray => {
+                type $B = burn::backend::NdArray<f32>;
+                let $device: <$B as burn::tensor::backend::BackendTypes>::Device = Default::default();
+                $body
+            }
+            #[cfg(feature = "wgpu")]
+            $crate::backend::BackendName::Wgpu => {
+                type $B = burn::backend::Wgpu;
+                let $device = match index {
+                    0 => burn::backend::wgpu::WgpuDevice::DefaultDevice,
+                    i => burn::backend::wgpu::WgpuDevice::DiscreteGpu(i),
+                };
+                $body
+            }
+            #[cfg(feature = "cuda")]
+            $crate::backend::BackendName::Cuda => {
+                type $B = burn::backend::Cuda;
+                let $device = burn::backend::cuda::CudaDevice::new(index);
+                $body
+            }
+            #[allow(unreachable_patterns)]
+            _ => unreachable!("BackendName::check passed for device {index} of a backend that is not built"),
+        }
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_explained() {
+        if !BackendName::Cuda.is_built() {
+            let message = BackendName::Cuda.check(0).unwrap_err().to_string();
+            assert!(message.contains("--features cuda") && message.contains("flex"), "{message}");
+        }
+        let message = BackendName::Flex.check(3).unwrap_err().to_string();
+        assert!(message.contains("no device 3"), "{message}");
+        assert_eq!(BackendName::Flex.check(0), Ok(()));
+    }
+}

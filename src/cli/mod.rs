@@ -1,0 +1,151 @@
+//! The command line: one file a command, no logic of its own.
+
+mod backends;
+mod config;
+mod demo;
+mod ood;
+mod runs;
+mod sample;
+mod train;
+
+use crate::{
+    backend::{BackendError, BackendName},
+    config::ConfigError,
+    data::DataError,
+    ood::OodError,
+    progress::Verbosity,
+    run::RunError,
+    train::TrainError,
+};
+use clap::{Args, Parser, Subcommand};
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// Train likelihood-based deep generative models and detect out-of-distribution inputs with them.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  atypical demo                                              the paradox and its cure in minutes, nothing to download
+  atypical train --config configs/train/rq_nsf_fmnist_small.yaml
+  atypical ood --config configs/ood/rq_nsf_fmnist_mnist_small.yaml
+  atypical train --config configs/train/glow_fmnist.yaml --set optimizer.lr=5e-4 --run glow-slow
+  atypical config show --config configs/train/glow_fmnist.yaml
+
+Folders: DATA_DIR (default `data`) and MODEL_DIR (default `runs`), from the environment or .env.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a small flow on real images and show the likelihood paradox and its cure
+    Demo(demo::Demo),
+    /// Train a model into a run directory
+    Train(train::Train),
+    /// Score in- and out-of-distribution images with a trained run
+    Ood(ood::Ood),
+    /// Draw samples from a trained run
+    Sample(sample::Sample),
+    /// List the runs
+    Runs,
+    /// Show, check or describe configurations
+    Config(config::Config),
+    /// List the backends of this build and this machine
+    Backends,
+}
+
+/// Options of every command.
+#[derive(Clone, Copy, Debug, Args)]
+struct Common {
+    /// Backend to compute on [default: the first of this build]
+    #[arg(long, global = true, value_enum)]
+    backend: Option<BackendName>,
+    /// Device of the backend
+    #[arg(long, global = true, default_value_t = 0)]
+    device: usize,
+    /// Seed, instead of the configuration's
+    #[arg(long, global = true)]
+    seed: Option<u64>,
+    /// Print one JSON object on standard output; progress goes to standard error
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+impl Common {
+    /// The backend, checked.
+    fn backend(&self) -> Result<BackendName, BackendError> {
+        let backend = self.backend.unwrap_or_else(BackendName::default_of_build);
+        backend.check(self.device)?;
+        Ok(backend)
+    }
+
+    fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+
+    /// `--set` arguments with the seed among them.
+    fn sets(&self, sets: &[String]) -> Vec<String> {
+        sets.iter().cloned().chain(self.seed.map(|s| format!("seed={s}"))).collect()
+    }
+}
+
+/// Whatever a command can fail with.
+#[derive(Debug, Error)]
+enum CliError {
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Ood(#[from] OodError),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Demo(command) => command.run(&cli.common),
+        Command::Train(command) => command.run(&cli.common),
+        Command::Ood(command) => command.run(&cli.common),
+        Command::Sample(command) => command.run(&cli.common),
+        Command::Runs => runs::run(&cli.common),
+        Command::Config(command) => command.run(&cli.common),
+        Command::Backends => backends::run(&cli.common),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Print a JSON object.
+fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?;
+    println!("{text}");
+    Ok(())
+}
+
+/// Name of a configuration: its file's, without extension.
+fn stem(files: &[std::path::PathBuf], fallback: &str) -> String {
+    let last = files.last().and_then(|f| f.file_stem());
+    last.map_or_else(|| fallback.to_owned(), |s| s.to_string_lossy().into_owned())
+}

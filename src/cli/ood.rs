@@ -1,0 +1,125 @@
+//! `ood`.
+
+use super::{CliError, Common, print_json, stem};
+use crate::{
+    config::{Environment, Loaded, OodConfig},
+    data::{Images, Noise, Spec},
+    ood::{self, Experiment, Results, Scorer},
+    report,
+    run::RunDir,
+    train,
+    with_backend,
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Score in- and out-of-distribution images with a trained run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atypical ood --config configs/ood/rq_nsf_fmnist_mnist_small.yaml
+  atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set limit=200 --set lid.estimator=spectral
+  atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set out_of_distribution='[my_images.npz]' --name mine")]
+pub struct Ood {
+    /// Configuration file; given several times, later files win
+    #[arg(long, short, required = true)]
+    config: Vec<PathBuf>,
+    /// Set one key: a.b=value, the value in YAML
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Name of the experiment under MODEL_DIR [default: `name` in the configuration, else ood-<file>]
+    #[arg(long)]
+    name: Option<String>,
+    /// Rows of a Jacobian in one backward pass: less memory for smaller numbers
+    #[arg(long)]
+    chunk: Option<usize>,
+}
+
+impl Ood {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
+        let environment = Environment::read()?;
+        let backend = common.backend()?;
+        let mut sets = common.sets(&self.set);
+        sets.extend(self.chunk.map(|c| format!("lid.chunk={c}")));
+        let loaded = Loaded::<OodConfig>::new(&self.config, &sets)?;
+        let config = &loaded.config;
+        let name = self
+            .name
+            .clone()
+            .or_else(|| config.name.clone())
+            .unwrap_or_else(|| format!("ood-{}", stem(&self.config, "experiment")));
+        let run = RunDir::open(&environment.model_dir, &config.run)?;
+        let sets = images(config, &environment.data_dir)?;
+        // An experiment is made anew each time: its files are replaced one by one, each in one step.
+        let out = match RunDir::create(&environment.model_dir, &name) {
+            Err(crate::run::RunError::Exists(_)) => RunDir::open(&environment.model_dir, &name)?,
+            other => other?,
+        };
+        let results = with_backend!(backend, common.device, |B, device| {
+            let (flow, _) = train::open_flow::<B>(&run, &device)?;
+            let title = format!("Out-of-distribution detection with {}", run.name());
+            let facts = vec![("model".to_owned(), run.root().display().to_string())];
+            evaluate(common, config, &loaded.yaml(), flow, device, sets, &out, title, facts)
+        })?;
+        if common.json {
+            return print_json(&results);
+        }
+        print(common, &results, &out);
+        Ok(())
+    }
+}
+
+/// Calibration, in-distribution and OOD images.
+pub(super) type Sets = (Images, Images, Vec<Images>);
+
+/// Read the images of an experiment.
+pub(super) fn images(config: &OodConfig, data_dir: &Path) -> Result<Sets, CliError> {
+    let load = |spec: &str| -> Result<Images, CliError> {
+        Ok(spec.parse::<Spec>()?.load(data_dir)?)
+    };
+    let limited = |spec: &str| -> Result<Images, CliError> {
+        let images = load(spec)?;
+        Ok(config.limit.map_or_else(|| images.clone(), |limit| images.take(limit)))
+    };
+    let outside = config.out_of_distribution.iter().map(|s| limited(s)).collect::<Result<_, _>>()?;
+    Ok((load(&config.calibration)?, limited(&config.in_distribution)?, outside))
+}
+
+/// Score and write.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn evaluate<B: atypical_models::FlowBackend>(
+    common: &Common,
+    config: &OodConfig,
+    yaml: &str,
+    flow: atypical_models::flow::Flow<B>,
+    device: B::Device,
+    (calibration, inside, outside): Sets,
+    out: &RunDir,
+    title: String,
+    mut facts: Vec<(String, String)>,
+) -> Result<Results, CliError> {
+    let noise = match config.dequantize {
+        true => Noise::Evaluation { seed: config.seed },
+        false => Noise::Off,
+    };
+    facts.push(("seed".into(), config.seed.to_string()));
+    facts.push(("parameters of the model".into(), burn::module::Module::num_params(&flow).to_string()));
+    let scorer =
+        Scorer::new(flow, noise, config.batch_size, config.lid.chunk, device, common.verbosity());
+    let verbosity = common.verbosity();
+    let experiment =
+        Experiment { config, title, calibration, inside, outside, facts, verbosity };
+    Ok(ood::run(&experiment, &scorer, out, yaml)?)
+}
+
+/// Table, finding and where the files are.
+pub(super) fn print(common: &Common, results: &Results, out: &RunDir) {
+    if common.quiet {
+        return;
+    }
+    println!("{}", report::text(&results.rows));
+    println!("{}\n", results.finding);
+    println!("report:  {}", out.report().display());
+    println!("figures: {}", out.figures().display());
+    println!("scores:  {}", out.scores().display());
+}

@@ -1,0 +1,170 @@
+//! `train`.
+
+use super::{CliError, Common, print_json, stem};
+use crate::{
+    config::{Environment, Loaded, TrainConfig},
+    run::RunDir,
+    train::{self, Display, Outcome, TrainError},
+    with_backend,
+};
+use burn::{backend::Autodiff, train::Interrupter};
+use clap::Args;
+use std::{io::IsTerminal, path::PathBuf};
+
+/// Train a model into a run directory.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atypical train --config configs/train/rq_nsf_fmnist_small.yaml
+  atypical train --config configs/train/glow_fmnist.yaml --set epochs=50 --set model.hidden='[32,32,256]' --run glow-50
+  atypical train --resume --run glow-50          go on where it stopped, to the same weights
+  atypical train --resume --run glow-50 --set epochs=80
+
+Ctrl-C stops after the step at hand and leaves a checkpoint to resume from.")]
+pub struct Train {
+    /// Configuration file; given several times, later files win
+    #[arg(long, short)]
+    config: Vec<PathBuf>,
+    /// Set one key: a.b=value, the value in YAML
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Name of the run under MODEL_DIR [default: `run` in the configuration, else the file's name]
+    #[arg(long)]
+    run: Option<String>,
+    /// Continue an interrupted run from its newest checkpoint
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Keys that a resumed run may change.
+const CHANGEABLE: [&str; 6] =
+    ["epochs", "max_steps", "early_stopping", "samples", "checkpoint_steps", "run"];
+
+impl Train {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
+        let environment = Environment::read()?;
+        let backend = common.backend()?;
+        let sets = common.sets(&self.set);
+        let (loaded, run) = if self.resume {
+            let name = match (&self.run, self.config.is_empty()) {
+                (Some(name), _) => name.clone(),
+                (None, false) => {
+                    let loaded = Loaded::<TrainConfig>::new(&self.config, &sets)?;
+                    loaded.config.run.clone().unwrap_or_else(|| stem(&self.config, "run"))
+                }
+                (None, true) => {
+                    return Err(CliError::Other("say which run to resume: --run NAME".into()));
+                }
+            };
+            let run = RunDir::open(&environment.model_dir, &name)?;
+            let before = Loaded::<TrainConfig>::file(&run.config())?;
+            let files = [vec![run.config()], self.config.clone()].concat();
+            let loaded = Loaded::<TrainConfig>::new(&files, &sets)?;
+            same(&before.config, &loaded.config)?;
+            (loaded, run)
+        } else {
+            if self.config.is_empty() {
+                let hint = "say what to train: --config FILE (configs/train/ has examples)";
+                return Err(CliError::Other(hint.into()));
+            }
+            let loaded = Loaded::<TrainConfig>::new(&self.config, &sets)?;
+            let name = self
+                .run
+                .clone()
+                .or_else(|| loaded.config.run.clone())
+                .unwrap_or_else(|| stem(&self.config, "run"));
+            let images = train::images(&loaded.config, &environment.data_dir)?;
+            let run = RunDir::create(&environment.model_dir, &name)?;
+            return self.finish(common, backend, &loaded, images, &run);
+        };
+        let images = train::images(&loaded.config, &environment.data_dir)?;
+        self.finish(common, backend, &loaded, images, &run)
+    }
+
+    fn finish(
+        &self,
+        common: &Common,
+        backend: crate::backend::BackendName,
+        loaded: &Loaded<TrainConfig>,
+        images: (crate::data::Images, crate::data::Images),
+        run: &RunDir,
+    ) -> Result<(), CliError> {
+        let display = Display {
+            verbosity: common.verbosity(),
+            tui: std::io::stdout().is_terminal() && !common.json && !common.quiet,
+        };
+        let interrupter = interrupter()?;
+        let outcome = with_backend!(backend, common.device, |B, device| {
+            train::train::<Autodiff<B>>(
+                loaded,
+                images,
+                run,
+                self.resume,
+                &device,
+                display,
+                interrupter,
+            )
+        })?;
+        report(common, run, &outcome)
+    }
+}
+
+/// Stop training on Ctrl-C; a second one ends the program.
+pub(super) fn interrupter() -> Result<Interrupter, CliError> {
+    let interrupter = Interrupter::new();
+    let handle = interrupter.clone();
+    ctrlc::set_handler(move || {
+        if handle.should_stop() {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step; Ctrl-C again to quit without a checkpoint");
+        handle.stop(Some("stopped by Ctrl-C"));
+    })
+    .map_err(|e| CliError::Other(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(interrupter)
+}
+
+/// Refuse to resume with settings that would change the result.
+fn same(before: &TrainConfig, now: &TrainConfig) -> Result<(), CliError> {
+    let value = |config: &TrainConfig| serde_json::to_value(config).unwrap_or_default();
+    let (before, now) = (value(before), value(now));
+    let changed: Vec<String> = now
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| before.get(*key) != Some(value) && !CHANGEABLE.contains(&key.as_str()))
+        .map(|(key, value)| format!("`{key}` was {} and is now {value}", before[key]))
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(TrainError::OtherConfig(changed.join("; ")).into())
+}
+
+fn report(common: &Common, run: &RunDir, outcome: &Outcome) -> Result<(), CliError> {
+    if common.json {
+        let mut value = serde_json::to_value(outcome).unwrap_or_default();
+        value["run"] = run.root().display().to_string().into();
+        return print_json(&value);
+    }
+    if common.quiet {
+        return Ok(());
+    }
+    if let Some(reason) = &outcome.interrupted {
+        println!(
+            "{reason} after step {}; continue with: atypical train --resume --run {}",
+            outcome.steps,
+            run.name()
+        );
+    } else {
+        let best = outcome.best_bits_per_dimension.map_or("none".into(), |b| format!("{b:.3}"));
+        println!(
+            "{}: {} steps in {:.0} s, best {best} bits per dimension on validation images (epoch {})",
+            run.root().display(),
+            outcome.steps,
+            outcome.seconds,
+            outcome.best_epoch
+        );
+    }
+    Ok(())
+}

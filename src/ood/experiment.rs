@@ -1,0 +1,412 @@
+//! One experiment: in-distribution against OOD sets.
+
+use super::Scorer;
+use crate::{
+    config::{Method, OodConfig},
+    data::{DataError, Images},
+    eval::{CONVENTION, EvalError, Interval, Metrics, Roc, bootstrap::Bootstrap, dual, dual::Pairs},
+    jacobian::JacobianError,
+    lid::{LidEstimator, Scale, ScaleError, Spectrum, SpectrumError, lpca, scale},
+    progress::Verbosity,
+    report::{self, Figure, Group, Row, ScoreError, ScoreTable},
+    run::{RunDir, RunError, write_atomic},
+};
+use atypical_models::FlowBackend;
+use serde::Serialize;
+use thiserror::Error;
+
+/// An experiment that cannot be finished.
+#[derive(Debug, Error)]
+pub enum OodError {
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Evaluation.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The run directory.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The score file.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// The scale of LID.
+    #[error("the scale of LID cannot be chosen: {0}")]
+    Scale(#[from] ScaleError),
+    /// The model-free dimension.
+    #[error("the dimension of the calibration images cannot be estimated: {0}")]
+    Lpca(#[from] lpca::LpcaError),
+    /// A Jacobian.
+    #[error("{0}")]
+    Jacobian(#[from] JacobianError),
+    /// A spectrum.
+    #[error("{0}")]
+    Spectrum(#[from] SpectrumError),
+    /// An error at one image.
+    #[error("image {index} of {set}: {problem}")]
+    At {
+        /// The set.
+        set: String,
+        /// The image.
+        index: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The report's template.
+    #[error("the report cannot be rendered: {0}")]
+    Report(#[from] minijinja::Error),
+}
+
+impl OodError {
+    /// Say which image it is about.
+    pub(super) fn at(self, set: &str, index: usize) -> Self {
+        Self::At { set: set.to_owned(), index, problem: self.to_string() }
+    }
+}
+
+/// The scores of one set.
+#[derive(Clone, Debug)]
+pub struct SetScores {
+    /// SPEC of the set.
+    pub name: String,
+    /// log p(x) in nats.
+    pub log_likelihood: Vec<f64>,
+    /// Spectra, where LID is asked for.
+    pub spectra: Vec<Spectrum>,
+    /// LID at the chosen scale, where LID is asked for.
+    pub lid: Vec<f64>,
+}
+
+/// The images of an experiment.
+#[derive(Debug)]
+pub struct Experiment<'a> {
+    /// Its settings.
+    pub config: &'a OodConfig,
+    /// Title of the report.
+    pub title: String,
+    /// Training images for the scale.
+    pub calibration: Images,
+    /// Held-out in-distribution images.
+    pub inside: Images,
+    /// OOD images.
+    pub outside: Vec<Images>,
+    /// `name: value` pairs for the report.
+    pub facts: Vec<(String, String)>,
+    /// Progress.
+    pub verbosity: Verbosity,
+}
+
+/// What an experiment found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    /// The label convention.
+    pub convention: &'static str,
+    /// One row a pair and method.
+    pub rows: Vec<Row>,
+    /// The scale r (log-sigma), where LID is asked for.
+    pub scale: Option<f64>,
+    /// The dimension that the scale was calibrated to, where it was.
+    pub calibrated_to: Option<f64>,
+    /// Eigenvalues that came out negative by rounding, over all images.
+    pub negative_eigenvalues: usize,
+    /// What was seen, in two sentences.
+    pub finding: String,
+    /// Settings that the numbers depend on.
+    pub seed: u64,
+}
+
+impl Results {
+    /// AUROC of a method on the first pair.
+    pub fn auroc(&self, method: &str) -> Option<Interval> {
+        self.rows.iter().find(|r| r.method == method).map(|r| r.auroc)
+    }
+}
+
+/// Names of the methods in every output.
+pub const LIKELIHOOD: &str = "likelihood";
+/// LID alone.
+pub const LID: &str = "LID";
+/// Likelihood and LID, frontier chosen on the samples it is scored with.
+pub const DUAL_ORACLE: &str = "dual (oracle)";
+/// Likelihood and LID, frontier chosen on the other half.
+pub const DUAL_CROSS_FITTED: &str = "dual (cross-fitted)";
+
+/// Score, evaluate and write `scores.parquet`, `metrics.json`, `table.md`, `table.tex`, `figures/` and `report.html`.
+///
+/// # Errors
+/// Images of another shape, scores that are not finite, files that cannot be written.
+pub fn run<B: FlowBackend>(
+    experiment: &Experiment,
+    scorer: &Scorer<B>,
+    out: &RunDir,
+    config_yaml: &str,
+) -> Result<Results, OodError> {
+    let config = experiment.config;
+    let sets: Vec<&Images> = std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
+    for images in sets.iter().copied().chain([&experiment.calibration]) {
+        images.expect_shape(scorer.shape())?;
+    }
+    let mut scores: Vec<SetScores> = Vec::new();
+    for images in &sets {
+        let spectra = if config.needs_lid() { scorer.spectra(images)? } else { Vec::new() };
+        scores.push(SetScores {
+            name: images.name.clone(),
+            log_likelihood: scorer.log_likelihood(images),
+            spectra,
+            lid: Vec::new(),
+        });
+    }
+    let (mut chosen, mut target) = (None, None);
+    if config.needs_lid() {
+        let (r, dimension) = choose_scale(experiment, scorer)?;
+        (chosen, target) = (Some(r), dimension);
+        for set in &mut scores {
+            set.lid = set.spectra.iter().map(|s| config.lid.estimator.lid(s, r)).collect();
+        }
+    }
+    let rows = evaluate(config, &scores)?;
+    let results = Results {
+        convention: CONVENTION,
+        finding: finding(&rows, &scores),
+        rows,
+        scale: chosen,
+        calibrated_to: target,
+        negative_eigenvalues: scores.iter().flat_map(|s| &s.spectra).map(Spectrum::negative).sum(),
+        seed: config.seed,
+    };
+    write(experiment, &results, &scores, out, config_yaml)?;
+    Ok(results)
+}
+
+/// The scale r, and the dimension it was calibrated to.
+fn choose_scale<B: FlowBackend>(
+    experiment: &Experiment,
+    scorer: &Scorer<B>,
+) -> Result<(f64, Option<f64>), OodError> {
+    let config = experiment.config;
+    let estimator = &config.lid.estimator;
+    let spectra = || scorer.spectra(&experiment.calibration.take(config.calibration_count));
+    match config.lid.scale {
+        Scale::Fixed { r } => Ok((r, None)),
+        Scale::Plateau { tolerance, low, high, steps } => {
+            Ok((scale::plateau(estimator, &spectra()?, tolerance, [low, high], steps)?, None))
+        }
+        Scale::Calibrated { dimension, alpha, low, high } => {
+            let target = match dimension {
+                Some(dimension) => dimension,
+                None => model_free_dimension(&experiment.calibration, alpha)?,
+            };
+            let r = scale::calibrate(estimator, &spectra()?, target, low, high)?;
+            Ok((r, Some(target)))
+        }
+    }
+}
+
+/// Images that LPCA looks at: enough for its estimate to settle, few enough for seconds.
+const LPCA_IMAGES: usize = 5000;
+
+/// Dimension of the images by LPCA, without noise.
+fn model_free_dimension(images: &Images, alpha: f64) -> Result<f64, OodError> {
+    let images = images.take(LPCA_IMAGES);
+    let points: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p)).collect();
+    Ok(lpca::global(&points, images.dimension(), alpha)? as f64)
+}
+
+fn evaluate(config: &OodConfig, scores: &[SetScores]) -> Result<Vec<Row>, OodError> {
+    let bootstrap = Bootstrap {
+        resamples: config.bootstrap.resamples,
+        level: config.bootstrap.level,
+        seed: config.seed,
+    };
+    let inside = &scores[0];
+    let mut rows = Vec::new();
+    for outside in &scores[1..] {
+        let row = |method: &str, auroc, metrics| Row {
+            inside: inside.name.clone(),
+            outside: outside.name.clone(),
+            method: method.to_owned(),
+            auroc,
+            metrics,
+        };
+        let single = |method, a: &[f64], b: &[f64]| -> Result<Row, EvalError> {
+            Ok(row(method, bootstrap.auroc(a, b)?, Some(Metrics::new(a, b)?)))
+        };
+        for method in &config.methods {
+            match method {
+                Method::Likelihood => {
+                    rows.push(single(LIKELIHOOD, &inside.log_likelihood, &outside.log_likelihood)?);
+                }
+                Method::Lid => rows.push(single(LID, &inside.lid, &outside.lid)?),
+                Method::Dual => {
+                    let (a, b) = (pairs(inside), pairs(outside));
+                    rows.push(row(DUAL_ORACLE, bootstrap.dual_oracle(a, b)?, None));
+                    rows.push(row(DUAL_CROSS_FITTED, bootstrap.dual_cross_fitted(a, b)?, None));
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn pairs(set: &SetScores) -> Pairs<'_> {
+    Pairs { likelihood: &set.log_likelihood, lid: &set.lid }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Two sentences from the measured numbers of the first pair.
+fn finding(rows: &[Row], scores: &[SetScores]) -> String {
+    let value = |method: &str| rows.iter().find(|r| r.method == method).map(|r| r.auroc.value);
+    let (inside, outside) = (&scores[0], &scores[1]);
+    let mut text = String::new();
+    if let Some(likelihood) = value(LIKELIHOOD) {
+        let (a, b) = (mean(&inside.log_likelihood), mean(&outside.log_likelihood));
+        let which = if likelihood < 0.5 { "higher" } else { "lower" };
+        text = format!(
+            "The model gives {} {which} likelihood ({b:.0} nats on average) than {} ({a:.0} nats), the data that it was trained on: \
+             by likelihood alone the two are told apart with an AUROC of {likelihood:.3}. ",
+            outside.name, inside.name
+        );
+    }
+    if let (Some(lid), Some(dual)) = (value(LID), value(DUAL_CROSS_FITTED)) {
+        let (a, b) = (mean(&inside.lid), mean(&outside.lid));
+        text.push_str(&format!(
+            "Its geometry tells more: the local intrinsic dimension is {b:.0} on average at {} images and {a:.0} at {} images, \
+             an AUROC of {lid:.3} for LID alone and of {dual:.3} for likelihood and LID together (cross-fitted).",
+            outside.name, inside.name
+        ));
+    }
+    text.trim_end().to_owned()
+}
+
+fn write(
+    experiment: &Experiment,
+    results: &Results,
+    scores: &[SetScores],
+    out: &RunDir,
+    config_yaml: &str,
+) -> Result<(), OodError> {
+    write_atomic(&out.config(), config_yaml.as_bytes())?;
+    let mut table = ScoreTable::default();
+    for (i, set) in scores.iter().enumerate() {
+        let mut columns: Vec<(&str, &[f64])> = vec![("log_likelihood", &set.log_likelihood)];
+        if !set.lid.is_empty() {
+            columns.push(("lid", &set.lid));
+        }
+        table.extend(&set.name, if i == 0 { "in" } else { "out" }, &columns)?;
+    }
+    table.write(&out.scores(), CONVENTION)?;
+    let json = serde_json::to_vec_pretty(results).unwrap_or_default();
+    write_atomic(&out.metrics(), &json)?;
+    write_atomic(&out.root().join("table.md"), report::markdown(&results.rows).as_bytes())?;
+    write_atomic(&out.root().join("table.tex"), report::latex(&results.rows).as_bytes())?;
+
+    let figures = figures(experiment, results, scores);
+    for figure in &figures {
+        figure.write(&out.figures())?;
+    }
+    let mut facts = experiment.facts.clone();
+    if let Some(r) = results.scale {
+        let how = results
+            .calibrated_to
+            .map_or(String::new(), |d| format!(", calibrated to dimension {d:.0} on training images"));
+        facts.push(("scale of LID".into(), format!("r = {r:.3}{how}")));
+        let negative = results.negative_eigenvalues;
+        facts.push(("eigenvalues negative by rounding".into(), negative.to_string()));
+    }
+    let page = report::Page {
+        title: experiment.title.clone(),
+        finding: results.finding.clone(),
+        rows: &results.rows,
+        figures: &figures,
+        convention: CONVENTION,
+        facts,
+        config: config_yaml.to_owned(),
+    };
+    write_atomic(&out.report(), report::html(&page)?.as_bytes())?;
+    Ok(())
+}
+
+fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> Vec<Figure> {
+    let groups = |column: fn(&SetScores) -> &[f64]| -> Vec<Group<'_>> {
+        scores.iter().map(|s| Group { name: &s.name, values: column(s) }).collect()
+    };
+    let mut figures = vec![report::histogram(
+        "likelihood",
+        "log-likelihood (nats)",
+        "Log-likelihood of each image. Where the OOD images lie to the right of the in-distribution ones, likelihood misleads.".into(),
+        &groups(|s| &s.log_likelihood),
+    )];
+    let inside = &scores[0];
+    let with_lid = !inside.lid.is_empty();
+    if with_lid {
+        figures.push(report::histogram(
+            "lid",
+            "local intrinsic dimension",
+            "Local intrinsic dimension at each image: the number of directions in which the model lets it vary.".into(),
+            &groups(|s| &s.lid),
+        ));
+        let points: Vec<(&str, &[f64], &[f64])> = scores
+            .iter()
+            .map(|s| (s.name.as_str(), s.log_likelihood.as_slice(), s.lid.as_slice()))
+            .collect();
+        figures.push(report::scatter(
+            "likelihood_lid",
+            "Likelihood and LID together. In-distribution images have both high likelihood and high LID; images of high likelihood \
+             and low LID sit on thin, dense regions that hold almost no probability."
+                .into(),
+            &points,
+        ));
+    }
+    for (i, outside) in scores[1..].iter().enumerate() {
+        let mut curves = Vec::new();
+        let mut single = |label: &str, a: &[f64], b: &[f64]| {
+            if let Ok(roc) = Roc::new(a, b) {
+                let points = roc.fpr.iter().copied().zip(roc.tpr.iter().copied()).collect();
+                curves.push((format!("{label} {:.3}", roc.auroc()), points));
+            }
+        };
+        single(LIKELIHOOD, &inside.log_likelihood, &outside.log_likelihood);
+        if with_lid {
+            single(LID, &inside.lid, &outside.lid);
+            if let Ok(points) = dual::frontier(pairs(inside), pairs(outside)) {
+                let area = dual::oracle(pairs(inside), pairs(outside)).unwrap_or(f64::NAN);
+                let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
+                curves.push((format!("{DUAL_ORACLE} {area:.3}"), points));
+            }
+        }
+        let name = if scores.len() == 2 { "roc".to_owned() } else { format!("roc_{}", i + 1) };
+        figures.push(report::roc(
+            &name,
+            format!("ROC of {} against {}, AUROC in the legend; below the diagonal a score ranks the wrong way round.", inside.name, outside.name),
+            &curves,
+        ));
+    }
+    if let (true, Some(chosen)) = (with_lid, results.scale) {
+        let scales: Vec<f64> = (0..61).map(|i| -8.0 + 0.2 * f64::from(i)).collect();
+        let estimator = &experiment.config.lid.estimator;
+        let bands: Vec<(&str, Vec<[f64; 3]>)> = scores
+            .iter()
+            .map(|set| {
+                let band = |r: &f64| {
+                    let mut lids: Vec<f64> = set.spectra.iter().map(|s| estimator.lid(s, *r)).collect();
+                    lids.sort_by(f64::total_cmp);
+                    let at = |q: f64| lids[((lids.len() - 1) as f64 * q).round() as usize];
+                    [at(0.1), mean(&lids), at(0.9)]
+                };
+                (set.name.as_str(), scales.iter().map(band).collect())
+            })
+            .collect();
+        figures.push(report::lid_curve(
+            "lid_scale",
+            "Mean LID against the scale at which it is read, with the band of the middle 80 % of images; the dashed line is the scale used.".into(),
+            &scales,
+            &bands,
+            chosen,
+            experiment.inside.dimension(),
+        ));
+    }
+    figures
+}

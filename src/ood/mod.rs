@@ -1,0 +1,12 @@
+//! OOD experiments: score images with a trained model, evaluate the scores, write everything down.
+//!
+//! [`Scorer`] knows the model through its log-density and the Jacobian of its decoder; [`experiment`] knows data, evaluation
+//! and report.
+
+mod experiment;
+mod scorer;
+
+pub use experiment::{
+    DUAL_CROSS_FITTED, DUAL_ORACLE, Experiment, LID, LIKELIHOOD, OodError, Results, SetScores, run,
+};
+pub use scorer::Scorer;

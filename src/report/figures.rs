@@ -1,0 +1,218 @@
+//! The figures: histograms, likelihood against LID, ROC curves, LID against scale.
+
+use crate::run::{RunError, write_atomic};
+use kuva::{
+    plot::{BandPlot, LegendPosition, LinePlot, ScatterPlot},
+    prelude::{Layout, Plot},
+};
+use std::path::Path;
+
+/// Colours that stay apart for colour-blind readers (Okabe & Ito).
+const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+
+/// Samples of one set.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    /// Its name in the legend.
+    pub name: &'a str,
+    /// Its values.
+    pub values: &'a [f64],
+}
+
+/// A figure, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// File name without extension.
+    pub name: String,
+    /// What to look at.
+    pub caption: String,
+    /// The drawing.
+    pub svg: String,
+    png: Result<Vec<u8>, String>,
+}
+
+impl Figure {
+    fn new(
+        name: &str,
+        caption: String,
+        plots: impl Fn() -> Vec<Plot>,
+        layout: impl Fn() -> Layout,
+    ) -> Self {
+        let layout =
+            || layout().with_width(560.0).with_height(380.0).with_show_grid(false);
+        let svg = kuva::render_to_svg(plots(), layout());
+        let png = kuva::render_to_png(plots(), layout(), 2.0);
+        Self { name: name.to_owned(), caption, svg, png }
+    }
+
+    /// Write `<name>.svg` and `<name>.png` into a folder.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), RunError> {
+        write_atomic(&folder.join(format!("{}.svg", self.name)), self.svg.as_bytes())?;
+        let path = folder.join(format!("{}.png", self.name));
+        match &self.png {
+            Ok(png) => write_atomic(&path, png),
+            Err(problem) => {
+                let source = std::io::Error::other(problem.clone());
+                Err(RunError::Write { path, source, hint: String::new() })
+            }
+        }
+    }
+}
+
+/// Smallest and largest finite value of all groups, a little apart.
+fn range(groups: &[Group]) -> (f64, f64) {
+    let finite = groups.iter().flat_map(|g| g.values).copied().filter(|v| v.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    if low < high { (low, high) } else { (low.min(0.0) - 0.5, low.max(0.0) + 0.5) }
+}
+
+/// Overlaid histograms of one score, each with area 1.
+pub fn histogram(name: &str, label: &str, caption: String, groups: &[Group]) -> Figure {
+    const BINS: usize = 40;
+    let (low, high) = range(groups);
+    let width = (high - low) / BINS as f64;
+    let outline = |values: &[f64]| -> Vec<(f64, f64)> {
+        let mut counts = [0usize; BINS];
+        for v in values.iter().filter(|v| v.is_finite()) {
+            counts[(((v - low) / width) as usize).min(BINS - 1)] += 1;
+        }
+        let total = values.len().max(1) as f64 * width;
+        let mut points = vec![(low, 0.0)];
+        for (i, count) in counts.iter().enumerate() {
+            let (x, y) = (low + i as f64 * width, *count as f64 / total);
+            points.extend([(x, y), (x + width, y)]);
+        }
+        points.push((high, 0.0));
+        points
+    };
+    let plots = || -> Vec<Plot> {
+        groups
+            .iter()
+            .zip(COLOURS.iter().cycle())
+            .map(|(group, colour)| {
+                LinePlot::new()
+                    .with_data(outline(group.values))
+                    .with_color(*colour)
+                    .with_stroke_width(1.5)
+                    .with_fill()
+                    .with_fill_opacity(0.35)
+                    .with_legend(group.name)
+                    .into()
+            })
+            .collect()
+    };
+    let layout = || Layout::auto_from_plots(&plots())
+        .with_x_label(label)
+        .with_y_label("density")
+        .with_legend_position(LegendPosition::OutsideTopCenter)
+        .with_legend_box(false);
+    Figure::new(name, caption, plots, layout)
+}
+
+/// Log-likelihood against LID, one dot a sample.
+pub fn scatter(name: &str, caption: String, groups: &[(&str, &[f64], &[f64])]) -> Figure {
+    let plots = || -> Vec<Plot> {
+        groups
+            .iter()
+            .zip(COLOURS.iter().cycle())
+            .map(|((label, likelihood, lid), colour)| {
+                let points: Vec<(f64, f64)> = likelihood
+                    .iter()
+                    .copied()
+                    .zip(lid.iter().copied())
+                    .filter(|(a, b)| a.is_finite() && b.is_finite())
+                    .collect();
+                ScatterPlot::new()
+                    .with_data(points)
+                    .with_color(*colour)
+                    .with_size(3.0)
+                    .with_marker_opacity(0.6)
+                    .with_legend(*label)
+                    .into()
+            })
+            .collect()
+    };
+    let layout = || Layout::auto_from_plots(&plots())
+        .with_x_label("log-likelihood (nats)")
+        .with_y_label("local intrinsic dimension")
+        .with_legend_position(LegendPosition::OutsideTopCenter)
+        .with_legend_box(false);
+    Figure::new(name, caption, plots, layout)
+}
+
+/// ROC curves: `(legend, [(fpr, tpr)])`, with the diagonal of a coin.
+pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) -> Figure {
+    let plots = || -> Vec<Plot> {
+        let coin = LinePlot::new()
+            .with_data(vec![(0.0, 0.0), (1.0, 1.0)])
+            .with_color("#999999")
+            .with_dashed()
+            .with_legend("chance");
+        curves
+            .iter()
+            .zip(COLOURS.iter().cycle())
+            .map(|((label, points), colour)| {
+                LinePlot::new()
+                    .with_data(points.clone())
+                    .with_color(*colour)
+                    .with_stroke_width(2.0)
+                    .with_legend(label.as_str())
+                    .into()
+            })
+            .chain([coin.into()])
+            .collect()
+    };
+    let layout = || Layout::new((0.0, 1.0), (0.0, 1.0))
+        .with_x_label("false-positive rate (OOD images accepted)")
+        .with_y_label("true-positive rate")
+        .with_legend_position(LegendPosition::OutsideRightTop)
+        .with_legend_box(false)
+        .with_clamp_axis();
+    Figure::new(name, caption, plots, layout)
+}
+
+/// Mean LID with a band of quantiles against the scale, and the scale that was chosen.
+pub fn lid_curve(
+    name: &str,
+    caption: String,
+    scales: &[f64],
+    groups: &[(&str, Vec<[f64; 3]>)],
+    chosen: f64,
+    dimension: usize,
+) -> Figure {
+    let plots = || -> Vec<Plot> {
+        let mut plots: Vec<Plot> = Vec::new();
+        for ((label, bands), colour) in groups.iter().zip(COLOURS.iter().cycle()) {
+            let column = |i: usize| bands.iter().map(|b| b[i]).collect::<Vec<f64>>();
+            plots.push(
+                BandPlot::new(scales.to_vec(), column(0), column(2))
+                    .with_color(*colour)
+                    .with_opacity(0.2)
+                    .into(),
+            );
+            let mean: Vec<(f64, f64)> = scales.iter().copied().zip(column(1)).collect();
+            plots.push(
+                LinePlot::new()
+                    .with_data(mean)
+                    .with_color(*colour)
+                    .with_stroke_width(2.0)
+                    .with_legend(*label)
+                    .into(),
+            );
+        }
+        let mark = vec![(chosen, 0.0), (chosen, dimension as f64)];
+        plots.push(
+            LinePlot::new().with_data(mark).with_color("#666666").with_dashed().with_legend("scale used").into(),
+        );
+        plots
+    };
+    let layout = || Layout::auto_from_plots(&plots())
+        .with_x_label("scale r (log-sigma)")
+        .with_y_label("local intrinsic dimension")
+        .with_legend_position(LegendPosition::OutsideTopCenter)
+        .with_legend_box(false);
+    Figure::new(name, caption, plots, layout)
+}

@@ -1,0 +1,83 @@
+//! The report: one self-contained HTML page.
+
+use super::{Figure, Row};
+use minijinja::{Environment, Error, context};
+
+/// What the page shows.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Title.
+    pub title: String,
+    /// What was seen, in two sentences.
+    pub finding: String,
+    /// The results.
+    pub rows: &'a [Row],
+    /// The figures.
+    pub figures: &'a [Figure],
+    /// Label convention of the numbers.
+    pub convention: &'a str,
+    /// `name: value` pairs about the run.
+    pub facts: Vec<(String, String)>,
+    /// The resolved configuration.
+    pub config: String,
+}
+
+/// Render the page: inline SVG, no script, nothing fetched.
+///
+/// # Errors
+/// A template that does not render.
+pub fn html(page: &Page) -> Result<String, Error> {
+    let mut environment = Environment::new();
+    environment.add_template("report.html", include_str!("templates/report.html"))?;
+    let figures: Vec<_> = page
+        .figures
+        .iter()
+        .map(|f| context! { svg => f.svg, caption => f.caption, name => f.name })
+        .collect();
+    environment.get_template("report.html")?.render(context! {
+        title => page.title,
+        finding => page.finding,
+        rows => page.rows,
+        figures => figures,
+        convention => page.convention,
+        facts => page.facts,
+        config => page.config,
+        version => env!("CARGO_PKG_VERSION"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{eval::Interval, report::histogram};
+
+    #[test]
+    fn the_page_is_whole_and_escaped() {
+        let values = [1.0, 2.0, 3.0];
+        let group = super::super::Group { name: "a<b", values: &values };
+        let figures = [histogram("h", "score", "look <here>".into(), &[group])];
+        let rows = [Row {
+            inside: "x".into(),
+            outside: "<y>".into(),
+            method: "likelihood".into(),
+            auroc: Interval { value: 0.5, low: 0.4, high: 0.6, n: 4 },
+            metrics: None,
+        }];
+        let page = Page {
+            title: "A & B".into(),
+            finding: "Seen.".into(),
+            rows: &rows,
+            figures: &figures,
+            convention: "higher is in",
+            facts: vec![("seed".into(), "0".into())],
+            config: "a: <b>".into(),
+        };
+        let html = html(&page).unwrap();
+        for part in ["A &amp; B", "&lt;y&gt;", "look &lt;here&gt;", "a: &lt;b&gt;", "<svg", "0.500"] {
+            assert!(html.contains(part), "{part}");
+        }
+        for foreign in ["<script", "src=\"http", "href=\"http", "<link"] {
+            assert!(!html.contains(foreign), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Tables, figures and the report: what people read.
+
+mod figures;
+mod grid;
+mod html;
+mod scores;
+mod table;
+
+pub use figures::{Figure, Group, histogram, lid_curve, roc, scatter};
+pub use grid::{grid_png, to_pixels};
+pub use html::{Page, html};
+pub use scores::{ScoreError, ScoreTable};
+pub use table::{Row, latex, markdown, text};

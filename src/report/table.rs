@@ -1,0 +1,108 @@
+//! The results as a table: for the terminal, for Markdown, for LaTeX.
+
+use crate::eval::{Interval, Metrics};
+use serde::Serialize;
+
+/// One method on one pair of sets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// SPEC of the in-distribution set.
+    pub inside: String,
+    /// SPEC of the OOD set.
+    pub outside: String,
+    /// Name of the method.
+    pub method: String,
+    /// AUROC with its interval.
+    pub auroc: Interval,
+    /// The other metrics; only single scores have them.
+    pub metrics: Option<Metrics>,
+}
+
+const HEADER: [&str; 8] =
+    ["in", "out", "method", "AUROC", "95 % interval", "AUPR in", "AUPR out", "FPR95"];
+
+fn cells(row: &Row) -> [String; 8] {
+    let number = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
+    [
+        row.inside.clone(),
+        row.outside.clone(),
+        row.method.clone(),
+        number(Some(row.auroc.value)),
+        format!("{:.3} to {:.3}", row.auroc.low, row.auroc.high),
+        number(row.metrics.map(|m| m.aupr_in)),
+        number(row.metrics.map(|m| m.aupr_out)),
+        number(row.metrics.map(|m| m.fpr95)),
+    ]
+}
+
+/// Columns aligned by spaces.
+pub fn text(rows: &[Row]) -> String {
+    let lines: Vec<[String; 8]> =
+        std::iter::once(HEADER.map(String::from)).chain(rows.iter().map(cells)).collect();
+    let mut widths = [0; 8];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    for line in &lines {
+        let padded: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        out.push_str(padded.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A Markdown table.
+pub fn markdown(rows: &[Row]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
+    let mut out = line(&HEADER.map(String::from));
+    out.push_str(&format!("|{}\n", " --- |".repeat(HEADER.len())));
+    rows.iter().for_each(|row| out.push_str(&line(&cells(row))));
+    out
+}
+
+/// A LaTeX table (booktabs).
+pub fn latex(rows: &[Row]) -> String {
+    let escape = |text: &str| text.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|c| escape(c)).collect();
+        format!("{} \\\\\n", cells.join(" & "))
+    };
+    let body: String = rows.iter().map(|row| line(&cells(row))).collect();
+    format!(
+        "\\begin{{tabular}}{{lllrrrrr}}\n\\toprule\n{}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n",
+        line(&HEADER.map(String::from))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let auroc = Interval { value: 0.25, low: 0.2, high: 0.3125, n: 10 };
+        let metrics = Metrics { auroc: 0.25, aupr_in: 0.5, aupr_out: 0.75, fpr95: 1.0, n_in: 5, n_out: 5 };
+        let row = |method: &str, metrics| Row {
+            inside: "fashion-mnist:test".into(),
+            outside: "my_set".into(),
+            method: method.into(),
+            auroc,
+            metrics,
+        };
+        vec![row("likelihood", Some(metrics)), row("dual (oracle)", None)]
+    }
+
+    #[test]
+    fn every_form_holds_the_numbers() {
+        for table in [text(&rows()), markdown(&rows()), latex(&rows())] {
+            for part in ["0.250", "0.200 to 0.312", "0.500", "dual (oracle)", "1.000"] {
+                assert!(table.contains(part), "{part} in\n{table}");
+            }
+        }
+        assert!(latex(&rows()).contains("my\\_set") && latex(&rows()).contains("95 \\% interval"));
+        assert_eq!(text(&rows()).lines().count(), 3);
+    }
+}

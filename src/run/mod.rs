@@ -1,0 +1,256 @@
+//! The run directory: what a training or an experiment leaves on disk.
+//!
+//! Every file is written atomically (to a temporary file beside it, synced, renamed): a kill or a full disk at any moment
+//! leaves the old contents or the new, never half of either.
+
+mod checkpoint;
+
+pub use checkpoint::{Checkpoint, Checkpoints};
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+
+/// A run directory that cannot be used.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A file that cannot be written.
+    #[error("cannot write {path}: {source}; nothing was changed there{hint}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+        /// What to do.
+        hint: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A run of that name is there already.
+    #[error("the run {0} exists already; continue it with --resume, or choose another name with --run")]
+    Exists(PathBuf),
+    /// No run of that name.
+    #[error("there is no run `{name}` (looked in {looked}){guess}; train one with `atypical train`, or list them with `atypical runs`")]
+    Missing {
+        /// The name or path given.
+        name: String,
+        /// Where it was looked for.
+        looked: PathBuf,
+        /// "; did you mean …?" or nothing.
+        guess: String,
+    },
+    /// A checkpoint whose files are not what was written.
+    #[error("the checkpoint {path} is damaged: {problem}")]
+    Damaged {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No checkpoint can be used.
+    #[error("the run {0} has no usable checkpoint to resume from; start it anew under another name with --run")]
+    NoCheckpoint(PathBuf),
+}
+
+/// Replace a file's contents in one step.
+///
+/// # Errors
+/// The directory or the file cannot be written; the old contents are intact.
+pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<(), RunError> {
+    let error = |source: std::io::Error| {
+        let hint = match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::FileTooLarge => {
+                format!(" ({} bytes were needed; free some space and try again)", contents.len())
+            }
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                " (set MODEL_DIR to a folder that you may write to)".into()
+            }
+            _ => String::new(),
+        };
+        RunError::Write { path: path.to_path_buf(), source, hint }
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(error)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error)?;
+    file.write_all(contents).map_err(error)?;
+    file.as_file().sync_all().map_err(error)?;
+    file.persist(path).map_err(|e| error(e.error))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Make a rename durable. Some file systems cannot sync folders: there the rename is as durable as they make it.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = std::fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// A run directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+impl RunDir {
+    /// A new, empty run under `model_dir`.
+    ///
+    /// # Errors
+    /// A run of that name exists, or the folder cannot be made.
+    pub fn create(model_dir: &Path, name: &str) -> Result<Self, RunError> {
+        let run = Self { root: model_dir.join(name) };
+        if run.config().exists() {
+            return Err(RunError::Exists(run.root));
+        }
+        std::fs::create_dir_all(&run.root).map_err(|source| RunError::Write {
+            path: run.root.clone(),
+            source,
+            hint: " (set MODEL_DIR to a folder that you may write to)".into(),
+        })?;
+        Ok(run)
+    }
+
+    /// An existing run: a name under `model_dir`, or a path.
+    ///
+    /// # Errors
+    /// There is none, with the most similar name.
+    pub fn open(model_dir: &Path, name: &str) -> Result<Self, RunError> {
+        for root in [model_dir.join(name), PathBuf::from(name)] {
+            let run = Self { root };
+            if run.config().exists() {
+                return Ok(run);
+            }
+        }
+        let guess = Self::list(model_dir)
+            .into_iter()
+            .map(|run| run.name())
+            .map(|other| (strsim::jaro_winkler(name, &other), other))
+            .filter(|(similarity, _)| *similarity > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map_or(String::new(), |(_, other)| format!("; did you mean `{other}`?"));
+        Err(RunError::Missing { name: name.to_owned(), looked: model_dir.to_path_buf(), guess })
+    }
+
+    /// All runs under `model_dir`, by name.
+    pub fn list(model_dir: &Path) -> Vec<Self> {
+        let mut runs: Vec<Self> = std::fs::read_dir(model_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| Self { root: entry.path() })
+            .filter(|run| run.config().exists())
+            .collect();
+        runs.sort_by(|a, b| a.root.cmp(&b.root));
+        runs
+    }
+
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Its name: the folder's.
+    pub fn name(&self) -> String {
+        self.root.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.yaml")
+    }
+
+    /// Weights with the best validation loss.
+    pub fn best_model(&self) -> PathBuf {
+        self.root.join("model/best.safetensors")
+    }
+
+    /// Weights at the last checkpoint.
+    pub fn latest_model(&self) -> PathBuf {
+        self.root.join("model/latest.safetensors")
+    }
+
+    /// One JSON object an epoch.
+    pub fn metrics_log(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// Results of an experiment.
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.json")
+    }
+
+    /// One row a scored sample.
+    pub fn scores(&self) -> PathBuf {
+        self.root.join("scores.parquet")
+    }
+
+    /// The report.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// Folder of the figures.
+    pub fn figures(&self) -> PathBuf {
+        self.root.join("figures")
+    }
+
+    /// Sample grid after an epoch.
+    pub fn samples(&self, epoch: usize) -> PathBuf {
+        self.root.join(format!("samples/epoch-{epoch:04}.png"))
+    }
+
+    /// The checkpoints to resume from.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.root.join("checkpoints"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_contents() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        write_atomic(&path, b"old").unwrap();
+        // A folder cannot be replaced by a file: the rename fails after the temporary file was written.
+        let blocked = dir.path().join("folder");
+        std::fs::create_dir(&blocked).unwrap();
+        std::fs::write(blocked.join("inside"), b"kept").unwrap();
+        assert!(write_atomic(&blocked, b"new").is_err());
+        assert_eq!(std::fs::read(blocked.join("inside")).unwrap(), b"kept");
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "no temporary file is left: {names:?}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        let message = RunDir::create(&file, "run").unwrap_err().to_string();
+        assert!(message.contains("file/run") && message.contains("MODEL_DIR"), "{message}");
+    }
+
+    #[test]
+    fn runs_are_found_by_name_and_path_and_guessed() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path(), "rq_nsf").unwrap();
+        write_atomic(&run.config(), b"").unwrap();
+        assert!(matches!(RunDir::create(dir.path(), "rq_nsf"), Err(RunError::Exists(_))));
+        assert_eq!(RunDir::open(dir.path(), "rq_nsf").unwrap(), run);
+        assert_eq!(RunDir::open(Path::new("elsewhere"), run.root().to_str().unwrap()).unwrap(), run);
+        let message = RunDir::open(dir.path(), "rq-nsf").unwrap_err().to_string();
+        assert!(message.contains("did you mean `rq_nsf`?"), "{message}");
+    }
+}

@@ -1,0 +1,67 @@
+//! What can go wrong in a training.
+
+use crate::{config::ConfigError, data::DataError, run::RunError};
+use atypical_models::flow::FlowError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A training that cannot start or go on.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The run directory.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model's description.
+    #[error("the model cannot be built: {0}")]
+    Flow(#[from] FlowError),
+    /// Less than one batch.
+    #[error(
+        "there are {images} training images, fewer than one batch of {batch_size}; lower batch_size or use more data"
+    )]
+    TooFewImages {
+        /// Images.
+        images: usize,
+        /// Batch size.
+        batch_size: usize,
+    },
+    /// Weights that do not belong to the model.
+    #[error("{path} does not fit this model: {problem}; use the configuration that it was trained with")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        problem: String,
+    },
+    /// A loss that is not finite.
+    #[error(
+        "the loss became {loss} at step {step} (epoch {epoch}); nothing of this step was kept. The last checkpoint is of step {saved}. \
+         Try a smaller learning rate (--set optimizer.lr=…) or gradient clipping (--set clip_grad_norm=1)"
+    )]
+    Diverged {
+        /// The loss.
+        loss: f64,
+        /// The step, from 1.
+        step: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Step of the last checkpoint, 0 for none.
+        saved: usize,
+    },
+    /// A resume with another configuration.
+    #[error(
+        "the run was started with another configuration: {0}; resume without --config and --set, or start a new run with --run"
+    )]
+    OtherConfig(String),
+    /// The optimizer's state.
+    #[error("the optimizer's state could not be kept: {0}")]
+    Optimizer(String),
+    /// The training ended before it was started.
+    #[error("the training ended without a result: {0}")]
+    NoResult(String),
+}

@@ -1,0 +1,177 @@
+//! Training by maximum likelihood, through burn-train's learner.
+//!
+//! [`train`] drives the learner by a strategy of its own: every step draws its randomness (data order, dequantisation,
+//! dropout) from the seed and the step's number alone. A run that is interrupted at any step, by Ctrl-C or by `kill -9`, and
+//! resumed from its last checkpoint ends with the same weights as one that was not.
+
+mod error;
+mod loader;
+mod metric;
+mod restore;
+mod schedule;
+mod strategy;
+mod trainee;
+mod weights;
+
+pub use error::TrainError;
+pub use strategy::{Outcome, State};
+pub use weights::{load_flow, open_flow};
+
+use crate::{
+    config::{Loaded, Optimizer, TrainConfig},
+    data::{Images, Noise, Spec},
+    progress::Verbosity,
+    run::{RunDir, write_atomic},
+};
+use atypical_models::{FlowBackend, flow::Flow};
+use burn::{
+    module::AutodiffModule,
+    optim::AdamWConfig,
+    tensor::{Tensor, TensorData, backend::AutodiffBackend},
+    train::{
+        Interrupter, Learner, LearningComponentsMarker, SupervisedTraining, TrainingStrategy,
+    },
+};
+use loader::Loader;
+use schedule::Schedule;
+use std::{path::Path, sync::Arc};
+use strategy::Strategy;
+use trainee::Trainee;
+
+/// How a training shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Display {
+    /// Progress lines.
+    pub verbosity: Verbosity,
+    /// burn-train's full-screen view.
+    pub tui: bool,
+}
+
+/// Training and validation images of a configuration.
+///
+/// # Errors
+/// Data that cannot be read or has another shape than the model.
+pub fn images(config: &TrainConfig, data_dir: &Path) -> Result<(Images, Images), TrainError> {
+    let load = |spec: &str| spec.parse::<Spec>()?.load(data_dir);
+    let mut train = load(&config.data.train)?;
+    if let Some(limit) = config.data.limit {
+        train = train.take(limit);
+    }
+    let (train, valid) = match &config.data.valid {
+        Some(spec) => (train, load(spec)?),
+        None => train.split(config.data.valid_fraction, config.seed),
+    };
+    let shape = config.model.flow().shape;
+    train.expect_shape(shape)?;
+    valid.expect_shape(shape)?;
+    if train.len() < config.batch_size {
+        return Err(TrainError::TooFewImages { images: train.len(), batch_size: config.batch_size });
+    }
+    Ok((train, valid))
+}
+
+/// Train a flow into `run`; with `resume`, continue from its newest whole checkpoint.
+///
+/// The run directory gets `config.yaml`, `checkpoints/`, `model/latest.safetensors` and `model/best.safetensors`,
+/// `metrics.jsonl` (one line an epoch) and `samples/`.
+///
+/// # Errors
+/// A model that cannot be built, a checkpoint that does not fit, a loss that diverges, a disk that is full. What was
+/// written before stays.
+pub fn train<B>(
+    loaded: &Loaded<TrainConfig>,
+    (train, valid): (Images, Images),
+    run: &RunDir,
+    resume: bool,
+    device: &B::Device,
+    display: Display,
+    interrupter: Interrupter,
+) -> Result<Outcome, TrainError>
+where
+    B: AutodiffBackend + FlowBackend,
+    B::InnerBackend: FlowBackend,
+{
+    let config = &loaded.config;
+    let mut flow = Flow::<B>::new(&config.model.flow(), config.seed, device)?;
+    let checkpoint = if resume {
+        let mut warn = |e: &crate::run::RunError| eprintln!("warning: {e}; trying the one before");
+        let found = run.checkpoints().latest(&mut warn);
+        Some(found.ok_or_else(|| crate::run::RunError::NoCheckpoint(run.root().to_path_buf()))?)
+    } else {
+        None
+    };
+    write_atomic(&run.config(), loaded.yaml().as_bytes())?;
+
+    let noise = |epoch| match config.data.dequantize {
+        true => Noise::Training { seed: config.seed, epoch },
+        false => Noise::Off,
+    };
+    if checkpoint.is_none() {
+        // ActNorm starts from the first batch.
+        let order = crate::data::epoch_order(train.len(), config.seed, 0);
+        let first = &order[..config.batch_size];
+        let x = TensorData::new(train.unit(first, noise(0)), [first.len(), train.dimension()]);
+        let report = flow.initialize(Tensor::from_data(x, device));
+        if report.constant_channels > 0 {
+            eprintln!(
+                "warning: {} channels are constant over the first batch; their ActNorm keeps scale 1",
+                report.constant_channels
+            );
+        }
+    }
+
+    let steps_per_epoch = train.len() / config.batch_size;
+    let total = (config.epochs * steps_per_epoch).min(config.max_steps.unwrap_or(usize::MAX));
+    let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = config.optimizer;
+    let optimizer = AdamWConfig::new()
+        .with_weight_decay(weight_decay as f32)
+        .with_beta_1(beta_1 as f32)
+        .with_beta_2(beta_2 as f32)
+        .with_epsilon(epsilon as f32)
+        .init::<B, Trainee<B>>();
+    let schedule = Schedule::new(lr, config.scheduler.clone(), steps_per_epoch, total);
+
+    let train = Arc::new(Loader::<B>::new(Arc::new(train), config.batch_size, device.clone()));
+    let valid = Arc::new(Loader::<B::InnerBackend>::new(
+        Arc::new(valid),
+        config.batch_size,
+        device.clone(),
+    ));
+    let trainee = Trainee::new(flow);
+    let strategy = Arc::new(Strategy::new(
+        config.clone(),
+        run.clone(),
+        (train.clone(), valid.clone()),
+        total,
+        display.verbosity,
+        checkpoint,
+        trainee.clone(),
+    ));
+    type Components<B> = LearningComponentsMarker<
+        B,
+        Schedule,
+        Trainee<B>,
+        burn::optim::adaptor::OptimizerAdaptor<burn::optim::AdamW, Trainee<B>, B>,
+    >;
+    let training = SupervisedTraining::<Components<B>>::new(run.root(), train, valid)
+        .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
+        .with_application_logger(None)
+        .with_metric_logger(metric::NoLogger)
+        .metrics((metric::BitsPerDimension::default(),))
+        .num_epochs(config.epochs)
+        .with_interrupter(interrupter.clone());
+    let training = match display.tui {
+        true => training.renderer(burn::train::renderer::tui::TuiMetricsRendererWrapper::new(
+            interrupter,
+            None,
+        )),
+        false => training.renderer(metric::NoRenderer),
+    };
+    let _trained = training.launch(Learner::new(trainee, optimizer, schedule));
+    strategy.outcome()
+}
+
+/// A flow on the autodiff backend with dropout off, for Jacobians.
+pub fn differentiable<B: FlowBackend>(flow: &Flow<B>) -> Flow<burn::backend::Autodiff<B>> {
+    Flow::<burn::backend::Autodiff<B>>::from_inner(flow.clone()).without_dropout()
+}

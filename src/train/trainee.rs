@@ -1,0 +1,98 @@
+//! A flow as burn-train's learner sees it.
+
+use super::metric::BatchLoss;
+use atypical_models::{DensityModel, FlowBackend, bits_per_dimension, flow::Flow};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{
+        Tensor,
+        backend::{AutodiffBackend, Backend},
+    },
+    train::{InferenceStep, TrainOutput, TrainStep},
+};
+
+/// A flow that learns by maximum likelihood.
+#[derive(Module, Debug)]
+pub struct Trainee<B: Backend> {
+    /// The flow.
+    pub flow: Flow<B>,
+}
+
+impl<B: Backend> Trainee<B> {
+    pub fn new(flow: Flow<B>) -> Self {
+        Self { flow }
+    }
+}
+
+fn batch_loss<B: Backend>(loss: Tensor<B, 1>, size: usize, dimension: usize) -> BatchLoss {
+    let nats = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+    BatchLoss { nats, bits: bits_per_dimension(-nats, dimension), size }
+}
+
+impl<B: AutodiffBackend + FlowBackend> TrainStep for Trainee<B> {
+    type Input = Tensor<B, 2>;
+    type Output = BatchLoss;
+
+    fn step(&self, x: Tensor<B, 2>) -> TrainOutput<BatchLoss> {
+        let size = x.dims()[0];
+        let loss = -self.flow.log_prob(x).mean();
+        let item = batch_loss(loss.clone().inner(), size, self.flow.dimension());
+        TrainOutput::new(self, loss.backward(), item)
+    }
+}
+
+impl<B: FlowBackend> InferenceStep for Trainee<B> {
+    type Input = Tensor<B, 2>;
+    type Output = BatchLoss;
+
+    fn step(&self, x: Tensor<B, 2>) -> BatchLoss {
+        let size = x.dims()[0];
+        batch_loss(-self.flow.log_prob(x).mean(), size, self.flow.dimension())
+    }
+}
+
+/// Scale all gradients so that their joint L2 norm is at most `largest`; returns the norm before.
+pub fn clip_norm<B: AutodiffBackend>(
+    trainee: &Trainee<B>,
+    gradients: &mut GradientsParams,
+    largest: f64,
+) -> f64 {
+    let mut squares = Squares::<B> { gradients, sum: Vec::new() };
+    trainee.visit(&mut squares);
+    let sum = squares.sum;
+    if sum.is_empty() {
+        return 0.0;
+    }
+    let norm = Tensor::cat(sum, 0).sum().into_data().iter::<f64>().sum::<f64>().sqrt();
+    if norm > largest {
+        trainee.visit(&mut Rescale { gradients, factor: largest / norm });
+    }
+    norm
+}
+
+struct Squares<'a, B: AutodiffBackend> {
+    gradients: &'a GradientsParams,
+    sum: Vec<Tensor<B::InnerBackend, 1>>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
+            self.sum.push(gradient.powi_scalar(2).sum());
+        }
+    }
+}
+
+struct Rescale<'a> {
+    gradients: &'a mut GradientsParams,
+    factor: f64,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Rescale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(param.id) {
+            self.gradients.register::<B::InnerBackend, D>(param.id, gradient * self.factor);
+        }
+    }
+}
