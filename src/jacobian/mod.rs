@@ -1,13 +1,13 @@
 //! Jacobians of decoders.
 //!
 //! [`reverse`] differentiates any map by reverse mode, one row of the Jacobian a cotangent. [`decoder`] does the same for a
-//! [`Flow`], but step by step: it accumulates `dx/dz` from the latent outwards and asks automatic differentiation only for
-//! what a step's [`Structure`] leaves open. Both are exact; the tests hold them against each other.
+//! [`Flow`](atypical_models::flow::Flow), but step by step: it accumulates `dx/dz` from the latent outwards and uses what is
+//! known about each step. Both are exact; the tests hold them against each other.
 //!
-//! What the structure saves, for a map of dimension d inside the flow:
+//! What the steps save, for a map of dimension d inside the flow:
 //! - latents that enter at a finer level carry no tangents through the coarser ones;
 //! - affine steps act on the tangents directly, elementwise steps scale them;
-//! - a coupling needs d/2 rows instead of d, and of its conditioner alone.
+//! - a coupling needs d/2 rows instead of d, of its conditioner alone, and one forward pass for all of them.
 
 mod decoder;
 mod reverse;

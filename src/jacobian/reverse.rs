@@ -38,7 +38,7 @@ pub fn reverse<B: Backend>(
 }
 
 /// Rows `from..from + count` of the identity.
-pub(super) fn one_hot(from: usize, count: usize, dimension: usize) -> TensorData {
+fn one_hot(from: usize, count: usize, dimension: usize) -> TensorData {
     let mut values = vec![0.0f32; count * dimension];
     for i in 0..count {
         values[i * dimension + from + i] = 1.0;

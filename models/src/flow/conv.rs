@@ -54,6 +54,15 @@ pub struct ResidualBlock<B: Backend> {
     dropout: Dropout,
 }
 
+impl<B: FlowBackend> SameConv<B> {
+    /// The transposed map, without bias: cotangents of the output to cotangents of the input.
+    fn pull_back(&self, cotangent: Tensor<B, 4>) -> Tensor<B, 4> {
+        let weight = self.weight.val().swap_dims(0, 1).flip([2, 3]);
+        let bias = Tensor::zeros([weight.dims()[0]], &weight.device());
+        same_conv(cotangent, weight, bias)
+    }
+}
+
 impl<B: FlowBackend> ResidualBlock<B> {
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let h = self.first.forward(relu(x.clone()));
@@ -119,5 +128,48 @@ impl<B: FlowBackend> ConvResidualNet<B> {
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let h = self.blocks.iter().fold(self.initial.forward(x), |h, block| block.forward(h));
         self.output.forward(h)
+    }
+}
+
+/// A residual network's activation pattern at one input. The network is piecewise linear: the pattern is its derivative.
+#[derive(Clone, Debug)]
+pub struct Pattern<B: Backend> {
+    /// For each block, where its two activations pass: 0 or 1, `[1, hidden, height, width]`.
+    blocks: Vec<[Tensor<B, 4>; 2]>,
+}
+
+impl<B: FlowBackend> ConvResidualNet<B> {
+    /// The output at one input, and the activation pattern there, without dropout.
+    ///
+    /// # Shapes
+    /// - x: `[1, in, height, width]`
+    pub fn linearize(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Pattern<B>) {
+        let passes = |x: &Tensor<B, 4>| x.clone().greater_elem(0.0).float();
+        let mut h = self.initial.forward(x);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let inner = block.first.forward(relu(h.clone()));
+            blocks.push([passes(&h), passes(&inner)]);
+            h = h + block.second.forward(relu(inner));
+        }
+        (self.output.forward(h), Pattern { blocks })
+    }
+
+    /// Vector-Jacobian products at the input of a [`Pattern`]: cotangents of the last hidden map to cotangents of the input,
+    /// any number at a time. The reverse sweep that automatic differentiation would do, but the forward pass, which is the
+    /// same for all of them, is done once.
+    ///
+    /// # Shapes
+    /// - cotangents: `[count, hidden, height, width]`
+    /// - output: `[count, in, height, width]`
+    pub fn pull_back(&self, pattern: &Pattern<B>, cotangents: Tensor<B, 4>) -> Tensor<B, 4> {
+        let count = cotangents.dims()[0];
+        let mut g = cotangents;
+        for (block, [outer, inner]) in self.blocks.iter().zip(&pattern.blocks).rev() {
+            let t = block.second.pull_back(g.clone()) * inner.clone().repeat_dim(0, count);
+            let t = block.first.pull_back(t) * outer.clone().repeat_dim(0, count);
+            g = g + t;
+        }
+        self.initial.pull_back(g)
     }
 }

@@ -60,7 +60,7 @@ impl<B: Backend> Conv1x1<B> {
 
     /// `(L U P)⁻¹`, computed on the host in f64: a constant for automatic differentiation, which is all that the decoder
     /// needs (its derivative is taken in z).
-    fn inverse_matrix(&self) -> Tensor<B, 2> {
+    pub(super) fn inverse_matrix(&self) -> Tensor<B, 2> {
         let device = self.bias.val().device();
         let diagonal = host(self.positive_diagonal());
         let c = diagonal.len();

@@ -100,19 +100,19 @@ impl<B: Backend> Coupling<B> {
         if odds < evens { joined.narrow(1, 0, evens + odds) } else { joined }
     }
 
-    /// The parameters that set one element, as a mask over the conditioner's output channels: element `(channel, position)`
-    /// of b owns the output channels whose `[rows]` entry at its channel is 1.
+    /// Rows of the conditioner's output channels, grouped by the channel of b that they set.
     ///
     /// # Shapes
-    /// - output: `[channels of b, conditioner's output channels]`
-    pub fn ownership(&self, channels: usize, device: &B::Device) -> Tensor<B, 2> {
-        let eye = Tensor::<B, 2>::eye(channels, device);
+    /// - rows: `[conditioner's output channels, n]`
+    /// - output: `[channels of b, parameters of one element, n]`
+    pub fn by_channel(&self, rows: Tensor<B, 2>) -> Tensor<B, 3> {
+        let [outputs, n] = rows.dims();
         match self.map {
             CouplingMap::RqSpline(shape) => {
                 let q = shape.parameters();
-                eye.unsqueeze_dim::<3>(2).repeat_dim(2, q).reshape([channels, channels * q])
+                rows.reshape([outputs / q, q, n])
             }
-            CouplingMap::Affine => Tensor::cat(vec![eye.clone(), eye], 1),
+            CouplingMap::Affine => rows.reshape([2, outputs / 2, n]).swap_dims(0, 1),
         }
     }
 

@@ -1,7 +1,7 @@
 //! One step of a flow, built.
 
 use super::{ActNorm, Bijection, Conv1x1, Coupling, Logit, Squeeze};
-use crate::ops::FlowBackend;
+use crate::ops::{FlowBackend, same_conv};
 use burn::{
     module::Module,
     tensor::{Tensor, backend::Backend},
@@ -24,32 +24,36 @@ pub enum Layer<B: Backend> {
     Coupling(Coupling<B>),
 }
 
-/// What is known about the Jacobian of a step before it is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Structure {
-    /// `f(x) = A x + b` with `A` independent of x.
-    Affine,
-    /// Output i depends on input i alone.
-    Elementwise,
-    /// Identity on the copied channels; see [`Coupling`].
-    Coupling,
-}
-
 impl<B: Backend> Layer<B> {
-    /// The structure of the step's Jacobian.
-    pub fn structure(&self) -> Structure {
-        match self {
-            Layer::Logit(_) => Structure::Elementwise,
-            Layer::Squeeze(_) | Layer::ActNorm(_) | Layer::Conv1x1(_) => Structure::Affine,
-            Layer::Coupling(_) => Structure::Coupling,
-        }
-    }
-
     /// The same step with dropout off.
     pub fn without_dropout(self) -> Self {
         match self {
             Layer::Coupling(coupling) => Layer::Coupling(coupling.without_dropout()),
             other => other,
+        }
+    }
+}
+
+impl<B: FlowBackend> Layer<B> {
+    /// The linear part of an affine step's inverse, applied to tangents; none for the other steps.
+    ///
+    /// # Shapes
+    /// - tangents: `[count, channels, height, width]` in the step's output
+    pub fn inverse_linear(&self, tangents: &Tensor<B, 4>) -> Option<Tensor<B, 4>> {
+        let mix = |matrix: Tensor<B, 2>| {
+            let [c, _] = matrix.dims();
+            let bias = Tensor::zeros([c], &matrix.device());
+            same_conv(tangents.clone(), matrix.reshape([c, c, 1, 1]), bias)
+        };
+        match self {
+            Layer::Squeeze(step) => Some(step.inverse(tangents.clone()).0),
+            Layer::ActNorm(step) => {
+                let scale = (-step.log_scale.val()).exp();
+                let [c] = scale.dims();
+                Some(mix(Tensor::eye(c, &scale.device()) * scale.unsqueeze_dim(1)))
+            }
+            Layer::Conv1x1(step) => Some(mix(step.inverse_matrix())),
+            Layer::Logit(_) | Layer::Coupling(_) => None,
         }
     }
 }

@@ -21,13 +21,13 @@ pub use act_norm::ActNorm;
 pub use config::{
     Conditioner, Elementwise, FlowConfig, ImagePreset, LogitForm, Mask, Step, VectorPreset,
 };
-pub use conv::{ConvResidualNet, SameConv};
+pub use conv::{ConvResidualNet, Pattern, SameConv};
 pub use conv1x1::Conv1x1;
 pub use coupling::{Coupling, CouplingMap};
 pub use error::FlowError;
 pub use flow::{Flow, Initialization};
 pub use init::Init;
-pub use layer::{Layer, Structure};
+pub use layer::Layer;
 pub use logit::Logit;
 pub use squeeze::Squeeze;
 
