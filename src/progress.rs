@@ -39,15 +39,19 @@ impl Progress {
             return Self { bar: None, plain: None };
         }
         if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+            let bar =
+                ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
             let template = "{prefix:<22} {bar:32} {pos}/{len}  {elapsed} < {eta}  {msg}";
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar()),
+            );
             bar.set_prefix(what.to_owned());
             bar.enable_steady_tick(Duration::from_millis(200));
             return Self { bar: Some(bar), plain: None };
         }
         let now = Instant::now();
-        let plain = Plain { what: what.to_owned(), total: total as u64, done: 0, start: now, said: now };
+        let plain =
+            Plain { what: what.to_owned(), total: total as u64, done: 0, start: now, said: now };
         Self { bar: None, plain: Some(plain) }
     }
 
@@ -81,7 +85,12 @@ impl Progress {
     pub fn finish(self, message: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-            eprintln!("{}: {} in {:.0} s  {message}", bar.prefix(), bar.position(), bar.elapsed().as_secs_f64());
+            eprintln!(
+                "{}: {} in {:.0} s  {message}",
+                bar.prefix(),
+                bar.position(),
+                bar.elapsed().as_secs_f64()
+            );
         }
         if let Some(Plain { what, done, start, .. }) = &self.plain {
             eprintln!("{what}: {done} in {:.0} s  {message}", start.elapsed().as_secs_f64());

@@ -29,10 +29,9 @@ fn registry() -> Vec<(&'static str, FlowConfig, Domain)> {
         conditioner: conditioner(kernel),
     };
     let affine = Elementwise::Affine {};
-    let one = |name, shape, step| {
-        (name, FlowConfig { shape, transform: vec![step] }, Domain::Line)
-    };
-    let logit = |form| FlowConfig { shape: [1, 3, 4], transform: vec![Step::Logit { alpha: 0.05, form }] };
+    let one = |name, shape, step| (name, FlowConfig { shape, transform: vec![step] }, Domain::Line);
+    let logit =
+        |form| FlowConfig { shape: [1, 3, 4], transform: vec![Step::Logit { alpha: 0.05, form }] };
     let image = ImagePreset {
         shape: [1, 8, 8],
         hidden: [6, 6, 8],
@@ -62,7 +61,7 @@ fn registry() -> Vec<(&'static str, FlowConfig, Domain)> {
         (
             "split",
             FlowConfig {
-                shape: [4, 2, 2],
+                shape: [5, 2, 2],
                 transform: vec![Step::ActNorm {}, Step::Split {}, Step::Conv1x1 {}],
             },
             Domain::Line,
@@ -147,7 +146,10 @@ fn log_det<B: FlowBackend>() {
         let forward = dense_jacobian::<Autodiff<B>>(|x| flow.encode(x).0, x.clone());
         let (z, log_det) = flow.encode(Tensor::from_inner(x));
         let (expected, got) = (log_abs_det(forward), values(log_det)[0]);
-        assert!((expected - got).abs() < 1e-3 * (1.0 + expected.abs()), "{name}: {got}, not {expected}");
+        assert!(
+            (expected - got).abs() < 1e-3 * (1.0 + expected.abs()),
+            "{name}: {got}, not {expected}"
+        );
 
         let inverse = dense_jacobian::<Autodiff<B>>(|z| flow.decode(z).0, z.clone().inner());
         let (expected, got) = (log_abs_det(inverse), values(flow.decode(z).1)[0]);
@@ -191,7 +193,11 @@ fn finite_gradients<B: FlowBackend>() {
             assert!(gradient.iter().all(|v| v.is_finite()), "{name} at {at}: {gradient:?}");
             let mut finite = Finite { name, gradients: &gradients, seen: 0 };
             flow.visit(&mut finite);
-            assert_eq!(finite.seen > 0, flow.num_params() > 0, "{name}: parameters without gradient");
+            assert_eq!(
+                finite.seen > 0,
+                flow.num_params() > 0,
+                "{name}: parameters without gradient"
+            );
         }
     }
 }

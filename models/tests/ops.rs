@@ -17,7 +17,8 @@ fn spline<B: FlowBackend>() {
     for (bins, tail) in [(8, 3.0), (2, 1.0), (16, 2.0)] {
         let shape = SplineShape { bins, tail, logit_scale: 0.4 };
         for direction in [Direction::Forward, Direction::Inverse] {
-            let leaf = |seed, dims, range| uniform::<Ad<B>, 3>(dims, range, seed, &device).require_grad();
+            let leaf =
+                |seed, dims, range| uniform::<Ad<B>, 3>(dims, range, seed, &device).require_grad();
             let x = leaf(1, [3, 4, 7], -4.0..4.0);
             let logits = leaf(2, [3, 4 * shape.parameters(), 7], -6.0..6.0);
             // Different weights for values and log-derivatives keep the two gradients apart.
@@ -55,8 +56,10 @@ fn conv<B: FlowBackend>() {
         ([7, 5, 2], [1, 1], 1),
         ([1, 3, 2], [2, 1], 3),
     ] {
-        let x = uniform::<Ad<B>, 4>([batch, input, height, width], -1.0..1.0, 1, &device).require_grad();
-        let w = uniform::<Ad<B>, 4>([output, input, kernel, kernel], -1.0..1.0, 2, &device).require_grad();
+        let x = uniform::<Ad<B>, 4>([batch, input, height, width], -1.0..1.0, 1, &device)
+            .require_grad();
+        let w = uniform::<Ad<B>, 4>([output, input, kernel, kernel], -1.0..1.0, 2, &device)
+            .require_grad();
         let b = uniform::<Ad<B>, 1>([output], -1.0..1.0, 3, &device).require_grad();
         let weight = uniform::<Ad<B>, 4>([batch, output, height, width], -1.0..1.0, 4, &device);
         let run = |fused: bool| {

@@ -100,13 +100,15 @@ macro_rules! with_backend {
             #[cfg(feature = "flex")]
             $crate::backend::BackendName::Flex => {
                 type $B = burn::backend::Flex;
-                let $device: <$B as burn::tensor::backend::BackendTypes>::Device = Default::default();
+                let $device: <$B as burn::tensor::backend::BackendTypes>::Device =
+                    Default::default();
                 $body
             }
             #[cfg(feature = "ndarray")]
             $crate::backend::BackendName::Ndarray => {
                 type $B = burn::backend::NdArray<f32>;
-                let $device: <$B as burn::tensor::backend::BackendTypes>::Device = Default::default();
+                let $device: <$B as burn::tensor::backend::BackendTypes>::Device =
+                    Default::default();
                 $body
             }
             #[cfg(feature = "wgpu")]
@@ -125,7 +127,9 @@ macro_rules! with_backend {
                 $body
             }
             #[allow(unreachable_patterns)]
-            _ => unreachable!("BackendName::check passed for device {index} of a backend that is not built"),
+            _ => unreachable!(
+                "BackendName::check passed for device {index} of a backend that is not built"
+            ),
         }
     }};
 }

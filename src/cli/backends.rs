@@ -6,8 +6,10 @@ use crate::backend::BackendName;
 pub fn run(common: &Common) -> Result<(), CliError> {
     let rows: Vec<(&str, bool)> = BackendName::ALL.map(|b| (b.name(), b.is_built())).to_vec();
     if common.json {
-        let rows: Vec<_> =
-            rows.iter().map(|(name, built)| serde_json::json!({ "name": name, "built": built })).collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, built)| serde_json::json!({ "name": name, "built": built }))
+            .collect();
         return print_json(&rows);
     }
     for (name, built) in rows {

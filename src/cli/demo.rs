@@ -72,10 +72,12 @@ impl Demo {
         let backend = common.backend()?;
         let mut sets = common.sets(&[]);
         sets.extend(self.steps.map(|n| format!("max_steps={n}")));
-        let training = Loaded::<TrainConfig>::text(include_str!("../../configs/train/demo.yaml"), &sets)?;
+        let training =
+            Loaded::<TrainConfig>::text(include_str!("../../configs/train/demo.yaml"), &sets)?;
         let mut sets = common.sets(&[]);
         sets.extend(self.images.map(|n| format!("limit={n}")));
-        let experiment = Loaded::<OodConfig>::text(include_str!("../../configs/ood/demo.yaml"), &sets)?;
+        let experiment =
+            Loaded::<OodConfig>::text(include_str!("../../configs/ood/demo.yaml"), &sets)?;
 
         let run = fresh(&environment.model_dir)?;
         let images = train::images(&training.config, &environment.data_dir)?;
@@ -92,7 +94,13 @@ impl Demo {
         let interrupter = interrupter()?;
         let (results, outcome) = with_backend!(backend, common.device, |B, device| {
             let outcome = train::train::<Autodiff<B>>(
-                &training, images, &run, false, &device, display, interrupter,
+                &training,
+                images,
+                &run,
+                false,
+                &device,
+                display,
+                interrupter,
             )?;
             if let Some(reason) = &outcome.interrupted {
                 return Err(CliError::Other(reason.clone()));
@@ -100,7 +108,10 @@ impl Demo {
             let (flow, _) = train::open_flow::<B>(&run, &device)?;
             let bits = outcome.best_bits_per_dimension.map_or("-".into(), |b| format!("{b:.3}"));
             let facts = vec![
-                ("training".to_owned(), format!("{} steps, {:.0} s", outcome.steps, outcome.seconds)),
+                (
+                    "training".to_owned(),
+                    format!("{} steps, {:.0} s", outcome.steps, outcome.seconds),
+                ),
                 ("bits per dimension, validation".to_owned(), bits),
                 ("backend".to_owned(), backend.name().to_owned()),
             ];
@@ -108,7 +119,15 @@ impl Demo {
             let title = "The likelihood paradox and its cure".to_owned();
             let yaml = experiment.yaml();
             let results = ood::evaluate(
-                common, &experiment.config, &yaml, flow, device, scored, &out, title, facts,
+                common,
+                &experiment.config,
+                &yaml,
+                flow,
+                device,
+                scored,
+                &out,
+                title,
+                facts,
             )?;
             Ok::<_, CliError>((results, outcome))
         })?;

@@ -7,8 +7,7 @@ use crate::{
     ood::{self, Experiment, Results, Scorer},
     report,
     run::RunDir,
-    train,
-    with_backend,
+    train, with_backend,
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -74,14 +73,14 @@ pub(super) type Sets = (Images, Images, Vec<Images>);
 
 /// Read the images of an experiment.
 pub(super) fn images(config: &OodConfig, data_dir: &Path) -> Result<Sets, CliError> {
-    let load = |spec: &str| -> Result<Images, CliError> {
-        Ok(spec.parse::<Spec>()?.load(data_dir)?)
-    };
+    let load =
+        |spec: &str| -> Result<Images, CliError> { Ok(spec.parse::<Spec>()?.load(data_dir)?) };
     let limited = |spec: &str| -> Result<Images, CliError> {
         let images = load(spec)?;
         Ok(config.limit.map_or_else(|| images.clone(), |limit| images.take(limit)))
     };
-    let outside = config.out_of_distribution.iter().map(|s| limited(s)).collect::<Result<_, _>>()?;
+    let outside =
+        config.out_of_distribution.iter().map(|s| limited(s)).collect::<Result<_, _>>()?;
     Ok((load(&config.calibration)?, limited(&config.in_distribution)?, outside))
 }
 
@@ -103,12 +102,14 @@ pub(super) fn evaluate<B: atypical_models::FlowBackend>(
         false => Noise::Off,
     };
     facts.push(("seed".into(), config.seed.to_string()));
-    facts.push(("parameters of the model".into(), burn::module::Module::num_params(&flow).to_string()));
+    facts.push((
+        "parameters of the model".into(),
+        burn::module::Module::num_params(&flow).to_string(),
+    ));
     let scorer =
         Scorer::new(flow, noise, config.batch_size, config.lid.chunk, device, common.verbosity());
     let verbosity = common.verbosity();
-    let experiment =
-        Experiment { config, title, calibration, inside, outside, facts, verbosity };
+    let experiment = Experiment { config, title, calibration, inside, outside, facts, verbosity };
     Ok(ood::run(&experiment, &scorer, out, yaml)?)
 }
 

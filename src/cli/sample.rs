@@ -5,8 +5,7 @@ use crate::{
     config::Environment,
     report,
     run::{RunDir, write_atomic},
-    train,
-    with_backend,
+    train, with_backend,
 };
 use atypical_models::DensityModel;
 use burn::tensor::{Tensor, backend::Backend};

@@ -132,7 +132,9 @@ fn same(before: &TrainConfig, now: &TrainConfig) -> Result<(), CliError> {
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(key, value)| before.get(*key) != Some(value) && !CHANGEABLE.contains(&key.as_str()))
+        .filter(|(key, value)| {
+            before.get(*key) != Some(value) && !CHANGEABLE.contains(&key.as_str())
+        })
         .map(|(key, value)| format!("`{key}` was {} and is now {value}", before[key]))
         .collect();
     if changed.is_empty() {

@@ -85,11 +85,11 @@ impl<T: Section> Loaded<T> {
             let name = format!("ATYPICAL_{}", key.replace('.', "__").to_uppercase());
             let node = Node::parse(&value, &name, false)?;
             let path: Vec<&str> = key.split('.').collect();
-            tree.set(&path, node).map_err(|problem| ConfigError::Set { argument: name, problem })?;
+            tree.set(&path, node)
+                .map_err(|problem| ConfigError::Set { argument: name, problem })?;
         }
         for argument in sets {
-            let error =
-                |problem: String| ConfigError::Set { argument: argument.clone(), problem };
+            let error = |problem: String| ConfigError::Set { argument: argument.clone(), problem };
             let (key, value) = argument
                 .split_once('=')
                 .ok_or_else(|| error("write it as key=value, e.g. optimizer.lr=1e-4".into()))?;
@@ -149,7 +149,8 @@ impl<T: Section> Loaded<T> {
 
 /// YAML of a section.
 pub(super) fn to_yaml<T: Serialize>(config: &T) -> String {
-    serde_saphyr::to_string(config).unwrap_or_else(|error| format!("# cannot be written: {error}\n"))
+    serde_saphyr::to_string(config)
+        .unwrap_or_else(|error| format!("# cannot be written: {error}\n"))
 }
 
 /// Visit the leaves of a JSON value; lists of numbers count as one.
@@ -213,7 +214,9 @@ fn guess(word: &str, names: &[&str]) -> String {
     names
         .iter()
         .map(|name| (strsim::jaro_winkler(word, name), name))
-        .filter(|(similarity, name)| *similarity > 0.7 || word.contains(**name) || name.contains(word))
+        .filter(|(similarity, name)| {
+            *similarity > 0.7 || word.contains(**name) || name.contains(word)
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"))
 }
@@ -249,10 +252,9 @@ fn type_error(tree: &Node, error: figment::Error) -> ConfigError {
             problem.push_str(&guess(named, &names));
             if let Some((found, at)) = find(node, named, &mut Vec::new()) {
                 (origin, path) = (at, [path, found].concat());
-            } else if let Some((found, at)) =
-                message.split_once("invalid type: ").and_then(|(_, rest)| {
-                    find(node, rest.split(", expected").next()?, &mut Vec::new())
-                })
+            } else if let Some((found, at)) = message
+                .split_once("invalid type: ")
+                .and_then(|(_, rest)| find(node, rest.split(", expected").next()?, &mut Vec::new()))
             {
                 (origin, path) = (at, [path, found].concat());
             }
@@ -324,13 +326,18 @@ mod tests {
     #[test]
     fn later_layers_win() {
         let loaded =
-            load(&[BASE, "optimizer:\n  lr: 5e-4\nmodel:\n  tail: 2\n"], &["optimizer.lr=1e-4"]).unwrap();
+            load(&[BASE, "optimizer:\n  lr: 5e-4\nmodel:\n  tail: 2\n"], &["optimizer.lr=1e-4"])
+                .unwrap();
         assert_eq!(loaded.config.optimizer.lr(), 1e-4);
         let ModelConfig::RqNsf { bins, tail, .. } = &loaded.config.model else { panic!() };
         assert_eq!((*bins, *tail), (4, 2.0));
         let provenance = loaded.provenance();
         assert!(provenance.contains("--set optimizer.lr=1e-4"), "{provenance}");
-        assert!(provenance.lines().any(|l| l.starts_with("model.bins = 4") && l.ends_with("0.yaml:5:3")));
+        assert!(
+            provenance
+                .lines()
+                .any(|l| l.starts_with("model.bins = 4") && l.ends_with("0.yaml:5:3"))
+        );
         assert!(provenance.lines().any(|l| l.starts_with("epochs") && l.ends_with("# default")));
     }
 
@@ -350,9 +357,15 @@ mod tests {
         let text = message(&[BASE, "optimizer:\n  learning_rate: 1\n  rl: 1\n"], &[]);
         assert!(text.contains("1.yaml:2:3: unknown key `optimizer.learning_rate`"), "{text}");
         let text = message(&[&BASE.replace("bins", "bin")], &[]);
-        assert!(text.contains("0.yaml:5:3: unknown key `model.bin`; did you mean `bins`?"), "{text}");
+        assert!(
+            text.contains("0.yaml:5:3: unknown key `model.bin`; did you mean `bins`?"),
+            "{text}"
+        );
         let text = message(&[BASE], &["epoch=3"]);
-        assert!(text.contains("--set epoch=3: unknown key `epoch`; did you mean `epochs`?"), "{text}");
+        assert!(
+            text.contains("--set epoch=3: unknown key `epoch`; did you mean `epochs`?"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -364,7 +377,10 @@ mod tests {
         let text = message(&[BASE], &["batch_size=big"]);
         assert!(text.contains("--set batch_size=big: `batch_size`"), "{text}");
         let text = message(&["data:\n  trian: demo:train\nmodel:\n  name: glow\n"], &[]);
-        assert!(text.contains("0.yaml:2:3") && text.contains("did you mean it by `trian`?"), "{text}");
+        assert!(
+            text.contains("0.yaml:2:3") && text.contains("did you mean it by `trian`?"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -376,7 +392,10 @@ mod tests {
         assert!(message(&[BASE], &["epochs"]).contains("write it as key=value"));
         assert!(message(&["a: [1\n"], &[]).contains("this is no YAML"));
         let listed = "data:\n  train: demo:train\nmodel:\n  name: flow\n  shape: [2, 1, 1]\n  transform: [{kind: act_norm}]\n";
-        assert!(message(&[listed], &["model.transform.3.kind=split"]).contains("`3` is no index of a list of 1"));
+        assert!(
+            message(&[listed], &["model.transform.3.kind=split"])
+                .contains("`3` is no index of a list of 1")
+        );
         assert!(load(&[listed], &["model.transform.0.kind=conv1x1"]).is_ok());
     }
 
@@ -402,7 +421,8 @@ mod tests {
             assert_eq!(flow.shape[1], flow.shape[2], "{}", path.display());
         }
         for path in ood {
-            Loaded::<OodConfig>::new(&[path.clone()], &[]).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            Loaded::<OodConfig>::new(&[path.clone()], &[])
+                .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
     }
 }

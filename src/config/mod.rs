@@ -17,6 +17,4 @@ pub use error::ConfigError;
 pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;
 pub use ood::{BootstrapConfig, LidConfig, Method, OodConfig};
-pub use train::{
-    DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig,
-};
+pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};

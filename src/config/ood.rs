@@ -139,7 +139,9 @@ impl Section for OodConfig {
         };
         match self.lid.scale {
             Scale::Fixed { r } => check("lid.scale.r", r, r.abs() <= 20.0, "in [-20, 20]"),
-            Scale::Plateau { low, high, .. } | Scale::Calibrated { low, high, .. } => range(low, high),
+            Scale::Plateau { low, high, .. } | Scale::Calibrated { low, high, .. } => {
+                range(low, high)
+            }
         }
     }
 }

@@ -201,7 +201,11 @@ pub(super) fn check(
     ok: bool,
     allowed: &str,
 ) -> Result<(), (String, String)> {
-    if ok { Ok(()) } else { Err((path.to_owned(), format!("is {value}, but it must be {allowed}"))) }
+    if ok {
+        Ok(())
+    } else {
+        Err((path.to_owned(), format!("is {value}, but it must be {allowed}")))
+    }
 }
 
 /// Refuse a SPEC that does not parse.

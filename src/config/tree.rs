@@ -67,16 +67,20 @@ impl Node {
     /// Text that is no YAML.
     pub fn parse(text: &str, layer: &str, has_lines: bool) -> Result<Self, ConfigError> {
         if text.trim().is_empty() {
-            return Ok(Self { origin: Origin::named(layer), value: Value::Leaf(serde_json::Value::Null) });
+            return Ok(Self {
+                origin: Origin::named(layer),
+                value: Value::Leaf(serde_json::Value::Null),
+            });
         }
-        let raw: Spanned<Raw> = serde_saphyr::from_str(text).map_err(|error| ConfigError::Syntax {
-            origin: Origin {
-                line: error.location().filter(|_| has_lines).map(|l| l.line()),
-                column: error.location().map_or(0, |l| l.column()),
-                ..Origin::named(layer)
-            },
-            problem: error.without_snippet().to_string(),
-        })?;
+        let raw: Spanned<Raw> =
+            serde_saphyr::from_str(text).map_err(|error| ConfigError::Syntax {
+                origin: Origin {
+                    line: error.location().filter(|_| has_lines).map(|l| l.line()),
+                    column: error.location().map_or(0, |l| l.column()),
+                    ..Origin::named(layer)
+                },
+                problem: error.without_snippet().to_string(),
+            })?;
         Ok(raw_node(raw, &layer.into(), has_lines))
     }
 
@@ -144,9 +148,13 @@ impl Node {
         match &mut self.value {
             Value::List(items) => {
                 let len = items.len();
-                let item = key.parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(|| {
-                    format!("`{key}` is no index of a list of {len} (0 to {})", len.saturating_sub(1))
-                })?;
+                let item =
+                    key.parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(|| {
+                        format!(
+                            "`{key}` is no index of a list of {len} (0 to {})",
+                            len.saturating_sub(1)
+                        )
+                    })?;
                 item.set(rest, node)
             }
             Value::Map(_) => {
@@ -157,7 +165,8 @@ impl Node {
                     let inner = inner.clone();
                     self.replace(key, inner);
                 } else {
-                    let mut child = Node { origin: node.origin.clone(), value: Value::Map(Vec::new()) };
+                    let mut child =
+                        Node { origin: node.origin.clone(), value: Value::Map(Vec::new()) };
                     if rest.is_empty() {
                         child = node;
                     } else {
@@ -207,7 +216,8 @@ enum Raw {
 }
 
 fn raw_node(raw: Spanned<Raw>, layer: &Rc<str>, has_lines: bool) -> Node {
-    let origin = |line, column| Origin { layer: layer.clone(), line: has_lines.then_some(line), column };
+    let origin =
+        |line, column| Origin { layer: layer.clone(), line: has_lines.then_some(line), column };
     let here = origin(raw.referenced.line(), raw.referenced.column());
     let value = match raw.value {
         Raw::Leaf(value) => Value::Leaf(value),

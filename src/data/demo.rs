@@ -14,8 +14,10 @@ pub(super) fn load(split: &str) -> Result<Images, DataError> {
     macro_rules! pack {
         ($name:literal) => {
             (
-                include_bytes!(concat!("../../assets/demo/", $name, "-images-idx3-ubyte.gz")).as_slice(),
-                include_bytes!(concat!("../../assets/demo/", $name, "-labels-idx1-ubyte.gz")).as_slice(),
+                include_bytes!(concat!("../../assets/demo/", $name, "-images-idx3-ubyte.gz"))
+                    .as_slice(),
+                include_bytes!(concat!("../../assets/demo/", $name, "-labels-idx1-ubyte.gz"))
+                    .as_slice(),
             )
         };
     }

@@ -58,7 +58,10 @@ fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), D
     let mut inflated = Vec::new();
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
         GzDecoder::new(bytes).read_to_end(&mut inflated).map_err(|error| {
-            format(path, format!("the gzip data is truncated or corrupt ({error}); fetch the file again"))
+            format(
+                path,
+                format!("the gzip data is truncated or corrupt ({error}); fetch the file again"),
+            )
         })?;
         &inflated
     } else {
@@ -66,7 +69,8 @@ fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), D
     };
     let header = 4 + 4 * usize::from(rank);
     if bytes.len() < header {
-        let problem = format!("it ends after {} bytes, before the idx header is complete", bytes.len());
+        let problem =
+            format!("it ends after {} bytes, before the idx header is complete", bytes.len());
         return Err(format(path, problem));
     }
     if bytes[..2] != [0, 0] || bytes[2] != 8 || bytes[3] != rank {
@@ -124,23 +128,35 @@ mod tests {
         assert_eq!((plain.len(), plain.shape), (2, [1, 2, 3]));
         assert_eq!(plain.sample(1), [7, 8, 9, 10, 11, 12]);
         assert_eq!(plain.labels, Some(vec![7, 9]));
-        assert_eq!(plain, decode(Path::new("x"), &gz(&raw), Some((Path::new("y"), &gz(&labels)))).unwrap());
+        assert_eq!(
+            plain,
+            decode(Path::new("x"), &gz(&raw), Some((Path::new("y"), &gz(&labels)))).unwrap()
+        );
     }
 
     #[test]
     fn damaged_files_are_refused_by_name() {
         let good = idx(3, &[2, 2, 2], &[0; 8]);
-        assert!(problem(&good[..20], None).contains("images is not usable: its header announces [2, 2, 2]"));
+        assert!(
+            problem(&good[..20], None)
+                .contains("images is not usable: its header announces [2, 2, 2]")
+        );
         assert!(problem(&good[..9], None).contains("before the idx header is complete"));
         let compressed = gz(&good);
-        assert!(problem(&compressed[..compressed.len() - 6], None).contains("truncated or corrupt"));
+        assert!(
+            problem(&compressed[..compressed.len() - 6], None).contains("truncated or corrupt")
+        );
         let mut corrupt = compressed.clone();
         corrupt[14] ^= 0xff;
-        assert!(problem(&corrupt, None).contains("gzip") || problem(&corrupt, None).contains("header"));
+        assert!(
+            problem(&corrupt, None).contains("gzip") || problem(&corrupt, None).contains("header")
+        );
         assert!(problem(&idx(1, &[8], &[0; 8]), None).contains("0x00000801"));
         assert!(problem(&idx(3, &[0, 2, 2], &[]), None).contains("no images"));
         assert!(problem(&[good.clone(), vec![1]].concat(), None).contains("9 follow"));
-        assert!(problem(&idx(3, &[u32::MAX, u32::MAX, u32::MAX], &[0; 8]), None).contains("8 follow"));
+        assert!(
+            problem(&idx(3, &[u32::MAX, u32::MAX, u32::MAX], &[0; 8]), None).contains("8 follow")
+        );
     }
 
     #[test]

@@ -93,9 +93,7 @@ impl Images {
                     out.extend(sample.iter().map(|&p| (f32::from(p) + 0.5) / 256.0));
                     continue;
                 }
-                Noise::Training { seed, epoch } => {
-                    noise::mix(noise::mix(seed, epoch), i as u64)
-                }
+                Noise::Training { seed, epoch } => noise::mix(noise::mix(seed, epoch), i as u64),
                 Noise::Evaluation { seed } => noise::mix(seed, noise::content(sample)),
             };
             let mut rng = noise::rng(seed);
@@ -138,7 +136,9 @@ mod tests {
     #[test]
     fn every_pixel_stays_in_its_cell() {
         let images = Images { pixels: (0..=255).collect(), ..Images::random(1, [1, 16, 16], 0) };
-        for noise in [Noise::Off, Noise::Training { seed: 1, epoch: 2 }, Noise::Evaluation { seed: 3 }] {
+        for noise in
+            [Noise::Off, Noise::Training { seed: 1, epoch: 2 }, Noise::Evaluation { seed: 3 }]
+        {
             for (p, x) in images.pixels.iter().zip(images.unit(&[0], noise)) {
                 assert_eq!((x * 256.0).floor() as i32, i32::from(*p));
                 assert!(x > 0.0 && x < 1.0);

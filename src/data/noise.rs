@@ -18,5 +18,7 @@ pub(super) fn rng(seed: u64) -> Xoshiro256PlusPlus {
 
 /// A number from bytes (FNV-1a), the same on every machine.
 pub(super) fn content(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }

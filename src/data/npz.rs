@@ -15,8 +15,10 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
         source,
         hint: String::new(),
     })?;
-    let mut archive = npyz::npz::NpzArchive::new(std::io::BufReader::new(file))
-        .map_err(|error| format(format!("it is no readable npz archive ({error}); fetch it again")))?;
+    let mut archive =
+        npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).map_err(|error| {
+            format(format!("it is no readable npz archive ({error}); fetch it again"))
+        })?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
     let name = |plain: &str| {
         let prefixed = split.map(|split| format!("{split}_{plain}"));
@@ -52,9 +54,13 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
                 .by_name(&labels)
                 .map_err(|error| format(format!("`{labels}` is damaged ({error})")))?
                 .ok_or_else(|| format(format!("`{labels}` is missing")))?;
-            let values = integers(array).map_err(|problem| format(format!("`{labels}` {problem}")))?;
+            let values =
+                integers(array).map_err(|problem| format(format!("`{labels}` {problem}")))?;
             if values.len() as u64 != n {
-                return Err(format(format!("`{labels}` has {} values for {n} images", values.len())));
+                return Err(format(format!(
+                    "`{labels}` has {} values for {n} images",
+                    values.len()
+                )));
             }
             Some(values)
         }
@@ -86,14 +92,17 @@ fn kind<R: std::io::Read>(array: &NpyFile<R>) -> Option<(TypeChar, u64)> {
 fn row_major<R: std::io::Read>(array: &NpyFile<R>) -> Result<(), String> {
     match array.order() {
         npyz::Order::C => Ok(()),
-        npyz::Order::Fortran => Err("is in Fortran order; save it with np.ascontiguousarray".into()),
+        npyz::Order::Fortran => {
+            Err("is in Fortran order; save it with np.ascontiguousarray".into())
+        }
     }
 }
 
 /// Pixels as bytes; floats are accepted where they are whole numbers from 0 to 255.
 fn bytes<R: std::io::Read>(array: NpyFile<R>) -> Result<Vec<u8>, String> {
     row_major(&array)?;
-    let damaged = |error: std::io::Error| format!("is truncated or damaged ({error}); fetch it again");
+    let damaged =
+        |error: std::io::Error| format!("is truncated or damaged ({error}); fetch it again");
     let floats: Vec<f64> = match kind(&array) {
         Some((TypeChar::Uint, 1)) => return array.into_vec::<u8>().map_err(damaged),
         Some((TypeChar::Float, 4)) => {
@@ -117,7 +126,8 @@ fn bytes<R: std::io::Read>(array: NpyFile<R>) -> Result<Vec<u8>, String> {
 
 fn integers<R: std::io::Read>(array: NpyFile<R>) -> Result<Vec<i64>, String> {
     row_major(&array)?;
-    let damaged = |error: std::io::Error| format!("is truncated or damaged ({error}); fetch it again");
+    let damaged =
+        |error: std::io::Error| format!("is truncated or damaged ({error}); fetch it again");
     macro_rules! widen {
         ($type:ty) => {
             array.into_vec::<$type>().map_err(damaged)?.into_iter().map(|v| v as i64).collect()
@@ -141,12 +151,20 @@ mod tests {
     use npyz::WriterBuilder;
     use std::path::PathBuf;
 
-    fn write<T: npyz::AutoSerialize + Copy>(dir: &Path, arrays: &[(&str, &[u64], &[T])]) -> PathBuf {
+    fn write<T: npyz::AutoSerialize + Copy>(
+        dir: &Path,
+        arrays: &[(&str, &[u64], &[T])],
+    ) -> PathBuf {
         let path = dir.join("x.npz");
         let mut npz = npyz::npz::NpzWriter::create(&path).unwrap();
         for (name, shape, data) in arrays {
-            let mut writer =
-                npz.array(name, Default::default()).unwrap().default_dtype().shape(shape).begin_nd().unwrap();
+            let mut writer = npz
+                .array(name, Default::default())
+                .unwrap()
+                .default_dtype()
+                .shape(shape)
+                .begin_nd()
+                .unwrap();
             writer.extend(data.iter().copied()).unwrap();
             writer.finish().unwrap();
         }
@@ -183,16 +201,31 @@ mod tests {
     fn unusable_arrays_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let nan = [1.0, f32::NAN, f32::NAN, 2.0];
-        assert!(problem(&write(dir.path(), &[("images", &[1, 2, 2], &nan)])).contains("2 NaN pixels"));
+        assert!(
+            problem(&write(dir.path(), &[("images", &[1, 2, 2], &nan)])).contains("2 NaN pixels")
+        );
         let unit = [0.5f32, 0.25, 1.0, 0.0];
-        assert!(problem(&write(dir.path(), &[("images", &[1, 2, 2], &unit)])).contains("no whole numbers"));
+        assert!(
+            problem(&write(dir.path(), &[("images", &[1, 2, 2], &unit)]))
+                .contains("no whole numbers")
+        );
         let wide = [1i32; 4];
-        assert!(problem(&write(dir.path(), &[("images", &[1, 2, 2], &wide)])).contains("pixels are uint8"));
+        assert!(
+            problem(&write(dir.path(), &[("images", &[1, 2, 2], &wide)]))
+                .contains("pixels are uint8")
+        );
         let flat = [1u8; 4];
         assert!(problem(&write(dir.path(), &[("images", &[4], &flat)])).contains("has shape [4]"));
-        assert!(problem(&write(dir.path(), &[("pictures", &[1, 2, 2], &flat)])).contains("no array `images`"));
-        assert!(problem(&write::<u8>(dir.path(), &[("images", &[0, 2, 2], &[])])).contains("holds no images"));
-        let labels: [(&str, &[u64], &[u8]); 2] = [("images", &[1, 2, 2], &flat), ("labels", &[2], &[1, 2])];
+        assert!(
+            problem(&write(dir.path(), &[("pictures", &[1, 2, 2], &flat)]))
+                .contains("no array `images`")
+        );
+        assert!(
+            problem(&write::<u8>(dir.path(), &[("images", &[0, 2, 2], &[])]))
+                .contains("holds no images")
+        );
+        let labels: [(&str, &[u64], &[u8]); 2] =
+            [("images", &[1, 2, 2], &flat), ("labels", &[2], &[1, 2])];
         assert!(problem(&write(dir.path(), &labels)).contains("2 values for 1 images"));
     }
 

@@ -37,15 +37,16 @@ impl FromStr for Spec {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
-        let error =
-            |problem: String| DataError::Spec { spec: text.to_owned(), problem };
+        let error = |problem: String| DataError::Spec { spec: text.to_owned(), problem };
         let (body, slice) = match text.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
             None => (text, (None, None)),
             Some((body, slice)) => {
                 let bound = |text: &str| match text.trim() {
                     "" => Ok(None),
                     number => number.parse().map(Some).map_err(|_| {
-                        error(format!("`{number}` in the slice is no number; write [a:b], [a:] or [:b]"))
+                        error(format!(
+                            "`{number}` in the slice is no number; write [a:b], [a:] or [:b]"
+                        ))
                     }),
                 };
                 let (from, to) = slice
@@ -54,7 +55,8 @@ impl FromStr for Spec {
                 (body, (bound(from)?, bound(to)?))
             }
         };
-        if [".npz", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"].iter().any(|end| body.ends_with(end)) {
+        if [".npz", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"].iter().any(|end| body.ends_with(end))
+        {
             return Ok(Self { source: Source::File(body.into()), slice });
         }
         let (name, split) = match body.split_once(':') {
@@ -66,7 +68,8 @@ impl FromStr for Spec {
             .collect();
         let Some(&(_, splits)) = known.iter().find(|k| k.0 == name) else {
             let names: Vec<&str> = known.iter().map(|k| k.0).collect();
-            let guess = closest(name, &names).map_or(String::new(), |n| format!("did you mean `{n}`? "));
+            let guess =
+                closest(name, &names).map_or(String::new(), |n| format!("did you mean `{n}`? "));
             return Err(error(format!(
                 "no data set is called `{name}`; {guess}There are {}, or give a file (.npz or idx)",
                 names.join(", ")
@@ -76,10 +79,9 @@ impl FromStr for Spec {
             Some(split) if splits.contains(&split) => {
                 Ok(Self { source: Source::Named(name.into(), split.into()), slice })
             }
-            Some(split) => Err(error(format!(
-                "`{name}` has no split `{split}`; it has {}",
-                splits.join(", ")
-            ))),
+            Some(split) => {
+                Err(error(format!("`{name}` has no split `{split}`; it has {}", splits.join(", "))))
+            }
             None => Err(error(format!(
                 "say which split: {}",
                 splits.iter().map(|s| format!("`{name}:{s}`")).collect::<Vec<_>>().join(" or ")
@@ -128,7 +130,9 @@ impl Spec {
                 })?;
                 dataset.load(split, data_dir)?
             }
-            Source::File(path) if path.extension().is_some_and(|e| e == "npz") => npz::load(path, None)?,
+            Source::File(path) if path.extension().is_some_and(|e| e == "npz") => {
+                npz::load(path, None)?
+            }
             Source::File(path) => idx::load(path, None)?,
         };
         let len = images.len();
@@ -176,7 +180,12 @@ mod tests {
         let images = load("demo:test[10:13]").unwrap();
         assert_eq!((images.len(), images.name.as_str()), (3, "demo:test[10:13]"));
         assert_eq!(images.sample(0), load("demo:test").unwrap().sample(10));
-        assert!(load("demo:test[:501]").unwrap_err().to_string().contains("0..501, but the set has 500"));
+        assert!(
+            load("demo:test[:501]")
+                .unwrap_err()
+                .to_string()
+                .contains("0..501, but the set has 500")
+        );
         assert!(load("demo:test[7:7]").is_err());
     }
 
@@ -184,7 +193,10 @@ mod tests {
     fn a_missing_data_dir_is_named() {
         let spec: Spec = "fashion-mnist:test".parse().unwrap();
         let message = spec.load(Path::new("no/such/dir")).unwrap_err().to_string();
-        assert!(message.contains("no/such/dir/fashion-mnist/t10k-images-idx3-ubyte.gz"), "{message}");
+        assert!(
+            message.contains("no/such/dir/fashion-mnist/t10k-images-idx3-ubyte.gz"),
+            "{message}"
+        );
         assert!(message.contains("DATA_DIR"), "{message}");
     }
 }

@@ -103,11 +103,7 @@ impl Half {
 }
 
 /// A seeded split of both sides into halves.
-pub(super) fn halves(
-    inside: Pairs,
-    outside: Pairs,
-    seed: u64,
-) -> Result<(Half, Half), EvalError> {
+pub(super) fn halves(inside: Pairs, outside: Pairs, seed: u64) -> Result<(Half, Half), EvalError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut split = |pairs: Pairs, side| {
         pairs.check(side)?;

@@ -24,7 +24,9 @@ pub enum EvalError {
     #[error("there are no {0} scores; both sides need at least one")]
     Empty(&'static str),
     /// NaN among the scores.
-    #[error("{count} of the {side} scores are NaN, the first at index {first}; a NaN has no rank, so mend or drop those samples")]
+    #[error(
+        "{count} of the {side} scores are NaN, the first at index {first}; a NaN has no rank, so mend or drop those samples"
+    )]
     Nan {
         /// Which side.
         side: &'static str,
@@ -42,7 +44,9 @@ pub enum EvalError {
         lid: usize,
     },
     /// Cross-fitting needs both halves to hold something.
-    #[error("cross-fitting splits each side in two halves and needs at least 2 {side} samples, not {count}")]
+    #[error(
+        "cross-fitting splits each side in two halves and needs at least 2 {side} samples, not {count}"
+    )]
     TooFew {
         /// Which side.
         side: &'static str,

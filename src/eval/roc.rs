@@ -63,7 +63,8 @@ impl Roc {
             inside.iter().map(|&s| (s, true)).chain(outside.iter().map(|&s| (s, false))).collect();
         scores.sort_by(|a, b| b.0.total_cmp(&a.0));
         let counts = [inside.len(), outside.len()];
-        let mut roc = Self { thresholds: vec![f64::INFINITY], fpr: vec![0.0], tpr: vec![0.0], counts };
+        let mut roc =
+            Self { thresholds: vec![f64::INFINITY], fpr: vec![0.0], tpr: vec![0.0], counts };
         let (mut accepted_in, mut accepted_out) = (0usize, 0usize);
         // `==` rather than total order: -0 and 0 are one score.
         for group in scores.chunk_by(|a, b| a.0 == b.0) {
@@ -134,7 +135,11 @@ mod tests {
                 ("aupr_out", got.aupr_out, golden.aupr_out),
                 ("fpr95", got.fpr95, golden.fpr95),
             ] {
-                assert!((got - expected).abs() < 1e-12, "{} {key}: {got}, not {expected}", golden.name);
+                assert!(
+                    (got - expected).abs() < 1e-12,
+                    "{} {key}: {got}, not {expected}",
+                    golden.name
+                );
             }
         }
     }
@@ -145,7 +150,13 @@ mod tests {
         let mut count = 0.0;
         for a in inside {
             for b in outside {
-                count += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+                count += if a > b {
+                    1.0
+                } else if a == b {
+                    0.5
+                } else {
+                    0.0
+                };
             }
         }
         assert_eq!(Roc::new(&inside, &outside).unwrap().auroc(), count / 12.0);

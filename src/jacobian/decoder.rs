@@ -34,8 +34,7 @@ pub fn decoder<B: FlowBackend>(
         let own = (c - coarser) * h * w;
         let start = end - own;
         let latent = z.clone().narrow(1, start, own).reshape([1, c - coarser, h, w]);
-        let identity =
-            Tensor::<B, 2>::eye(own, &device).reshape([own, c - coarser, h, w]);
+        let identity = Tensor::<B, 2>::eye(own, &device).reshape([own, c - coarser, h, w]);
         let (mut x, mut tangents) = match state {
             None => (latent, identity),
             Some((x, tangents)) => {

@@ -99,7 +99,9 @@ pub enum ScaleError {
         at_high: f64,
     },
     /// No run of scales is flat.
-    #[error("the mean LID has no plateau within {tolerance} dimensions strictly between 0 and {dimension}; raise lid.scale.tolerance or use `kind: calibrated`")]
+    #[error(
+        "the mean LID has no plateau within {tolerance} dimensions strictly between 0 and {dimension}; raise lid.scale.tolerance or use `kind: calibrated`"
+    )]
     NoPlateau {
         /// The tolerance.
         tolerance: f64,
@@ -233,7 +235,13 @@ mod tests {
         let error = calibrate(&Threshold, &spectra(), 9.0, -20.0, 20.0).unwrap_err();
         assert_eq!(
             error,
-            ScaleError::NotBracketed { target: 9.0, low: -20.0, high: 20.0, at_low: 8.0, at_high: 0.0 }
+            ScaleError::NotBracketed {
+                target: 9.0,
+                low: -20.0,
+                high: 20.0,
+                at_low: 8.0,
+                at_high: 0.0
+            }
         );
         assert_eq!(calibrate(&Threshold, &[], 1.0, -1.0, 1.0), Err(ScaleError::NoSamples));
     }

@@ -31,12 +31,8 @@ impl LidEstimator for Spectral {
         let trace: f64 = spectrum.eigenvalues().iter().map(|l| variance / (l + variance)).sum();
         let w = spectrum.resolvent(variance);
         // v zᵀ A (A + v)⁻² z = v wᵀ A w = v wᵀ(z - v w)
-        let form: f64 = spectrum
-            .latent()
-            .iter()
-            .zip(&w)
-            .map(|(z, w)| variance * w * (z - variance * w))
-            .sum();
+        let form: f64 =
+            spectrum.latent().iter().zip(&w).map(|(z, w)| variance * w * (z - variance * w)).sum();
         spectrum.dimension() as f64 - trace + form
     }
 
@@ -84,8 +80,8 @@ mod tests {
         let spectrum = Spectrum::new(&jacobian, &z).unwrap();
         for r in [-3.0, -1.0, 0.5] {
             let h = 1e-5;
-            let slope =
-                (Spectral.log_rho(&spectrum, r + h) - Spectral.log_rho(&spectrum, r - h)) / (2.0 * h);
+            let slope = (Spectral.log_rho(&spectrum, r + h) - Spectral.log_rho(&spectrum, r - h))
+                / (2.0 * h);
             assert!((Spectral.lid(&spectrum, r) - 12.0 - slope).abs() < 1e-5);
         }
     }
@@ -114,7 +110,10 @@ mod tests {
         let (jacobian, z) = random_jacobian(9, 5);
         let spectrum = Spectrum::new(&jacobian, &z).unwrap();
         for r in [-20.0, 20.0] {
-            assert!(Spectral.lid(&spectrum, r).is_finite() && Spectral.log_rho(&spectrum, r).is_finite());
+            assert!(
+                Spectral.lid(&spectrum, r).is_finite()
+                    && Spectral.log_rho(&spectrum, r).is_finite()
+            );
         }
         // Everything is smaller than a scale of e^20, nothing smaller than e^-20.
         assert!(Spectral.lid(&spectrum, 20.0).abs() < 1e-6);

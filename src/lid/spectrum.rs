@@ -127,11 +127,12 @@ fn tridiagonalise(mut a: MatMut<f64>, z: MatMut<f64>) {
     let n = a.nrows();
     let block = qr::no_pivoting::factor::recommended_block_size::<f64>(n, n);
     let mut reflectors = Mat::<f64>::zeros(block, n - 1);
-    let scratch = evd::tridiag::tridiag_in_place_scratch::<f64>(n, Par::Seq, Default::default()).or(
-        householder::apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64>(
-            n - 1, block, 1,
-        ),
-    );
+    let scratch = evd::tridiag::tridiag_in_place_scratch::<f64>(n, Par::Seq, Default::default())
+        .or(
+            householder::apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<
+                f64,
+            >(n - 1, block, 1),
+        );
     let mut memory = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut memory);
     evd::tridiag::tridiag_in_place(
@@ -187,8 +188,9 @@ pub(super) mod tests {
     pub(in crate::lid) fn random_jacobian(n: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // Columns of very different length, as a trained decoder has.
-        let jacobian =
-            (0..n * n).map(|i| rng.random_range(-1.0f32..1.0) * 0.5f32.powi((i % n) as i32)).collect();
+        let jacobian = (0..n * n)
+            .map(|i| rng.random_range(-1.0f32..1.0) * 0.5f32.powi((i % n) as i32))
+            .collect();
         (jacobian, (0..n).map(|_| rng.random_range(-2.0f32..2.0)).collect())
     }
 

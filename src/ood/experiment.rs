@@ -4,7 +4,9 @@ use super::Scorer;
 use crate::{
     config::{Method, OodConfig},
     data::{DataError, Images},
-    eval::{CONVENTION, EvalError, Interval, Metrics, Roc, bootstrap::Bootstrap, dual, dual::Pairs},
+    eval::{
+        CONVENTION, EvalError, Interval, Metrics, Roc, bootstrap::Bootstrap, dual, dual::Pairs,
+    },
     jacobian::JacobianError,
     lid::{LidEstimator, Scale, ScaleError, Spectrum, SpectrumError, lpca, scale},
     progress::Verbosity,
@@ -142,7 +144,8 @@ pub fn run<B: FlowBackend>(
     config_yaml: &str,
 ) -> Result<Results, OodError> {
     let config = experiment.config;
-    let sets: Vec<&Images> = std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
+    let sets: Vec<&Images> =
+        std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
     for images in sets.iter().copied().chain([&experiment.calibration]) {
         images.expect_shape(scorer.shape())?;
     }
@@ -309,9 +312,9 @@ fn write(
     }
     let mut facts = experiment.facts.clone();
     if let Some(r) = results.scale {
-        let how = results
-            .calibrated_to
-            .map_or(String::new(), |d| format!(", calibrated to dimension {d:.0} on training images"));
+        let how = results.calibrated_to.map_or(String::new(), |d| {
+            format!(", calibrated to dimension {d:.0} on training images")
+        });
         facts.push(("scale of LID".into(), format!("r = {r:.3}{how}")));
         let negative = results.negative_eigenvalues;
         facts.push(("eigenvalues negative by rounding".into(), negative.to_string()));
@@ -391,7 +394,8 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
             .iter()
             .map(|set| {
                 let band = |r: &f64| {
-                    let mut lids: Vec<f64> = set.spectra.iter().map(|s| estimator.lid(s, *r)).collect();
+                    let mut lids: Vec<f64> =
+                        set.spectra.iter().map(|s| estimator.lid(s, *r)).collect();
                     lids.sort_by(f64::total_cmp);
                     let at = |q: f64| lids[((lids.len() - 1) as f64 * q).round() as usize];
                     [at(0.1), mean(&lids), at(0.9)]

@@ -78,7 +78,8 @@ impl<B: FlowBackend> Scorer<B> {
                 || {
                     (i < images.len()).then(|| {
                         let z = self.flow.encode(self.batch(images, &[i])).0;
-                        let jacobian = jacobian::decoder(&self.differentiable, z.clone(), self.chunk)?;
+                        let jacobian =
+                            jacobian::decoder(&self.differentiable, z.clone(), self.chunk)?;
                         Ok::<_, OodError>((jacobian, z.into_data().iter::<f32>().collect()))
                     })
                 },

@@ -38,8 +38,7 @@ impl Figure {
         plots: impl Fn() -> Vec<Plot>,
         layout: impl Fn() -> Layout,
     ) -> Self {
-        let layout =
-            || layout().with_width(560.0).with_height(380.0).with_show_grid(false);
+        let layout = || layout().with_width(560.0).with_height(380.0).with_show_grid(false);
         let svg = kuva::render_to_svg(plots(), layout());
         let png = kuva::render_to_png(plots(), layout(), 2.0);
         Self { name: name.to_owned(), caption, svg, png }
@@ -65,7 +64,8 @@ impl Figure {
 /// Smallest and largest finite value of all groups, a little apart.
 fn range(groups: &[Group]) -> (f64, f64) {
     let finite = groups.iter().flat_map(|g| g.values).copied().filter(|v| v.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let (low, high) =
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
     if low < high { (low, high) } else { (low.min(0.0) - 0.5, low.max(0.0) + 0.5) }
 }
 
@@ -104,11 +104,13 @@ pub fn histogram(name: &str, label: &str, caption: String, groups: &[Group]) -> 
             })
             .collect()
     };
-    let layout = || Layout::auto_from_plots(&plots())
-        .with_x_label(label)
-        .with_y_label("density")
-        .with_legend_position(LegendPosition::OutsideTopCenter)
-        .with_legend_box(false);
+    let layout = || {
+        Layout::auto_from_plots(&plots())
+            .with_x_label(label)
+            .with_y_label("density")
+            .with_legend_position(LegendPosition::OutsideTopCenter)
+            .with_legend_box(false)
+    };
     Figure::new(name, caption, plots, layout)
 }
 
@@ -135,11 +137,13 @@ pub fn scatter(name: &str, caption: String, groups: &[(&str, &[f64], &[f64])]) -
             })
             .collect()
     };
-    let layout = || Layout::auto_from_plots(&plots())
-        .with_x_label("log-likelihood (nats)")
-        .with_y_label("local intrinsic dimension")
-        .with_legend_position(LegendPosition::OutsideTopCenter)
-        .with_legend_box(false);
+    let layout = || {
+        Layout::auto_from_plots(&plots())
+            .with_x_label("log-likelihood (nats)")
+            .with_y_label("local intrinsic dimension")
+            .with_legend_position(LegendPosition::OutsideTopCenter)
+            .with_legend_box(false)
+    };
     Figure::new(name, caption, plots, layout)
 }
 
@@ -165,12 +169,14 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
             .chain([coin.into()])
             .collect()
     };
-    let layout = || Layout::new((0.0, 1.0), (0.0, 1.0))
-        .with_x_label("false-positive rate (OOD images accepted)")
-        .with_y_label("true-positive rate")
-        .with_legend_position(LegendPosition::OutsideRightTop)
-        .with_legend_box(false)
-        .with_clamp_axis();
+    let layout = || {
+        Layout::new((0.0, 1.0), (0.0, 1.0))
+            .with_x_label("false-positive rate (OOD images accepted)")
+            .with_y_label("true-positive rate")
+            .with_legend_position(LegendPosition::OutsideRightTop)
+            .with_legend_box(false)
+            .with_clamp_axis()
+    };
     Figure::new(name, caption, plots, layout)
 }
 
@@ -205,14 +211,21 @@ pub fn lid_curve(
         }
         let mark = vec![(chosen, 0.0), (chosen, dimension as f64)];
         plots.push(
-            LinePlot::new().with_data(mark).with_color("#666666").with_dashed().with_legend("scale used").into(),
+            LinePlot::new()
+                .with_data(mark)
+                .with_color("#666666")
+                .with_dashed()
+                .with_legend("scale used")
+                .into(),
         );
         plots
     };
-    let layout = || Layout::auto_from_plots(&plots())
-        .with_x_label("scale r (log-sigma)")
-        .with_y_label("local intrinsic dimension")
-        .with_legend_position(LegendPosition::OutsideTopCenter)
-        .with_legend_box(false);
+    let layout = || {
+        Layout::auto_from_plots(&plots())
+            .with_x_label("scale r (log-sigma)")
+            .with_y_label("local intrinsic dimension")
+            .with_legend_position(LegendPosition::OutsideTopCenter)
+            .with_legend_box(false)
+    };
     Figure::new(name, caption, plots, layout)
 }

@@ -73,7 +73,8 @@ mod tests {
             config: "a: <b>".into(),
         };
         let html = html(&page).unwrap();
-        for part in ["A &amp; B", "&lt;y&gt;", "look &lt;here&gt;", "a: &lt;b&gt;", "<svg", "0.500"] {
+        for part in ["A &amp; B", "&lt;y&gt;", "look &lt;here&gt;", "a: &lt;b&gt;", "<svg", "0.500"]
+        {
             assert!(html.contains(part), "{part}");
         }
         for foreign in ["<script", "src=\"http", "href=\"http", "<link"] {

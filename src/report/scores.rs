@@ -64,14 +64,24 @@ impl ScoreTable {
     ///
     /// # Errors
     /// Columns of different lengths, or other columns than the table has.
-    pub fn extend(&mut self, dataset: &str, label: &str, columns: &[(&str, &[f64])]) -> Result<(), ScoreError> {
+    pub fn extend(
+        &mut self,
+        dataset: &str,
+        label: &str,
+        columns: &[(&str, &[f64])],
+    ) -> Result<(), ScoreError> {
         let rows = columns.first().map_or(0, |c| c.1.len());
         if self.columns.is_empty() {
-            self.columns = columns.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
+            self.columns =
+                columns.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
         }
         for ((name, column), (given, values)) in self.columns.iter_mut().zip(columns) {
             if values.len() != rows || name != given {
-                return Err(ScoreError::Length { name: (*given).to_owned(), found: values.len(), rows });
+                return Err(ScoreError::Length {
+                    name: (*given).to_owned(),
+                    found: values.len(),
+                    rows,
+                });
             }
             column.extend_from_slice(values);
         }
@@ -118,7 +128,8 @@ impl ScoreTable {
         let number = |name: &str, kind| {
             Type::primitive_type_builder(name, kind).with_repetition(Repetition::REQUIRED).build()
         };
-        let mut fields = vec![text("dataset")?, text("label")?, number("index", PhysicalType::INT64)?];
+        let mut fields =
+            vec![text("dataset")?, text("label")?, number("index", PhysicalType::INT64)?];
         for (name, _) in &self.columns {
             fields.push(number(name, PhysicalType::DOUBLE)?);
         }
@@ -163,7 +174,12 @@ impl ScoreTable {
         self.columns.iter().for_each(|(name, _)| out.push_str(&format!(",{}", quote(name))));
         out.push('\n');
         for i in 0..self.len() {
-            out.push_str(&format!("{},{},{}", quote(&self.dataset[i]), self.label[i], self.index[i]));
+            out.push_str(&format!(
+                "{},{},{}",
+                quote(&self.dataset[i]),
+                self.label[i],
+                self.index[i]
+            ));
             self.columns.iter().for_each(|(_, values)| out.push_str(&format!(",{}", values[i])));
             out.push('\n');
         }
@@ -191,7 +207,8 @@ impl ScoreTable {
     /// A file that cannot be read or has other columns.
     pub fn read_parquet(path: &Path) -> Result<Self, ScoreError> {
         let error = |source| ScoreError::Parquet { path: path.display().to_string(), source };
-        let file = std::fs::File::open(path).map_err(|e| error(ParquetError::External(Box::new(e))))?;
+        let file =
+            std::fs::File::open(path).map_err(|e| error(ParquetError::External(Box::new(e))))?;
         let reader = SerializedFileReader::new(file).map_err(error)?;
         let mut table = Self::default();
         for row in reader.get_row_iter(None).map_err(error)? {
@@ -218,8 +235,12 @@ mod tests {
 
     fn table() -> ScoreTable {
         let mut table = ScoreTable::default();
-        table.extend("a:test", "in", &[("log_likelihood", &[1.5, f64::NAN]), ("lid", &[3.0, 4.0])]).unwrap();
-        table.extend("b[:1]", "out", &[("log_likelihood", &[-f64::INFINITY]), ("lid", &[5.0])]).unwrap();
+        table
+            .extend("a:test", "in", &[("log_likelihood", &[1.5, f64::NAN]), ("lid", &[3.0, 4.0])])
+            .unwrap();
+        table
+            .extend("b[:1]", "out", &[("log_likelihood", &[-f64::INFINITY]), ("lid", &[5.0])])
+            .unwrap();
         table
     }
 
@@ -229,7 +250,10 @@ mod tests {
         let path = dir.path().join("scores.parquet");
         table().write(&path, "higher is in").unwrap();
         let back = ScoreTable::read_parquet(&path).unwrap();
-        assert_eq!((back.dataset.as_slice(), back.index.as_slice()), (table().dataset.as_slice(), &[0, 1, 0][..]));
+        assert_eq!(
+            (back.dataset.as_slice(), back.index.as_slice()),
+            (table().dataset.as_slice(), &[0, 1, 0][..])
+        );
         assert!(back.columns[0].1[1].is_nan());
         assert_eq!(back.columns[0].1[2], -f64::INFINITY);
         assert_eq!(back.columns[1], ("lid".to_owned(), vec![3.0, 4.0, 5.0]));
@@ -245,12 +269,16 @@ mod tests {
             table().write(&path, "c").unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), rows, "{name}");
         }
-        assert!(matches!(table().write(&dir.path().join("s.txt"), "c"), Err(ScoreError::Format(_))));
+        assert!(matches!(
+            table().write(&dir.path().join("s.txt"), "c"),
+            Err(ScoreError::Format(_))
+        ));
     }
 
     #[test]
     fn columns_must_agree() {
-        let error = ScoreTable::default().extend("a", "in", &[("x", &[1.0]), ("y", &[])]).unwrap_err();
+        let error =
+            ScoreTable::default().extend("a", "in", &[("x", &[1.0]), ("y", &[])]).unwrap_err();
         assert!(error.to_string().contains("`y` has 0 values, the table 1 rows"));
     }
 }

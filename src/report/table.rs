@@ -84,7 +84,8 @@ mod tests {
 
     fn rows() -> Vec<Row> {
         let auroc = Interval { value: 0.25, low: 0.2, high: 0.3125, n: 10 };
-        let metrics = Metrics { auroc: 0.25, aupr_in: 0.5, aupr_out: 0.75, fpr95: 1.0, n_in: 5, n_out: 5 };
+        let metrics =
+            Metrics { auroc: 0.25, aupr_in: 0.5, aupr_out: 0.75, fpr95: 1.0, n_in: 5, n_out: 5 };
         let row = |method: &str, metrics| Row {
             inside: "fashion-mnist:test".into(),
             outside: "my_set".into(),

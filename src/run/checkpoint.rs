@@ -100,7 +100,8 @@ impl Checkpoints {
         let path = self.root.join(format!("step-{step:08}"));
         let damaged = |problem: String| RunError::Damaged { path: path.clone(), problem };
         let read = |name: &str| {
-            std::fs::read(path.join(name)).map_err(|e| damaged(format!("{name} cannot be read ({e})")))
+            std::fs::read(path.join(name))
+                .map_err(|e| damaged(format!("{name} cannot be read ({e})")))
         };
         let manifest: Manifest = serde_json::from_slice(&read(MANIFEST)?)
             .map_err(|e| damaged(format!("{MANIFEST} is no manifest ({e})")))?;
@@ -109,7 +110,9 @@ impl Checkpoints {
             let bytes = read(name)?;
             if bytes.len() != *size {
                 let found = bytes.len();
-                return Err(damaged(format!("{name} has {found} bytes instead of {size}: it is truncated")));
+                return Err(damaged(format!(
+                    "{name} has {found} bytes instead of {size}: it is truncated"
+                )));
             }
             checkpoint.files.insert(name.clone(), bytes);
         }

@@ -35,10 +35,14 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// A run of that name is there already.
-    #[error("the run {0} exists already; continue it with --resume, or choose another name with --run")]
+    #[error(
+        "the run {0} exists already; continue it with --resume, or choose another name with --run"
+    )]
     Exists(PathBuf),
     /// No run of that name.
-    #[error("there is no run `{name}` (looked in {looked}){guess}; train one with `atypical train`, or list them with `atypical runs`")]
+    #[error(
+        "there is no run `{name}` (looked in {looked}){guess}; train one with `atypical train`, or list them with `atypical runs`"
+    )]
     Missing {
         /// The name or path given.
         name: String,
@@ -56,7 +60,9 @@ pub enum RunError {
         problem: String,
     },
     /// No checkpoint can be used.
-    #[error("the run {0} has no usable checkpoint to resume from; start it anew under another name with --run")]
+    #[error(
+        "the run {0} has no usable checkpoint to resume from; start it anew under another name with --run"
+    )]
     NoCheckpoint(PathBuf),
 }
 
@@ -229,7 +235,8 @@ mod tests {
         assert!(write_atomic(&blocked, b"new").is_err());
         assert_eq!(std::fs::read(blocked.join("inside")).unwrap(), b"kept");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "no temporary file is left: {names:?}");
     }
 
@@ -249,7 +256,10 @@ mod tests {
         write_atomic(&run.config(), b"").unwrap();
         assert!(matches!(RunDir::create(dir.path(), "rq_nsf"), Err(RunError::Exists(_))));
         assert_eq!(RunDir::open(dir.path(), "rq_nsf").unwrap(), run);
-        assert_eq!(RunDir::open(Path::new("elsewhere"), run.root().to_str().unwrap()).unwrap(), run);
+        assert_eq!(
+            RunDir::open(Path::new("elsewhere"), run.root().to_str().unwrap()).unwrap(),
+            run
+        );
         let message = RunDir::open(dir.path(), "rq-nsf").unwrap_err().to_string();
         assert!(message.contains("did you mean `rq_nsf`?"), "{message}");
     }

@@ -31,7 +31,9 @@ pub enum TrainError {
         batch_size: usize,
     },
     /// Weights that do not belong to the model.
-    #[error("{path} does not fit this model: {problem}; use the configuration that it was trained with")]
+    #[error(
+        "{path} does not fit this model: {problem}; use the configuration that it was trained with"
+    )]
     Weights {
         /// The file.
         path: PathBuf,

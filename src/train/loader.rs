@@ -45,7 +45,10 @@ impl<B: Backend> Loader<B> {
 
     fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {
         let data = self.images.unit(index, noise);
-        Tensor::from_data(TensorData::new(data, [index.len(), self.images.dimension()]), &self.device)
+        Tensor::from_data(
+            TensorData::new(data, [index.len(), self.images.dimension()]),
+            &self.device,
+        )
     }
 }
 

@@ -6,8 +6,8 @@ use burn::{
         ItemLazy,
         logger::MetricLogger,
         metric::{
-            Adaptor, Metric, MetricAttributes, MetricDefinition, MetricMetadata, MetricName, Numeric,
-            NumericAttributes, NumericEntry, SerializedEntry,
+            Adaptor, Metric, MetricAttributes, MetricDefinition, MetricMetadata, MetricName,
+            Numeric, NumericAttributes, NumericEntry, SerializedEntry,
             state::{FormatOptions, NumericMetricState},
             store::{EpochSummary, MetricsUpdate, Split},
         },

@@ -28,9 +28,7 @@ use burn::{
     module::AutodiffModule,
     optim::AdamWConfig,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
-    train::{
-        Interrupter, Learner, LearningComponentsMarker, SupervisedTraining, TrainingStrategy,
-    },
+    train::{Interrupter, Learner, LearningComponentsMarker, SupervisedTraining, TrainingStrategy},
 };
 use loader::Loader;
 use schedule::Schedule;
@@ -65,7 +63,10 @@ pub fn images(config: &TrainConfig, data_dir: &Path) -> Result<(Images, Images),
     train.expect_shape(shape)?;
     valid.expect_shape(shape)?;
     if train.len() < config.batch_size {
-        return Err(TrainError::TooFewImages { images: train.len(), batch_size: config.batch_size });
+        return Err(TrainError::TooFewImages {
+            images: train.len(),
+            batch_size: config.batch_size,
+        });
     }
     Ok((train, valid))
 }

@@ -30,7 +30,10 @@ impl Parts {
 
     fn take(&self, name: &str) -> Result<Vec<u8>, CheckpointerError> {
         let files = self.files.lock().map_err(|e| CheckpointerError::Unknown(e.to_string()))?;
-        files.get(name).cloned().ok_or_else(|| CheckpointerError::Unknown(format!("{name} is missing")))
+        files
+            .get(name)
+            .cloned()
+            .ok_or_else(|| CheckpointerError::Unknown(format!("{name} is missing")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The learning rate of each step.
 
 use crate::config::Scheduler;
-use burn::{optim::LearningRate, lr_scheduler::LrScheduler, tensor::backend::Backend};
+use burn::{lr_scheduler::LrScheduler, optim::LearningRate, tensor::backend::Backend};
 
 /// Learning rate as a function of the step alone, so that a resumed run goes on as if it had not stopped.
 #[derive(Clone, Debug)]

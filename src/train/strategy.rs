@@ -139,7 +139,11 @@ where
     }
 
     /// Mean validation loss in nats; dropout is off on the inner backend.
-    fn validate(&self, model: &Trainee<B::InnerBackend>, mut each: impl FnMut(BatchLoss, usize)) -> f64 {
+    fn validate(
+        &self,
+        model: &Trainee<B::InnerBackend>,
+        mut each: impl FnMut(BatchLoss, usize),
+    ) -> f64 {
         let noise = match self.config.data.dequantize {
             true => Noise::Evaluation { seed: VALIDATION },
             false => Noise::Off,
@@ -237,7 +241,8 @@ where
         let before = state.seconds;
         let start = Instant::now();
         let steps_per_epoch = this.train.steps();
-        let mut bar = Progress::new(this.verbosity, "training", this.total.saturating_sub(state.step));
+        let mut bar =
+            Progress::new(this.verbosity, "training", this.total.saturating_sub(state.step));
         let mut interrupted = None;
 
         'epochs: while state.step < this.total && !state.stopped_early {
@@ -253,7 +258,12 @@ where
                 let loss = output.item;
                 if !loss.nats.is_finite() {
                     let (step, epoch) = (state.step + 1, epoch + 1);
-                    return Err(TrainError::Diverged { loss: loss.nats, step, epoch, saved: self.saved });
+                    return Err(TrainError::Diverged {
+                        loss: loss.nats,
+                        step,
+                        epoch,
+                        saved: self.saved,
+                    });
                 }
                 if let Some(largest) = config.clip_grad_norm {
                     clip_norm(&self.learner.model(), &mut output.grads, largest);
@@ -284,7 +294,9 @@ where
         }
 
         let bits = |nats: f64| bits_per_dimension(-nats, this.template.flow.dimension());
-        bar.finish(&state.best_loss.map_or(String::new(), |l| format!("best {:.3} bits/dim", bits(l))));
+        bar.finish(
+            &state.best_loss.map_or(String::new(), |l| format!("best {:.3} bits/dim", bits(l))),
+        );
         Ok(Outcome {
             steps: state.step,
             epochs: state.step / steps_per_epoch,

@@ -32,15 +32,23 @@ pub(super) fn from_bytes<B: Backend>(
         .skip_enum_variants(true)
         .validate(false)
         .allow_partial(true);
-    let result = flow.load_from(&mut store).map_err(|error| misfit(format!("it is no safetensors file ({error})")))?;
+    let result = flow
+        .load_from(&mut store)
+        .map_err(|error| misfit(format!("it is no safetensors file ({error})")))?;
     if let Some(error) = result.errors.first() {
         return Err(misfit(format!("{error} ({} such tensors)", result.errors.len())));
     }
     if let Some((missing, _)) = result.missing.first() {
-        return Err(misfit(format!("it lacks `{missing}` ({} tensors in all)", result.missing.len())));
+        return Err(misfit(format!(
+            "it lacks `{missing}` ({} tensors in all)",
+            result.missing.len()
+        )));
     }
     if let Some(unused) = result.unused.first() {
-        return Err(misfit(format!("it has `{unused}`, which the model lacks ({} tensors in all)", result.unused.len())));
+        return Err(misfit(format!(
+            "it has `{unused}`, which the model lacks ({} tensors in all)",
+            result.unused.len()
+        )));
     }
     Ok(())
 }

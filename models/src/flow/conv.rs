@@ -93,7 +93,8 @@ impl<B: Backend> ConvResidualNet<B> {
         device: &B::Device,
     ) -> Self {
         let hidden = config.hidden;
-        let mut conv = |channels, kernel, bound| SameConv::new(channels, kernel, bound, init, device);
+        let mut conv =
+            |channels, kernel, bound| SameConv::new(channels, kernel, bound, init, device);
         Self {
             initial: conv([channels[0], hidden], 1, None),
             blocks: (0..config.blocks)

@@ -6,7 +6,9 @@ use thiserror::Error;
 #[derive(Debug, Error, PartialEq)]
 pub enum FlowError {
     /// A squeeze whose factor does not divide the image.
-    #[error("step {step}: squeeze by {factor} needs sides that are multiples of {factor}, but the map is {height}x{width}")]
+    #[error(
+        "step {step}: squeeze by {factor} needs sides that are multiples of {factor}, but the map is {height}x{width}"
+    )]
     Squeeze {
         /// The step.
         step: usize,
@@ -18,7 +20,9 @@ pub enum FlowError {
         width: usize,
     },
     /// A coupling or a split with fewer than two channels.
-    #[error("step {step}: a {what} needs at least 2 channels, but the map has {channels}; put a squeeze before it")]
+    #[error(
+        "step {step}: a {what} needs at least 2 channels, but the map has {channels}; put a squeeze before it"
+    )]
     TooFewChannels {
         /// The step.
         step: usize,

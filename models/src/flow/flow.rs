@@ -12,8 +12,8 @@ use burn::{
 
 /// Multiscale normalizing flow (Dinh et al. 2017, arXiv 1605.08803; Durkan et al. 2019, arXiv 1906.04032).
 ///
-/// The steps of level `l` map `h_{l-1}` to a map whose first half of channels leaves as `z_l` and whose second half goes
-/// on as `h_l`; the last level keeps everything. The latent is `z = [z_1, z_2, …]`, each flattened.
+/// The steps of level `l` map `h_{l-1}` to a map whose first half of channels (the larger one, where they differ) leaves as
+/// `z_l` and whose second half goes on as `h_l`; the last level keeps everything. The latent is `z = [z_1, z_2, …]`, each flattened.
 ///
 /// Should be created with [`Flow::new`].
 #[derive(Module, Debug)]
@@ -30,6 +30,11 @@ pub struct Level<B: Backend> {
     pub steps: Vec<Layer<B>>,
     /// Shape of this level's output before the split, `[channels, height, width]`.
     output: [usize; 3],
+}
+
+/// Channels that leave at a split and channels that go on.
+fn halves(channels: usize) -> (usize, usize) {
+    (channels.div_ceil(2), channels / 2)
 }
 
 /// What the data-dependent initialisation saw.
@@ -81,16 +86,6 @@ impl<B: Backend> Flow<B> {
         }
         self
     }
-
-    /// Whether the ActNorms still are what [`Flow::new`] made them.
-    pub fn is_fresh(&self) -> bool {
-        self.levels.iter().flat_map(|level| &level.steps).all(|step| match step {
-            Layer::ActNorm(norm) => {
-                norm.log_scale.val().abs().max().into_data().iter::<f64>().all(|v| v == 0.0)
-            }
-            _ => true,
-        })
-    }
 }
 
 impl<B: FlowBackend> Flow<B> {
@@ -112,8 +107,8 @@ impl<B: FlowBackend> Flow<B> {
                 x = step.forward(x).0.detach();
             }
             if l < last {
-                let channels = level.output[0];
-                x = x.narrow(1, channels / 2, channels - channels / 2);
+                let (out, on) = halves(level.output[0]);
+                x = x.narrow(1, out, on);
             }
         }
         Initialization { constant_channels }
@@ -137,9 +132,9 @@ impl<B: FlowBackend> Flow<B> {
                 (x, log_det) = (y, log_det + d);
             }
             if l < last {
-                let channels = level.output[0];
-                latents.push(x.clone().narrow(1, 0, channels / 2).flatten(1, 3));
-                x = x.narrow(1, channels / 2, channels - channels / 2);
+                let (out, on) = halves(level.output[0]);
+                latents.push(x.clone().narrow(1, 0, out).flatten(1, 3));
+                x = x.narrow(1, out, on);
             }
         }
         latents.push(x.flatten(1, 3));
@@ -242,7 +237,12 @@ impl<B: Backend> Builder<'_, B> {
                 let f = *factor;
                 check("factor", f as f64, f >= 1, "at least 1")?;
                 if h % f != 0 || w % f != 0 {
-                    return Err(FlowError::Squeeze { step: number, factor: f, height: h, width: w });
+                    return Err(FlowError::Squeeze {
+                        step: number,
+                        factor: f,
+                        height: h,
+                        width: w,
+                    });
                 }
                 self.shape = [c * f * f, h / f, w / f];
                 Layer::Squeeze(Squeeze { factor: f })
@@ -276,7 +276,7 @@ impl<B: Backend> Builder<'_, B> {
                 two_channels("split")?;
                 let steps = std::mem::take(&mut self.steps);
                 self.levels.push(Level { steps, output: self.shape });
-                self.shape = [c - c / 2, h, w];
+                self.shape = [halves(c).1, h, w];
                 return Ok(());
             }
             Step::Repeat { .. } => unreachable!("repeats are unrolled before"),

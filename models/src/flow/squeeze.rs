@@ -18,10 +18,12 @@ impl<B: Backend> Bijection<B> for Squeeze {
     fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let f = self.factor;
         let [n, c, h, w] = x.dims();
-        let z = x
-            .reshape([n, c, h / f, f, w / f, f])
-            .permute([0, 1, 3, 5, 2, 4])
-            .reshape([n, c * f * f, h / f, w / f]);
+        let z = x.reshape([n, c, h / f, f, w / f, f]).permute([0, 1, 3, 5, 2, 4]).reshape([
+            n,
+            c * f * f,
+            h / f,
+            w / f,
+        ]);
         let zero = Tensor::zeros([n], &z.device());
         (z, zero)
     }
@@ -29,10 +31,12 @@ impl<B: Backend> Bijection<B> for Squeeze {
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let f = self.factor;
         let [n, c, h, w] = z.dims();
-        let x = z
-            .reshape([n, c / (f * f), f, f, h, w])
-            .permute([0, 1, 4, 2, 5, 3])
-            .reshape([n, c / (f * f), h * f, w * f]);
+        let x = z.reshape([n, c / (f * f), f, f, h, w]).permute([0, 1, 4, 2, 5, 3]).reshape([
+            n,
+            c / (f * f),
+            h * f,
+            w * f,
+        ]);
         let zero = Tensor::zeros([n], &x.device());
         (x, zero)
     }

@@ -90,8 +90,7 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
         shape: SplineShape,
         direction: Direction,
     ) -> FloatTensor<Self> {
-        let output =
-            B::spline(x.primitive.clone(), logits.primitive.clone(), shape, direction);
+        let output = B::spline(x.primitive.clone(), logits.primitive.clone(), shape, direction);
         match SplineBackward
             .prepare::<C>([x.node.clone(), logits.node.clone()])
             .compute_bound()
@@ -115,17 +114,14 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let output =
-            B::conv(x.primitive.clone(), weight.primitive.clone(), bias.primitive.clone());
+        let output = B::conv(x.primitive.clone(), weight.primitive.clone(), bias.primitive.clone());
         let kernel = weight.primitive.shape()[2];
         match ConvBackward
             .prepare::<C>([x.node.clone(), weight.node.clone(), bias.node.clone()])
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => {
-                prep.finish((x.primitive, weight.primitive, kernel), output)
-            }
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, weight.primitive, kernel), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

@@ -3,10 +3,7 @@
 //! A group holds enough samples to give the product some hundred columns, so that 7x7 and 1x1 maps are as efficient as
 //! larger ones. Sums over groups are taken in a fixed order: the result does not depend on the number of threads.
 
-use faer::{
-    Accum, MatMut, MatRef, Par,
-    linalg::matmul::matmul,
-};
+use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
 
 /// Columns of the matrix product that a group aims at.

@@ -207,7 +207,9 @@ pub(crate) fn gradient(
     let g_top = a * h / denominator;
     let g_denominator = -a * h * top / (denominator * denominator) - 2.0 * b / denominator;
     let g_numerator = b / numerator;
-    let g_s = 2.0 * b / s + g_top * xi * xi + g_denominator * (1.0 - 2.0 * theta)
+    let g_s = 2.0 * b / s
+        + g_top * xi * xi
+        + g_denominator * (1.0 - 2.0 * theta)
         + g_numerator * 2.0 * theta;
     let g_theta = g_top * d0 + g_denominator * bend + g_numerator * 2.0 * s;
     let g_d0 = g_top * theta + g_denominator * theta + g_numerator * (1.0 - xi) * (1.0 - xi);

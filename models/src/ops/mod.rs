@@ -158,12 +158,8 @@ pub fn rq_spline<B: FlowBackend>(
         return rq_spline_reference(x, logits, shape, direction);
     }
     let [batch, channels, positions] = x.dims();
-    let both = B::spline(
-        x.into_primitive().tensor(),
-        logits.into_primitive().tensor(),
-        shape,
-        direction,
-    );
+    let both =
+        B::spline(x.into_primitive().tensor(), logits.into_primitive().tensor(), shape, direction);
     let both = Tensor::<B, 4>::from_primitive(TensorPrimitive::Float(both));
     let part = |i: usize| both.clone().slice([i..i + 1]).reshape([batch, channels, positions]);
     (part(0), part(1))

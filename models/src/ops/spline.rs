@@ -46,9 +46,7 @@ pub fn rq_spline_reference<B: Backend>(
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
     let [batch, channels, positions] = x.dims();
     let SplineShape { bins, tail, logit_scale } = shape;
-    let logits = logits
-        .reshape([batch, channels, shape.parameters(), positions])
-        .swap_dims(2, 3);
+    let logits = logits.reshape([batch, channels, shape.parameters(), positions]).swap_dims(2, 3);
     let part = |from: usize, to: usize| {
         logits.clone().slice([0..batch, 0..channels, 0..positions, from..to])
     };

@@ -18,9 +18,8 @@ impl<B: Backend> ModuleMapper<B> for Perturb {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (rng, size) = (&mut self.rng, self.size);
         param.map(|tensor| {
-            let noise: Vec<f32> = (0..tensor.shape().num_elements())
-                .map(|_| rng.random_range(-size..size))
-                .collect();
+            let noise: Vec<f32> =
+                (0..tensor.shape().num_elements()).map(|_| rng.random_range(-size..size)).collect();
             let tracked = tensor.is_require_grad();
             let noise = Tensor::from_data(TensorData::new(noise, tensor.shape()), &tensor.device());
             (tensor + noise).detach().set_require_grad(tracked)
