@@ -16,3 +16,7 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod train;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -81,7 +81,9 @@ impl Demo {
 
         let run = fresh(&environment.model_dir)?;
         let images = train::images(&training.config, &environment.data_dir)?;
-        let scored = ood::images(&experiment.config, &environment.data_dir)?;
+        let mut scored = ood::images(&experiment.config, &environment.data_dir)?;
+        scored.1.name = "Fashion-MNIST".into();
+        scored.2[0].name = "MNIST".into();
         if !common.quiet {
             eprintln!(
                 "Training a neural spline flow on {} Fashion-MNIST images, then scoring {} + {} images.",

@@ -170,10 +170,10 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
             .collect()
     };
     let layout = || {
-        Layout::new((0.0, 1.0), (0.0, 1.0))
+        Layout::auto_from_plots(&plots())
             .with_x_label("false-positive rate (OOD images accepted)")
             .with_y_label("true-positive rate")
-            .with_legend_position(LegendPosition::OutsideRightTop)
+            .with_legend_position(LegendPosition::OutsideTopCenter)
             .with_legend_box(false)
             .with_clamp_axis()
     };

@@ -1,0 +1,72 @@
+//! The small greyscale RQ-NSF of the demo on the CPU: training step, log-density, sampling, decoder Jacobian with its
+//! spectrum. `cargo bench --bench flow`.
+
+use atypical::{data::Images, data::Noise, jacobian, lid::Spectrum, train::differentiable};
+use atypical_models::{
+    DensityModel,
+    flow::{Elementwise, Flow, ImagePreset},
+};
+use burn::{
+    backend::{Autodiff, Flex},
+    module::AutodiffModule,
+    optim::{AdamWConfig, GradientsParams, Optimizer},
+    tensor::{Tensor, TensorData},
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const BATCH: usize = 64;
+
+fn flow() -> Flow<Flex> {
+    let preset = ImagePreset {
+        hidden: [16, 24, 64],
+        repeats: [2, 2, 2],
+        dropout: 0.0,
+        ..Default::default()
+    };
+    let config = preset.expand(&Elementwise::RqSpline { bins: 8, tail: 3.0 });
+    let mut flow = Flow::new(&config, 0, &Default::default()).expect("the preset is valid");
+    flow.initialize(batch());
+    flow
+}
+
+fn batch() -> Tensor<Flex, 2> {
+    let images = Images::random(BATCH, [1, 28, 28], 0);
+    let index: Vec<usize> = (0..BATCH).collect();
+    let data = images.unit(&index, Noise::Evaluation { seed: 0 });
+    Tensor::from_data(TensorData::new(data, [BATCH, 784]), &Default::default())
+}
+
+fn benches(c: &mut Criterion) {
+    let (flow, x) = (flow(), batch());
+    let mut group = c.benchmark_group("rq_nsf_small");
+    group.sample_size(10);
+
+    let mut model = Flow::<Autodiff<Flex>>::from_inner(flow.clone());
+    let mut optimizer = AdamWConfig::new().init();
+    group.bench_function("training_step/64", |b| {
+        b.iter(|| {
+            let loss = -model.log_prob(Tensor::from_inner(x.clone())).mean();
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            model = optimizer.step(1e-4, model.clone(), gradients);
+        });
+    });
+    group.bench_function("log_prob/64", |b| b.iter(|| flow.log_prob(x.clone()).into_data()));
+    group.bench_function("sample/64", |b| {
+        b.iter(|| flow.sample(BATCH, &Default::default()).into_data());
+    });
+
+    let one = x.narrow(0, 0, 1);
+    let z = flow.encode(one).0;
+    let decoder = differentiable(&flow);
+    let jacobian = jacobian::decoder(&decoder, z.clone(), 196).expect("finite");
+    let z0: Vec<f32> = z.clone().into_data().iter::<f32>().collect();
+    group
+        .bench_function("jacobian/784", |b| b.iter(|| jacobian::decoder(&decoder, z.clone(), 196)));
+    group.bench_function("jacobian_whole_reverse/784", |b| {
+        b.iter(|| jacobian::reverse(|z| decoder.decode(z).0, z.clone(), 196));
+    });
+    group.bench_function("spectrum/784", |b| b.iter(|| Spectrum::new(&jacobian, &z0)));
+}
+
+criterion_group!(flows, benches);
+criterion_main!(flows);

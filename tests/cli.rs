@@ -1,0 +1,351 @@
+//! The program as a user runs it: small trainings, kills, interruptions, and everything that can be wrong with the input.
+
+use npyz::WriterBuilder;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A working directory of its own, with a tiny data set.
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { dir: tempfile::tempdir().unwrap() };
+        // Blurred noise in 8x8 pixels: enough to train on.
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let pixels: Vec<u8> = (0..48 * 64).map(|_| next() / 2 + 40).collect();
+        bench.npz("train.npz", &[48, 8, 8], &pixels);
+        bench.npz("other.npz", &[8, 8, 8], &[9; 8 * 64].map(|v: u8| v));
+        bench.file("train.yaml", TRAIN);
+        bench.file("ood.yaml", OOD);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn npz<T: npyz::AutoSerialize + Copy>(&self, name: &str, shape: &[u64], values: &[T]) {
+        let mut npz = npyz::npz::NpzWriter::create(self.path(name)).unwrap();
+        let array = npz.array("images", Default::default()).unwrap();
+        let mut writer = array.default_dtype().shape(shape).begin_nd().unwrap();
+        writer.extend(values.iter().copied()).unwrap();
+        writer.finish().unwrap();
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_atypical"));
+        command.args(arguments.split_whitespace()).current_dir(self.dir.path());
+        command.env_remove("DATA_DIR").env_remove("MODEL_DIR").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Run and expect success; standard output.
+    fn ok(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let (out, err) = texts(&output);
+        assert!(output.status.success(), "{arguments}\n{out}\n{err}");
+        out
+    }
+
+    /// Run and expect an error of exit code 1 without a panic; the message.
+    fn error(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments}\n{err}");
+        assert!(!err.contains("panicked"), "{err}");
+        err
+    }
+
+    fn weights(&self, run: &str) -> Vec<u8> {
+        std::fs::read(self.path(&format!("runs/{run}/model/latest.safetensors"))).unwrap()
+    }
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+const TRAIN: &str = "
+data: {train: train.npz}
+model:
+  name: rq_nsf
+  shape: [1, 8, 8]
+  hidden: [4, 4, 8]
+  repeats: [1, 1, 1]
+  dropout: 0.2
+epochs: 6
+batch_size: 8
+checkpoint_steps: 1
+samples: {every: 3, count: 4}
+";
+
+const OOD: &str = "
+run: train
+in_distribution: train.npz[40:48]
+out_of_distribution: [other.npz]
+calibration: train.npz
+calibration_count: 4
+bootstrap: {resamples: 50}
+lid: {scale: {kind: fixed, r: -2}}
+";
+
+#[test]
+fn train_then_score_then_sample() {
+    let bench = Bench::new();
+    let out = bench.ok("train --config train.yaml --json");
+    let outcome: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((outcome["steps"].as_u64(), outcome["epochs"].as_u64()), (Some(30), Some(6)));
+    for file in ["config.yaml", "metrics.jsonl", "model/best.safetensors", "samples/epoch-0003.png"]
+    {
+        assert!(bench.path(&format!("runs/train/{file}")).exists(), "{file}");
+    }
+    let log = std::fs::read_to_string(bench.path("runs/train/metrics.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 6);
+
+    let out = bench.ok("ood --config ood.yaml --json");
+    let results: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(results["rows"].as_array().unwrap().len(), 4);
+    assert!(results["convention"].as_str().unwrap().contains("higher"));
+    for file in [
+        "scores.parquet",
+        "metrics.json",
+        "report.html",
+        "figures/roc.png",
+        "figures/lid.svg",
+        "table.tex",
+    ] {
+        assert!(bench.path(&format!("runs/ood-ood/{file}")).exists(), "{file}");
+    }
+    // Scoring is deterministic.
+    assert_eq!(bench.ok("ood --config ood.yaml --json"), out);
+
+    bench.ok("sample --run train --n 5 --out s.png");
+    bench.ok("sample --run train --mode --out m.png");
+    assert!(bench.path("s.png").exists() && bench.path("m.png").exists());
+    assert!(bench.ok("runs").contains("train"));
+    assert!(bench.ok("config schema").contains("\"batch_size\""));
+    assert!(bench.ok("backends").contains("flex"));
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_weights() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --run whole --quiet");
+
+    let mut child =
+        bench.command("train --config train.yaml --run killed --quiet").spawn().unwrap();
+    let start = Instant::now();
+    let checkpoints = bench.path("runs/killed/checkpoints");
+    let steps = || -> usize {
+        std::fs::read_dir(&checkpoints)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.strip_prefix("step-")?.parse().ok())
+            .max()
+            .unwrap_or(0)
+    };
+    while steps() < 7 {
+        assert!(start.elapsed() < Duration::from_secs(120), "the run makes no steps");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // SIGKILL: nothing can be cleaned up.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(steps() < 30, "killed in the middle");
+    bench.ok("train --resume --run killed --quiet");
+    assert_eq!(bench.weights("killed"), bench.weights("whole"));
+    let log = |run: &str| -> Vec<f64> {
+        let text =
+            std::fs::read_to_string(bench.path(&format!("runs/{run}/metrics.jsonl"))).unwrap();
+        text.lines()
+            .map(|l| {
+                serde_json::from_str::<serde_json::Value>(l).unwrap()["valid_loss"]
+                    .as_f64()
+                    .unwrap()
+            })
+            .collect()
+    };
+    assert_eq!(log("killed"), log("whole"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_a_checkpoint() {
+    let bench = Bench::new();
+    let mut command = bench.command(
+        "train --config train.yaml --run stopped --set epochs=100000 --set checkpoint_steps=100000",
+    );
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !bench.path("runs/stopped/metrics.jsonl").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "the run makes no epoch");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = texts(&output);
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("atypical train --resume --run stopped"), "{out}\n{err}");
+    let steps: usize =
+        out.split("after step ").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
+    bench.ok(&format!("train --resume --run stopped --set max_steps={}", steps + 3));
+}
+
+#[test]
+fn wrong_usage_and_configuration() {
+    let bench = Bench::new();
+    assert_eq!(bench.run("trian").status.code(), Some(2));
+    assert_eq!(bench.run("ood").status.code(), Some(2));
+    assert!(bench.error("train").contains("--config"));
+    assert!(bench.error("train --config no.yaml").contains("no.yaml"));
+    let message = bench.error("train --config train.yaml --set optimizer.learning=1");
+    assert!(message.contains("--set optimizer.learning=1: unknown key"), "{message}");
+    assert!(bench.error("train --config train.yaml --set model.shape=[1,6,6]").contains("squeeze"));
+    assert!(
+        bench
+            .error("train --config train.yaml --set batch_size=100")
+            .contains("fewer than one batch")
+    );
+    assert!(bench.error("sample --run nothing").contains("no run `nothing`"));
+    assert!(bench.error("train --config train.yaml --device 4").contains("no device 4"));
+}
+
+#[test]
+fn data_that_cannot_be_used() {
+    let bench = Bench::new();
+    let train =
+        |spec: &str| bench.error(&format!("train --config train.yaml --set data.train={spec}"));
+    bench.npz("wide.npz", &[40, 8, 10], &[1u8; 3200]);
+    let message = train("wide.npz");
+    assert!(message.contains("[1, 8, 10]") && message.contains("[1, 8, 8]"), "{message}");
+    bench.npz::<u8>("empty.npz", &[0, 8, 8], &[]);
+    assert!(train("empty.npz").contains("holds no images"));
+    let mut nan = [1.0f32; 40 * 64];
+    nan[7] = f32::NAN;
+    bench.npz("nan.npz", &[40, 8, 8], &nan);
+    assert!(train("nan.npz").contains("1 NaN pixels"));
+    let whole = std::fs::read(bench.path("train.npz")).unwrap();
+    std::fs::write(bench.path("half.npz"), &whole[..whole.len() / 2]).unwrap();
+    assert!(train("half.npz").contains("half.npz is not usable"));
+    bench.file("text-images-idx3-ubyte.gz", "not gzip");
+    assert!(train("text-images-idx3-ubyte.gz").contains("text-images-idx3-ubyte.gz is not usable"));
+    let message = train("mnist:train");
+    assert!(message.contains("data/mnist") && message.contains("DATA_DIR"), "{message}");
+    // Images without their labels.
+    std::fs::create_dir_all(bench.path("data/mnist")).unwrap();
+    bench.file("data/mnist/train-images-idx3-ubyte", "x");
+    assert!(train("mnist:train").contains("train-labels-idx1-ubyte"));
+    assert!(!bench.path("runs/train").exists(), "no run is left by data that cannot be used");
+}
+
+#[test]
+fn a_diverging_loss_keeps_what_was_there() {
+    let bench = Bench::new();
+    let message = bench.error(
+        "train --config train.yaml --set optimizer.lr=1e18 --set clip_grad_norm=null --set scheduler.kind=constant",
+    );
+    assert!(message.contains("the loss became") && message.contains("optimizer.lr"), "{message}");
+    let checkpoints = std::fs::read_dir(bench.path("runs/train/checkpoints"));
+    let whole = checkpoints.into_iter().flatten().flatten().count();
+    assert!(whole >= 1 || message.contains("The last checkpoint is of step 0"), "{message}");
+}
+
+#[test]
+fn weights_that_do_not_fit() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --set max_steps=2 --quiet");
+    bench.ok("train --config train.yaml --run other --set max_steps=2 --set model.hidden=[5,5,8] --quiet");
+    let best = bench.path("runs/train/model/best.safetensors");
+    let good = std::fs::read(&best).unwrap();
+    std::fs::copy(bench.path("runs/other/model/best.safetensors"), &best).unwrap();
+    let message = bench.error("sample --run train");
+    assert!(message.contains("does not fit this model"), "{message}");
+    std::fs::write(&best, &good[..good.len() - 100]).unwrap();
+    let message = bench.error("sample --run train");
+    assert!(message.contains("best.safetensors"), "{message}");
+
+    // A damaged checkpoint is passed over for the one before; two are an error.
+    let mut steps: Vec<PathBuf> = std::fs::read_dir(bench.path("runs/other/checkpoints"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    steps.sort();
+    let damage = |path: &Path| {
+        let file = path.join("optimizer.bin");
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    damage(&steps[1]);
+    let output = bench.run("train --resume --run other --set max_steps=4");
+    assert!(
+        output.status.success() && texts(&output).1.contains("it is truncated"),
+        "{}",
+        texts(&output).1
+    );
+    for entry in std::fs::read_dir(bench.path("runs/other/checkpoints")).unwrap() {
+        damage(&entry.unwrap().path());
+    }
+    assert!(
+        bench
+            .error("train --resume --run other --set max_steps=6")
+            .contains("no usable checkpoint")
+    );
+}
+
+#[test]
+fn runs_are_not_overwritten_or_resumed_as_something_else() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --set max_steps=2 --quiet");
+    assert!(bench.error("train --config train.yaml").contains("--resume"));
+    let message = bench.error("train --resume --run train --set optimizer.lr=5");
+    assert!(message.contains("`optimizer` was"), "{message}");
+    assert!(bench.error("train --resume --run trian").contains("did you mean `train`?"));
+    bench.file("blocked", "");
+    let output =
+        bench.command("train --config train.yaml").env("MODEL_DIR", "blocked").output().unwrap();
+    let message = texts(&output).1;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("blocked/train") && message.contains("MODEL_DIR"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_the_run_and_keeps_what_was_there() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --set max_steps=2 --quiet");
+    let before = bench.weights("train");
+    // No file may grow past some blocks: writing a checkpoint fails in the middle, as on a full disk.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 16; exec '{}' train --resume --run train --set max_steps=9 --quiet",
+        env!("CARGO_BIN_EXE_atypical")
+    );
+    let output =
+        Command::new("sh").args(["-c", &script]).current_dir(bench.dir.path()).output().unwrap();
+    let message = texts(&output).1;
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("cannot write") && message.contains("bytes were needed"), "{message}");
+    assert_eq!(bench.weights("train"), before);
+    bench.ok("train --resume --run train --set max_steps=4 --quiet");
+}
