@@ -36,7 +36,7 @@ pub enum ConfigError {
         known: String,
     },
     /// A value of the wrong type, or a missing one.
-    #[error("{origin}: `{path}`: {problem}")]
+    #[error("{origin}: `{path}` {problem}")]
     Type {
         /// Where it was set.
         origin: Origin,
@@ -56,9 +56,9 @@ pub enum ConfigError {
         problem: String,
     },
     /// An override that cannot be applied.
-    #[error("`--set {argument}`: {problem}")]
+    #[error("{argument}: {problem}")]
     Set {
-        /// The argument.
+        /// `--set …`, or the name of the environment variable.
         argument: String,
         /// What is wrong.
         problem: String,

@@ -2,11 +2,11 @@
 
 use super::{
     ConfigError,
-    tree::{Node, Origin, Value},
+    blame::{guess, type_error},
+    tree::{Node, Origin, TAGS, Value},
 };
 use figment::{
     Figment,
-    error::Kind,
     providers::{Env, Serialized},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -48,7 +48,7 @@ impl<T: Section> Loaded<T> {
                 .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
             layers.push((path.display().to_string(), text));
         }
-        Self::layers(&layers, sets)
+        Self::layers(&layers, &variables(), sets)
     }
 
     /// [`new`](Self::new) with one layer of text that the program carries, instead of files.
@@ -56,10 +56,16 @@ impl<T: Section> Loaded<T> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn text(text: &str, sets: &[String]) -> Result<Self, ConfigError> {
-        Self::layers(&[("the built-in configuration".to_owned(), text.to_owned())], sets)
+        let layer = ("the built-in configuration".to_owned(), text.to_owned());
+        Self::layers(&[layer], &variables(), sets)
     }
 
-    fn layers(layers: &[(String, String)], sets: &[String]) -> Result<Self, ConfigError> {
+    /// `layers` are (name, text), `environment` is (dotted key, value).
+    fn layers(
+        layers: &[(String, String)],
+        environment: &[(String, String)],
+        sets: &[String],
+    ) -> Result<Self, ConfigError> {
         let mut tree = Node::empty("default");
         for (path, kind) in T::DEFAULT_TAGS {
             let path: Vec<&str> = path.split('.').collect();
@@ -77,28 +83,29 @@ impl<T: Section> Loaded<T> {
                 }
             }
         }
-        let environment = Env::prefixed("ATYPICAL_").split("__");
-        let mut variables: Vec<(String, String)> =
-            environment.iter().map(|(key, value)| (key.to_string(), value)).collect();
-        variables.sort();
-        for (key, value) in variables {
-            let name = format!("ATYPICAL_{}", key.replace('.', "__").to_uppercase());
-            let node = Node::parse(&value, &name, false)?;
-            let path: Vec<&str> = key.split('.').collect();
-            tree.set(&path, node)
-                .map_err(|problem| ConfigError::Set { argument: name, problem })?;
+        let mut variables = Vec::new();
+        for (key, value) in environment {
+            let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
+            variables.push(Override::new(key, value, name)?);
         }
+        // The environment has no order of its own.
+        variables.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut arguments = Vec::new();
         for argument in sets {
-            let error = |problem: String| ConfigError::Set { argument: argument.clone(), problem };
-            let (key, value) = argument
-                .split_once('=')
-                .ok_or_else(|| error("write it as key=value, e.g. optimizer.lr=1e-4".into()))?;
-            let node = Node::parse(value, &format!("--set {argument}"), false)?;
-            let path: Vec<&str> = key.split('.').collect();
-            if path.iter().any(|key| key.is_empty()) {
-                return Err(error("the key has an empty part".into()));
+            let name = format!("--set {argument}");
+            let Some((key, value)) = argument.split_once('=') else {
+                let problem = "write it as key=value, e.g. optimizer.lr=1e-4".into();
+                return Err(ConfigError::Set { argument: name, problem });
+            };
+            arguments.push(Override::new(key, value, name)?);
+        }
+        for mut layer in [variables, arguments] {
+            tags_first(&mut layer);
+            for Override { name, path, node } in layer {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                tree.set(&path, node)
+                    .map_err(|problem| ConfigError::Set { argument: name, problem })?;
             }
-            tree.set(&path, node).map_err(error)?;
         }
         Self::read(tree)
     }
@@ -115,7 +122,7 @@ impl<T: Section> Loaded<T> {
 
     fn read(tree: Node) -> Result<Self, ConfigError> {
         let figment = Figment::from(Serialized::defaults(tree.json()));
-        let config: T = figment.extract().map_err(|error| type_error(&tree, error))?;
+        let config: T = figment.extract().map_err(|error| type_error::<T>(&tree, error))?;
         // What does not come back out was not read: this finds unknown keys inside tagged sections too.
         let read = serde_json::to_value(&config).unwrap_or_default();
         unknown_key(&tree, &read, &mut Vec::new())?;
@@ -144,6 +151,53 @@ impl<T: Section> Loaded<T> {
         });
         let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0).min(60);
         lines.iter().map(|(line, origin)| format!("{line:width$}  # {origin}\n")).collect()
+    }
+}
+
+/// What the names of environment variables start with.
+const PREFIX: &str = "ATYPICAL_";
+
+/// The environment's layer: (dotted key, value).
+fn variables() -> Vec<(String, String)> {
+    let environment = Env::prefixed(PREFIX).split("__");
+    environment.iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
+
+/// One key set outside files.
+struct Override {
+    /// `--set …`, or the variable.
+    name: String,
+    path: Vec<String>,
+    node: Node,
+}
+
+impl Override {
+    fn new(key: &str, value: &str, name: String) -> Result<Self, ConfigError> {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        if path.iter().any(String::is_empty) {
+            let problem = "the key has an empty part".into();
+            return Err(ConfigError::Set { argument: name, problem });
+        }
+        let node = Node::parse(value, &name, false)?;
+        Ok(Self { name, path, node })
+    }
+}
+
+/// Move each tag before the other keys of its section, within one layer: a new tag drops what earlier *layers* said about the
+/// section, not what this one says.
+fn tags_first(layer: &mut [Override]) {
+    for i in 0..layer.len() {
+        let path = &layer[i].path;
+        let Some((tag, section)) = path.split_last() else { continue };
+        if section.is_empty() || !TAGS.contains(&tag.as_str()) {
+            continue;
+        }
+        // Not before something that sets the tag, too: there the later one wins.
+        let from =
+            layer[..i].iter().rposition(|o| path.starts_with(&o.path)).map_or(0, |at| at + 1);
+        if let Some(first) = (from..i).find(|&j| layer[j].path.starts_with(section)) {
+            layer[first..=i].rotate_right(1);
+        }
     }
 }
 
@@ -207,95 +261,6 @@ fn unknown_key(
         _ => {}
     }
     Ok(())
-}
-
-/// "; did you mean `x`?" for the most similar name, if one is similar.
-fn guess(word: &str, names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| (strsim::jaro_winkler(word, name), name))
-        .filter(|(similarity, name)| {
-            *similarity > 0.7 || word.contains(**name) || name.contains(word)
-        })
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"))
-}
-
-/// Give figment's error its place.
-fn type_error(tree: &Node, error: figment::Error) -> ConfigError {
-    let mut path: Vec<String> = error.path.clone();
-    let mut problem = error.kind.to_string();
-    let node = tree.nearest(path.iter().map(String::as_str));
-    let mut origin = node.origin.clone();
-    // Inside a tagged section serde forgets the path: look for what the message names.
-    match &error.kind {
-        Kind::UnknownVariant(variant, names) => problem.push_str(&guess(variant, names)),
-        Kind::MissingField(field) => {
-            if let Value::Map(entries) = &node.value {
-                let keys: Vec<&str> = entries.iter().map(|(k, _)| k.as_str()).collect();
-                if let Some(similar) = guess(field, &keys).split('`').nth(1) {
-                    problem.push_str(&format!("; did you mean it by `{similar}`?"));
-                    if let Some(child) = node.get(similar) {
-                        origin = child.origin.clone();
-                    }
-                }
-            }
-        }
-        Kind::InvalidType(actual, _) | Kind::InvalidValue(actual, _) => {
-            if let Some((found, at)) = find(node, &actual.to_string(), &mut Vec::new()) {
-                (origin, path) = (at, [path, found].concat());
-            }
-        }
-        Kind::Message(message) => {
-            let named = message.split('`').nth(1).unwrap_or_default();
-            let names: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-            problem.push_str(&guess(named, &names));
-            if let Some((found, at)) = find(node, named, &mut Vec::new()) {
-                (origin, path) = (at, [path, found].concat());
-            } else if let Some((found, at)) = message
-                .split_once("invalid type: ")
-                .and_then(|(_, rest)| find(node, rest.split(", expected").next()?, &mut Vec::new()))
-            {
-                (origin, path) = (at, [path, found].concat());
-            }
-        }
-        _ => {}
-    }
-    ConfigError::Type { origin, path: path.join("."), problem }
-}
-
-/// The first leaf whose value, as serde names it in messages, is `what`.
-fn find(node: &Node, what: &str, path: &mut Vec<String>) -> Option<(Vec<String>, Origin)> {
-    match &node.value {
-        Value::Leaf(value) => {
-            let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let said = [
-                plain.clone(),
-                format!("string {plain:?}"),
-                format!("integer `{plain}`"),
-                format!("unsigned int `{plain}`"),
-                format!("signed int `{plain}`"),
-                format!("floating point `{plain}`"),
-                format!("float `{plain}`"),
-                format!("boolean `{plain}`"),
-                format!("bool {plain}"),
-            ];
-            (!plain.is_empty() && said.iter().any(|s| s == what))
-                .then(|| (path.clone(), node.origin.clone()))
-        }
-        Value::List(items) => items.iter().enumerate().find_map(|(i, item)| {
-            path.push(i.to_string());
-            let found = find(item, what, path);
-            path.pop();
-            found
-        }),
-        Value::Map(entries) => entries.iter().find_map(|(key, child)| {
-            path.push(key.clone());
-            let found = find(child, what, path);
-            path.pop();
-            found
-        }),
-    }
 }
 
 #[cfg(test)]

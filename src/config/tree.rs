@@ -53,7 +53,7 @@ pub enum Value {
 }
 
 /// Keys whose value names the kind of the mapping that they stand in.
-const TAGS: [&str; 2] = ["name", "kind"];
+pub(super) const TAGS: [&str; 2] = ["name", "kind"];
 
 impl Node {
     /// An empty mapping.
@@ -105,18 +105,24 @@ impl Node {
         node
     }
 
-    /// Lay `other` over this node: mappings merge key by key, everything else is replaced. A mapping whose tag (`name` or
-    /// `kind`) changes is replaced whole: the keys of the earlier kind mean nothing to the later one.
+    /// Lay `other` over this node, the root of a configuration: mappings merge key by key, everything else is replaced. A mapping
+    /// below the root whose tag (`name` or `kind`) changes is replaced whole: the keys of the earlier kind mean nothing to the
+    /// later one. The root has no tag; a `name` there is only a name.
     pub fn merge(&mut self, other: Node) {
-        let switched = TAGS.iter().any(|tag| match (self.tag(tag), other.tag(tag)) {
-            (Some(a), Some(b)) => a != b,
-            _ => false,
-        });
+        self.overlay(other, false);
+    }
+
+    fn overlay(&mut self, other: Node, tagged: bool) {
+        let switched = tagged
+            && TAGS.iter().any(|tag| match (self.tag(tag), other.tag(tag)) {
+                (Some(a), Some(b)) => a != b,
+                _ => false,
+            });
         match (&mut self.value, other.value) {
             (Value::Map(entries), Value::Map(others)) if !switched => {
                 for (key, node) in others {
                     match entries.iter_mut().find(|(k, _)| *k == key) {
-                        Some((_, mine)) => mine.merge(node),
+                        Some((_, mine)) => mine.overlay(node, true),
                         None => entries.push((key, node)),
                     }
                 }
@@ -133,68 +139,59 @@ impl Node {
         }
     }
 
-    /// Put `node` at a dotted path, list indices included; a mapping on the way is made where there is none.
+    /// Put `node` at a dotted path below this node, the root of a configuration; list indices included. A mapping on the way is
+    /// made where there is none.
     ///
     /// # Errors
     /// A path through a list by a key that is no index of it.
     pub fn set(&mut self, path: &[&str], node: Node) -> Result<(), String> {
+        self.put(path, node, false)
+    }
+
+    fn put(&mut self, path: &[&str], node: Node, tagged: bool) -> Result<(), String> {
         let Some((key, rest)) = path.split_first() else {
-            self.merge(node);
+            self.overlay(node, tagged);
             return Ok(());
         };
-        if let Value::Leaf(_) = self.value {
-            self.value = Value::Map(Vec::new());
-        }
         match &mut self.value {
             Value::List(items) => {
                 let len = items.len();
                 let item =
                     key.parse::<usize>().ok().and_then(|i| items.get_mut(i)).ok_or_else(|| {
-                        format!(
-                            "`{key}` is no index of a list of {len} (0 to {})",
-                            len.saturating_sub(1)
-                        )
+                        let range = len.checked_sub(1).map_or_else(
+                            || "which is empty".to_owned(),
+                            |last| format!("(0 to {last})"),
+                        );
+                        format!("`{key}` is no index of a list of {len} {range}")
                     })?;
-                item.set(rest, node)
+                item.put(rest, node, true)
             }
-            Value::Map(_) => {
-                // Wrapped, so that a change of tag goes through `merge`.
-                let mut inner = self.get(key).cloned();
-                if let Some(inner) = &mut inner {
-                    inner.set(rest, node)?;
-                    let inner = inner.clone();
-                    self.replace(key, inner);
-                } else {
-                    let mut child =
-                        Node { origin: node.origin.clone(), value: Value::Map(Vec::new()) };
-                    if rest.is_empty() {
-                        child = node;
-                    } else {
-                        child.set(rest, node)?;
-                    }
-                    self.replace(key, child);
-                }
+            Value::Map(_) | Value::Leaf(_) => {
+                let mut child = self.get(key).cloned().unwrap_or_else(|| Node {
+                    origin: node.origin.clone(),
+                    value: Value::Leaf(serde_json::Value::Null),
+                });
+                child.put(rest, node, true)?;
+                self.replace(key, child, tagged);
                 Ok(())
             }
-            Value::Leaf(_) => unreachable!("leaves became mappings above"),
         }
     }
 
-    /// Put a child in place; a new tag drops the other keys.
-    fn replace(&mut self, key: &str, child: Node) {
-        let switched = TAGS.contains(&key)
+    /// Put a child in place, of a leaf make a mapping; a new tag drops the other keys.
+    fn replace(&mut self, key: &str, child: Node, tagged: bool) {
+        let switched = tagged
+            && TAGS.contains(&key)
             && self.tag(key).is_some_and(|old| match &child.value {
                 Value::Leaf(new) => old != new,
                 _ => false,
             });
-        if let Value::Map(entries) = &mut self.value {
-            if switched {
-                entries.clear();
-            }
-            match entries.iter_mut().find(|(k, _)| k == key) {
+        match &mut self.value {
+            Value::Map(entries) if !switched => match entries.iter_mut().find(|(k, _)| k == key) {
                 Some((_, mine)) => *mine = child,
                 None => entries.push((key.to_owned(), child)),
-            }
+            },
+            value => *value = Value::Map(vec![(key.to_owned(), child)]),
         }
     }
 

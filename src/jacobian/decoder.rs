@@ -171,7 +171,8 @@ mod tests {
         let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let difference: Vec<f32> = stepwise.iter().zip(&whole).map(|(a, b)| a - b).collect();
         let relative = norm(&difference) / norm(&whole);
-        assert!(relative < 1e-5, "off by {relative}");
+        // Two orders of summation in f32.
+        assert!(relative < 5e-5, "off by {relative}");
     }
 
     #[test]

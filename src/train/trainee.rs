@@ -3,7 +3,7 @@
 use super::metric::BatchLoss;
 use atypical_models::{DensityModel, FlowBackend, bits_per_dimension, flow::Flow};
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     optim::GradientsParams,
     tensor::{
         Tensor,
@@ -20,8 +20,21 @@ pub struct Trainee<B: Backend> {
 }
 
 impl<B: Backend> Trainee<B> {
+    /// The flow's parameters are numbered in order: the optimizer's state, which is kept by these numbers, then belongs to
+    /// the same parameters after a resume.
     pub fn new(flow: Flow<B>) -> Self {
-        Self { flow }
+        Self { flow: flow.map(&mut Number(0)) }
+    }
+}
+
+/// Gives parameters the ids 1, 2, 3, …
+struct Number(u64);
+
+impl<B: Backend> ModuleMapper<B> for Number {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        self.0 += 1;
+        let (_, value, mapper) = param.consume();
+        Param::from_mapped_value(ParamId::from(self.0), value, mapper)
     }
 }
 

@@ -89,7 +89,7 @@ impl<B: Backend> Flow<B> {
 }
 
 impl<B: FlowBackend> Flow<B> {
-    /// Data-dependent initialisation of every ActNorm, in order, from one batch.
+    /// Data-dependent initialisation of every ActNorm, in order, from one batch; dropout is off.
     ///
     /// # Shapes
     /// - x: `[batch, D]`, at least two samples
@@ -104,7 +104,8 @@ impl<B: FlowBackend> Flow<B> {
                 if let Layer::ActNorm(norm) = step {
                     constant_channels += norm.initialize(x.clone());
                 }
-                x = step.forward(x).0.detach();
+                // Dropout would make the start depend on the state of the backend's random generator.
+                x = step.clone().without_dropout().forward(x).0.detach();
             }
             if l < last {
                 let (out, on) = halves(level.output[0]);

@@ -103,14 +103,15 @@ fn spline<B: Backend>(
             for (c, logits) in logits.chunks(per_channel).enumerate() {
                 for p in 0..positions {
                     let i = c * positions + p;
-                    (value[i], log_derivative[i]) = kernel::evaluate(
-                        x[i],
+                    let (y, log) = kernel::evaluate(
+                        f64::from(x[i]),
                         &logits[p..],
                         positions,
                         &shape,
                         direction,
                         &mut scratch,
                     );
+                    (value[i], log_derivative[i]) = (y as f32, log as f32);
                 }
             }
         });
@@ -149,16 +150,16 @@ fn spline_gradient<B: Backend>(
                     let i = c * positions + p;
                     let at = from + i;
                     dx[i] = kernel::gradient(
-                        x[at],
-                        output[at],
+                        f64::from(x[at]),
+                        f64::from(output[at]),
                         &logits[p..],
                         positions,
                         &shape,
                         direction,
-                        (g_value[at], g_log[at]),
+                        (f64::from(g_value[at]), f64::from(g_log[at])),
                         &mut scratch,
                         &mut d_logits[p..],
-                    );
+                    ) as f32;
                 }
             }
         });

@@ -1,5 +1,8 @@
 //! The rational-quadratic spline of one element on the host: forward, inverse and analytic gradient.
 //!
+//! Computed in f64 from f32 inputs: sums of bins and flat stretches, whose inverse amplifies rounding by 1/slope, would
+//! otherwise cost several digits of the decoder and its Jacobian.
+//!
 //! Notation of Durkan et al. 2019: knots (x_k, y_k), bin width w, height h, slope s = h/w, derivatives d0 and d1 at the
 //! bin's ends, ξ = (x - x_k)/w, θ = ξ(1 - ξ).
 
@@ -11,18 +14,18 @@ pub const MAX_BINS: usize = 64;
 /// The bin that an element falls into, with what the gradient needs again.
 struct Bin {
     index: usize,
-    x0: f32,
-    w: f32,
-    y0: f32,
-    h: f32,
-    d0: f32,
-    d1: f32,
+    x0: f64,
+    w: f64,
+    y0: f64,
+    h: f64,
+    d0: f64,
+    d1: f64,
 }
 
 /// Scratch for one element's parameters.
 pub(crate) struct Scratch {
-    widths: [f32; MAX_BINS],
-    heights: [f32; MAX_BINS],
+    widths: [f64; MAX_BINS],
+    heights: [f64; MAX_BINS],
 }
 
 impl Scratch {
@@ -31,11 +34,11 @@ impl Scratch {
     }
 }
 
-fn softplus(x: f32) -> f32 {
+fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-fn sigmoid(x: f32) -> f32 {
+fn sigmoid(x: f64) -> f64 {
     if x >= 0.0 {
         1.0 / (1.0 + (-x).exp())
     } else {
@@ -45,10 +48,10 @@ fn sigmoid(x: f32) -> f32 {
 }
 
 /// Softmax of `scale · logits`, with stride `stride`, into `out`.
-fn softmax(logits: &[f32], stride: usize, scale: f32, out: &mut [f32]) {
-    let mut top = f32::NEG_INFINITY;
+fn softmax(logits: &[f32], stride: usize, scale: f64, out: &mut [f64]) {
+    let mut top = f64::NEG_INFINITY;
     for (k, o) in out.iter_mut().enumerate() {
-        *o = logits[k * stride] * scale;
+        *o = f64::from(logits[k * stride]) * scale;
         top = top.max(*o);
     }
     let mut sum = 0.0;
@@ -61,17 +64,17 @@ fn softmax(logits: &[f32], stride: usize, scale: f32, out: &mut [f32]) {
 }
 
 /// Derivative at knot `k`; 1 at both ends.
-fn derivative(logits: &[f32], stride: usize, bins: usize, k: usize) -> f32 {
+fn derivative(logits: &[f32], stride: usize, bins: usize, k: usize) -> f64 {
     if k == 0 || k == bins {
         1.0
     } else {
-        softplus(logits[(2 * bins + k - 1) * stride]) + MIN_DERIVATIVE as f32
+        softplus(f64::from(logits[(2 * bins + k - 1) * stride])) + MIN_DERIVATIVE
     }
 }
 
 /// Fill the scratch with the bins' relative sizes and find the bin of `value`.
 fn locate(
-    value: f32,
+    value: f64,
     logits: &[f32],
     stride: usize,
     shape: &SplineShape,
@@ -79,15 +82,15 @@ fn locate(
     scratch: &mut Scratch,
 ) -> Bin {
     let bins = shape.bins;
-    let tail = shape.tail as f32;
-    let scale = shape.logit_scale as f32;
+    let tail = shape.tail;
+    let scale = shape.logit_scale;
     softmax(logits, stride, scale, &mut scratch.widths[..bins]);
     softmax(&logits[bins * stride..], stride, scale, &mut scratch.heights[..bins]);
-    let size = |p: f32| (MIN_BIN + (1.0 - MIN_BIN * bins as f64) * f64::from(p)) as f32;
+    let size = |p: f64| MIN_BIN + (1.0 - MIN_BIN * bins as f64) * p;
 
     let (mut x0, mut y0) = (-tail, -tail);
     // Sums of relative sizes first and one scaling after, as in the tensor version.
-    let (mut cx, mut cy) = (0.0f32, 0.0f32);
+    let (mut cx, mut cy) = (0.0f64, 0.0f64);
     for k in 0..bins {
         cx += size(scratch.widths[k]);
         cy += size(scratch.heights[k]);
@@ -116,15 +119,15 @@ fn locate(
 
 /// Value and log-derivative of the spline at `x`. A NaN goes through as it came.
 pub(crate) fn evaluate(
-    x: f32,
+    x: f64,
     logits: &[f32],
     stride: usize,
     shape: &SplineShape,
     direction: Direction,
     scratch: &mut Scratch,
-) -> (f32, f32) {
+) -> (f64, f64) {
     // Written so that a NaN is "outside": it passes through and stays visible.
-    if !(x.abs() <= shape.tail as f32) {
+    if !(x.abs() <= shape.tail) {
         return (x, 0.0);
     }
     let Bin { x0, w, y0, h, d0, d1, .. } = locate(x, logits, stride, shape, direction, scratch);
@@ -160,17 +163,17 @@ pub(crate) fn evaluate(
 /// dx/dy = 1/f'(x), dx/dθ = -(∂f/∂θ)/f'(x), and the log-derivative is -log f'(x).
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn gradient(
-    input: f32,
-    output: f32,
+    input: f64,
+    output: f64,
     logits: &[f32],
     stride: usize,
     shape: &SplineShape,
     direction: Direction,
-    (g_value, g_log): (f32, f32),
+    (g_value, g_log): (f64, f64),
     scratch: &mut Scratch,
     d_logits: &mut [f32],
-) -> f32 {
-    let tail = shape.tail as f32;
+) -> f64 {
+    let tail = shape.tail;
     if !(input.abs() <= tail) {
         return g_value;
     }
@@ -230,7 +233,7 @@ pub(crate) fn gradient(
         g_y0 -= g_h;
         g_h = 0.0;
     }
-    let unit = 2.0 * tail * (1.0 - MIN_BIN as f32 * bins as f32) * shape.logit_scale as f32;
+    let unit = 2.0 * tail * (1.0 - MIN_BIN * bins as f64) * shape.logit_scale;
     spread(&scratch.widths[..bins], index, unit * g_x0, unit * g_w, d_logits, stride);
     spread(
         &scratch.heights[..bins],
@@ -243,7 +246,7 @@ pub(crate) fn gradient(
     for (k, g) in [(index, g_d0), (index + 1, g_d1)] {
         if k > 0 && k < bins {
             let at = (2 * bins + k - 1) * stride;
-            d_logits[at] += g * sigmoid(logits[at]);
+            d_logits[at] += (g * sigmoid(f64::from(logits[at]))) as f32;
         }
     }
     match direction {
@@ -255,8 +258,8 @@ pub(crate) fn gradient(
 
 /// Chain rule through the softmax `p`: the left knot collects `g_left` from every bin before `index`, the bin's own size
 /// collects `g_size`.
-fn spread(p: &[f32], index: usize, g_left: f32, g_size: f32, out: &mut [f32], stride: usize) {
-    let before: f32 = p[..index].iter().sum();
+fn spread(p: &[f64], index: usize, g_left: f64, g_size: f64, out: &mut [f32], stride: usize) {
+    let before: f64 = p[..index].iter().sum();
     let mean = g_left * before + g_size * p[index];
     for (j, &pj) in p.iter().enumerate() {
         let g = match j.cmp(&index) {
@@ -264,6 +267,6 @@ fn spread(p: &[f32], index: usize, g_left: f32, g_size: f32, out: &mut [f32], st
             std::cmp::Ordering::Equal => g_size,
             std::cmp::Ordering::Greater => 0.0,
         };
-        out[j * stride] += pj * (g - mean);
+        out[j * stride] += (pj * (g - mean)) as f32;
     }
 }
