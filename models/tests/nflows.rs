@@ -265,8 +265,9 @@ fn jacobians<B: FlowBackend>() {
                 let gradients = flow.decode(z.clone()).0.narrow(1, row, 1).sum().backward();
                 let gradient = values(z.grad(&gradients).unwrap());
                 for (g, e) in gradient.iter().zip(&expected[row * dimension..]) {
-                    // Of the largest entry; the image flows as above.
-                    let tolerance = if name == "flow_vector_rq" { 1e-5 } else { 1e-4 };
+                    // Of the largest entry. The image flows' Jacobians are themselves steep in z: rounding z to f32 alone moves
+                    // them by some 1e-4 of their size.
+                    let tolerance = if name == "flow_vector_rq" { 1e-5 } else { 2e-3 };
                     assert!((g - e).abs() / size < tolerance, "{name}, row {row}: {g}, not {e}");
                 }
             }

@@ -267,6 +267,7 @@ fn unknown_key(
 mod tests {
     use super::super::{ModelConfig, OodConfig, TrainConfig};
     use super::*;
+    use atypical_models::flow::Step;
 
     fn load(files: &[&str], sets: &[&str]) -> Result<Loaded<TrainConfig>, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
@@ -364,6 +365,79 @@ mod tests {
         assert!(load(&[listed], &["model.transform.0.kind=conv1x1"]).is_ok());
     }
 
+    const OOD: &str = "name: a\nrun: r\nin_distribution: demo:test\nout_of_distribution: [demo:ood]\ncalibration: demo:train\n";
+
+    #[test]
+    fn a_name_at_the_root_is_no_tag() {
+        let layers = [("a".into(), OOD.into()), ("b".into(), "name: b\n".into())];
+        let loaded = Loaded::<OodConfig>::layers(&layers, &[], &[]).unwrap();
+        assert_eq!((loaded.config.name.as_deref(), &*loaded.config.run), (Some("b"), "r"));
+        let loaded = Loaded::<OodConfig>::text(OOD, &["name=c".into()]).unwrap();
+        assert_eq!((loaded.config.name.as_deref(), &*loaded.config.run), (Some("c"), "r"));
+    }
+
+    #[test]
+    fn the_environment_lies_between_files_and_sets() {
+        let layers = [("a.yaml".into(), format!("{BASE}optimizer: {{lr: 1}}\nseed: 1\n"))];
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let load = |environment: &[_], sets: &[String]| {
+            Loaded::<TrainConfig>::layers(&layers, environment, sets)
+        };
+        let environment = [pair("optimizer.lr", "2e-4"), pair("seed", "2")];
+        let loaded = load(&environment, &["seed=3".into()]).unwrap();
+        assert_eq!((loaded.config.optimizer.lr(), loaded.config.seed), (2e-4, 3));
+        assert!(loaded.provenance().contains("# ATYPICAL_OPTIMIZER__LR"));
+        let message = |key, value| load(&[pair(key, value)], &[]).unwrap_err().to_string();
+        assert_eq!(
+            message("optimizer.lr", "fast"),
+            "ATYPICAL_OPTIMIZER__LR: `optimizer.lr` is the text \"fast\", but it must be a number"
+        );
+        assert!(
+            message("epoch", "3")
+                .starts_with("ATYPICAL_EPOCH: unknown key `epoch`; did you mean `epochs`?")
+        );
+        assert!(
+            message("optimizer..lr", "3")
+                .contains("ATYPICAL_OPTIMIZER____LR: the key has an empty part")
+        );
+    }
+
+    #[test]
+    fn within_a_layer_a_tag_drops_nothing() {
+        let base = BASE.replace("rq_nsf\n  bins: 4", "glow\n  dropout: 0.5");
+        let layers = [("a.yaml".into(), base)];
+        let sixteen = |loaded: Loaded<TrainConfig>| {
+            let ModelConfig::RqNsf { bins, preset, .. } = loaded.config.model else { panic!() };
+            // The earlier layer's key is gone.
+            assert_eq!((bins, preset.dropout), (16, 0.2));
+        };
+        let pairs = [("model.bins", "16"), ("model.name", "rq_nsf")];
+        let environment = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        sixteen(Loaded::layers(&layers, &environment, &[]).unwrap());
+        let sets = pairs.map(|(key, value)| format!("{key}={value}"));
+        sixteen(Loaded::layers(&layers, &[], &sets).unwrap());
+        // Of two tags the later one counts; a section that is set whole comes before its keys.
+        let sets = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+            Loaded::<TrainConfig>::layers(&layers, &[], &sets)
+        };
+        sixteen(sets(&["model.name=glow", "model.bins=16", "model.name=rq_nsf"]).unwrap());
+        sixteen(sets(&["model={name: glow}", "model.bins=16", "model.name=rq_nsf"]).unwrap());
+        let flow = sets(&[
+            "model={name: flow, shape: [2, 1, 1], transform: [{kind: squeeze, factor: 1}]}",
+            "model.transform.0.kind=split",
+        ]);
+        assert_eq!(flow.unwrap().config.model.flow().transform, [Step::Split {}]);
+    }
+
+    #[test]
+    fn the_schema_refuses_unknown_keys_too() {
+        let schema = serde_json::to_value(schemars::schema_for!(TrainConfig)).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["$defs"]["DataConfig"]["additionalProperties"], false);
+        assert_eq!(schema["properties"]["epochs"]["default"], 400);
+    }
+
     #[test]
     fn the_resolved_file_reads_back_the_same() {
         let loaded = load(&[BASE], &["clip_grad_norm=null", "early_stopping.patience=3"]).unwrap();
@@ -380,13 +454,13 @@ mod tests {
         let (train, ood) = (files("train"), files("ood"));
         assert!(train.len() >= 8 && ood.len() >= 2);
         for path in train {
-            let loaded = Loaded::<TrainConfig>::new(&[path.clone()], &[])
+            let loaded = Loaded::<TrainConfig>::new(std::slice::from_ref(&path), &[])
                 .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             let flow = loaded.config.model.flow();
             assert_eq!(flow.shape[1], flow.shape[2], "{}", path.display());
         }
         for path in ood {
-            Loaded::<OodConfig>::new(&[path.clone()], &[])
+            Loaded::<OodConfig>::new(std::slice::from_ref(&path), &[])
                 .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
     }

@@ -4,6 +4,7 @@
 //! ([`TrainConfig`], [`OodConfig`]) by figment. A key that the section does not know, a wrong type or a bad value is an error
 //! with file, line, key path and the nearest known key.
 
+mod blame;
 mod environment;
 mod error;
 mod loaded;

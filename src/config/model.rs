@@ -1,12 +1,16 @@
 //! The `model` section.
 
-use atypical_models::flow::{Elementwise, FlowConfig, ImagePreset, VectorPreset};
+use super::train::check;
+use atypical_models::flow::{
+    Conditioner, Elementwise, FlowConfig, ImagePreset, Step, VectorPreset,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which model. The presets are shorthands for a written-out `flow`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case")]
+#[schemars(deny_unknown_fields)]
 pub enum ModelConfig {
     /// Rational-quadratic neural spline flow on images, three levels.
     RqNsf {
@@ -62,6 +66,174 @@ impl ModelConfig {
             ModelConfig::RqNsfVector { preset, bins, tail } => preset.expand(&spline(bins, tail)),
             ModelConfig::GlowVector(preset) => preset.expand(&Elementwise::Affine {}),
             ModelConfig::Flow(flow) => flow.clone(),
+        }
+    }
+}
+
+/// `(key path, what is wrong)`, as [`Section::validate`](super::Section::validate) gives it.
+type Checked = Result<(), (String, String)>;
+
+impl ModelConfig {
+    /// Check the numbers before a device or a run directory is touched. Whether the steps of a written-out flow fit one another's
+    /// shapes shows when the flow is built.
+    pub(super) fn check(&self) -> Checked {
+        match self {
+            ModelConfig::RqNsf { preset, bins, tail } => {
+                image(preset)?;
+                spline("model", *bins, *tail)
+            }
+            ModelConfig::Glow(preset) => image(preset),
+            ModelConfig::RqNsfVector { preset, bins, tail } => {
+                vector(preset)?;
+                spline("model", *bins, *tail)
+            }
+            ModelConfig::GlowVector(preset) => vector(preset),
+            ModelConfig::Flow(flow) => {
+                let shape = format!("{:?}", flow.shape);
+                check("model.shape", shape, !flow.shape.contains(&0), "without a 0")?;
+                steps("model.transform", &flow.transform)
+            }
+        }
+    }
+}
+
+fn image(preset: &ImagePreset) -> Checked {
+    let [_, height, width] = preset.shape;
+    let fits = !preset.shape.contains(&0) && height == width && height.is_multiple_of(4);
+    let allowed = "[channels, side, side] with a side that is a multiple of 4";
+    check("model.shape", format!("{:?}", preset.shape), fits, allowed)?;
+    for (level, &hidden) in preset.hidden.iter().enumerate() {
+        network(&format!("model.hidden.{level}"), hidden)?;
+    }
+    dropout("model", preset.dropout)?;
+    alpha("model", preset.alpha)
+}
+
+fn vector(preset: &VectorPreset) -> Checked {
+    let VectorPreset { dimension, layers, hidden, dropout: rate, .. } = *preset;
+    check("model.dimension", dimension, dimension >= 2, "at least 2")?;
+    check("model.layers", layers, layers >= 1, "at least 1")?;
+    network("model.hidden", hidden)?;
+    dropout("model", rate)
+}
+
+fn steps(path: &str, list: &[Step]) -> Checked {
+    for (i, step) in list.iter().enumerate() {
+        let path = format!("{path}.{i}");
+        match step {
+            Step::Logit { alpha: margin, .. } => alpha(&path, *margin)?,
+            Step::Squeeze { factor } => {
+                check(&format!("{path}.factor"), factor, *factor >= 1, "at least 1")?;
+            }
+            Step::Coupling { transform, conditioner, .. } => {
+                if let Elementwise::RqSpline { bins, tail } = transform {
+                    spline(&format!("{path}.transform"), *bins, *tail)?;
+                }
+                let Conditioner { hidden, dropout: rate, kernel, .. } = *conditioner;
+                let path = format!("{path}.conditioner");
+                network(&format!("{path}.hidden"), hidden)?;
+                dropout(&path, rate)?;
+                check(&format!("{path}.kernel"), kernel, kernel % 2 == 1, "odd")?;
+            }
+            Step::Repeat { steps: inner, .. } => steps(&format!("{path}.steps"), inner)?,
+            Step::ActNorm {} | Step::Conv1x1 {} | Step::Split {} => {}
+        }
+    }
+    Ok(())
+}
+
+fn network(path: &str, hidden: usize) -> Checked {
+    if hidden >= 1 {
+        return Ok(());
+    }
+    let problem = "makes no network: hidden is 0, but it must be at least 1";
+    Err((path.to_owned(), problem.to_owned()))
+}
+
+fn dropout(section: &str, rate: f64) -> Checked {
+    check(&format!("{section}.dropout"), rate, (0.0..1.0).contains(&rate), "in [0, 1)")
+}
+
+fn alpha(section: &str, margin: f64) -> Checked {
+    check(&format!("{section}.alpha"), margin, margin > 0.0 && margin < 0.5, "in (0, 0.5)")
+}
+
+fn spline(section: &str, bins: usize, tail: f64) -> Checked {
+    check(&format!("{section}.bins"), bins, (2..=64).contains(&bins), "from 2 to 64")?;
+    check(&format!("{section}.tail"), tail, tail > 0.0 && tail.is_finite(), "positive")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Loaded, TrainConfig};
+
+    fn couplings(steps: &[Step]) -> usize {
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Coupling { .. } => 1,
+                Step::Repeat { times, steps } => times * couplings(steps),
+                _ => 0,
+            })
+            .sum()
+    }
+
+    fn shipped(text: &str) -> TrainConfig {
+        Loaded::text(text, &[]).unwrap().config
+    }
+
+    #[test]
+    fn the_full_models_have_the_references_sizes() {
+        for text in [
+            include_str!("../../configs/train/rq_nsf_fmnist.yaml"),
+            include_str!("../../configs/train/glow_fmnist.yaml"),
+            include_str!("../../configs/train/rq_nsf_cifar10.yaml"),
+            include_str!("../../configs/train/glow_cifar10.yaml"),
+        ] {
+            let config = shipped(text);
+            assert_eq!(couplings(&config.model.flow().transform), 16);
+            assert_eq!((config.epochs, config.batch_size), (400, 128));
+            assert_eq!(config.clip_grad_norm, Some(1.0));
+            assert_eq!(config.optimizer.lr(), 1e-3);
+        }
+        let small = shipped(include_str!("../../configs/train/rq_nsf_fmnist_small.yaml"));
+        assert_eq!(couplings(&small.model.flow().transform), 12);
+        let written_out = shipped(include_str!("../../configs/train/written_out.yaml"));
+        assert_eq!(couplings(&written_out.model.flow().transform), 5);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let steps = "{kind: logit}, {kind: repeat, times: 2, steps: [{kind: coupling, mask: odd, transform: {kind: rq_spline}, conditioner: {hidden: 4}}]}";
+        let flow = format!("name: flow, shape: [2, 1, 1], transform: [{steps}]");
+        let coupling = "model.transform.1.steps.0";
+        for (model, key, value) in [
+            ("name: rq_nsf", "model.bins", "1"),
+            ("name: rq_nsf", "model.bins", "65"),
+            ("name: rq_nsf_vector", "model.tail", "-1"),
+            ("name: rq_nsf_vector", "model.dimension", "1"),
+            ("name: glow_vector", "model.layers", "0"),
+            ("name: glow_vector", "model.hidden", "0"),
+            ("name: glow", "model.dropout", "1"),
+            ("name: glow", "model.alpha", "0.5"),
+            ("name: glow", "model.shape", "[1, 27, 27]"),
+            ("name: glow", "model.shape", "[1, 28, 32]"),
+            ("name: glow, hidden: [8, 8, 8]", "model.hidden.2", "0"),
+            (&flow, "model.shape", "[0, 1, 1]"),
+            (&flow, "model.transform.0.alpha", "0"),
+            (&flow, &format!("{coupling}.transform.bins"), "1"),
+            (&flow, &format!("{coupling}.conditioner.hidden"), "0"),
+            (&flow, &format!("{coupling}.conditioner.dropout"), "-0.5"),
+            (&flow, &format!("{coupling}.conditioner.kernel"), "2"),
+        ] {
+            let text = format!("data: {{train: demo:train}}\nmodel: {{{model}}}\n");
+            assert!(Loaded::<TrainConfig>::text(&text, &[]).is_ok(), "{model}");
+            let set = format!("{key}={value}");
+            let error = Loaded::<TrainConfig>::text(&text, std::slice::from_ref(&set)).unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with(&format!("--set {set}: `{key}` ")), "{message}");
+            assert!(message.contains("must be"), "{message}");
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// An OOD experiment: one run, one in-distribution set, any number of OOD sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct OodConfig {
     /// Name of the experiment under MODEL_DIR; the file's name where left out, `--name` wins.
     #[serde(default)]
@@ -63,6 +64,7 @@ pub enum Method {
 /// Local intrinsic dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct LidConfig {
     /// Which estimator.
     pub estimator: Estimator,
@@ -81,6 +83,7 @@ impl Default for LidConfig {
 /// Bootstrap intervals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct BootstrapConfig {
     /// Number of resamples.
     pub resamples: usize,
@@ -135,13 +138,48 @@ impl Section for OodConfig {
         let level = self.bootstrap.level;
         check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
         let range = |low: f64, high: f64| {
-            check("lid.scale", format!("[{low}, {high}]"), low < high, "a range with low < high")
+            let allowed = format!("below lid.scale.high, which is {high}");
+            check("lid.scale.low", low, low < high, &allowed)
         };
         match self.lid.scale {
             Scale::Fixed { r } => check("lid.scale.r", r, r.abs() <= 20.0, "in [-20, 20]"),
-            Scale::Plateau { low, high, .. } | Scale::Calibrated { low, high, .. } => {
+            Scale::Plateau { tolerance, low, high, steps } => {
+                check("lid.scale.tolerance", tolerance, tolerance > 0.0, "positive")?;
+                check("lid.scale.steps", steps, steps >= 2, "at least 2")?;
                 range(low, high)
             }
+            Scale::Calibrated { dimension, alpha, low, high } => {
+                if let Some(d) = dimension {
+                    check("lid.scale.dimension", d, d > 0.0, "positive, or null")?;
+                }
+                check("lid.scale.alpha", alpha, alpha > 0.0 && alpha < 1.0, "in (0, 1)")?;
+                range(low, high)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let text = include_str!("../../configs/ood/demo.yaml");
+        for (key, set) in [
+            ("lid.scale.r", "lid.scale={kind: fixed, r: 21}"),
+            ("lid.scale.steps", "lid.scale={kind: plateau, steps: 1}"),
+            ("lid.scale.tolerance", "lid.scale={kind: plateau, tolerance: 0}"),
+            ("lid.scale.dimension", "lid.scale.dimension=0"),
+            ("lid.scale.alpha", "lid.scale.alpha=-1"),
+            ("lid.scale.low", "lid.scale.low=30"),
+            ("bootstrap.level", "bootstrap.level=95"),
+            ("out_of_distribution.0", "out_of_distribution=[mnits:test]"),
+        ] {
+            let error = Loaded::<OodConfig>::text(text, &[set.to_owned()]).unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with(&format!("--set {set}: `{key}` is ")), "{message}");
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Name of the run under MODEL_DIR; the file's name where left out, `--run` wins.
     #[serde(default)]
@@ -30,7 +31,7 @@ pub struct TrainConfig {
     /// Images in one step; the last, smaller batch of an epoch is left out.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
-    /// Largest L2 norm of each parameter tensor's gradient; null for no clipping.
+    /// Largest L2 norm of all gradients together; null for no clipping.
     #[serde(default = "clip")]
     pub clip_grad_norm: Option<f64>,
     /// When to stop early.
@@ -49,6 +50,7 @@ pub struct TrainConfig {
 
 /// The data of a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct DataConfig {
     /// SPEC of the training images.
     pub train: String,
@@ -69,6 +71,7 @@ pub struct DataConfig {
 /// The optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(deny_unknown_fields)]
 pub enum Optimizer {
     /// AdamW (Loshchilov & Hutter 2019).
     AdamW {
@@ -113,6 +116,7 @@ impl Optimizer {
 /// How the learning rate changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(deny_unknown_fields)]
 pub enum Scheduler {
     /// Not at all.
     Constant {},
@@ -135,6 +139,7 @@ impl Default for Scheduler {
 /// When to stop early.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct EarlyStopping {
     /// Stop after so many epochs without a better validation loss; null for never.
     pub patience: Option<usize>,
@@ -143,6 +148,7 @@ pub struct EarlyStopping {
 /// Sample grids.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct SamplesConfig {
     /// Draw a grid every so many epochs; 0 for never.
     pub every: usize,
@@ -228,6 +234,7 @@ impl Section for TrainConfig {
         let fraction = self.data.valid_fraction;
         check("data.valid_fraction", fraction, fraction > 0.0 && fraction < 1.0, "in (0, 1)")?;
         check("data.limit", 0, self.data.limit != Some(0), "at least 1, or null")?;
+        self.model.check()?;
         let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = self.optimizer;
         check("optimizer.lr", lr, lr > 0.0 && lr.is_finite(), "positive")?;
         check("optimizer.weight_decay", weight_decay, weight_decay >= 0.0, "at least 0")?;

@@ -93,6 +93,17 @@ impl Node {
         }
     }
 
+    /// The children with their keys; of a list, with their indices.
+    pub fn children(&self) -> Vec<(String, &Node)> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().map(|(k, node)| (k.clone(), node)).collect(),
+            Value::List(items) => {
+                items.iter().enumerate().map(|(i, node)| (i.to_string(), node)).collect()
+            }
+            Value::Leaf(_) => Vec::new(),
+        }
+    }
+
     /// The node at a path, or the deepest one on the way.
     pub fn nearest<'a>(&'a self, path: impl IntoIterator<Item = &'a str>) -> &'a Node {
         let mut node = self;
