@@ -96,11 +96,10 @@ fn log_abs_det(mut a: Vec<Vec<f64>>) -> f64 {
         let pivot = (k..n).max_by(|&i, &j| a[i][k].abs().total_cmp(&a[j][k].abs())).unwrap();
         a.swap(k, pivot);
         log_det += a[k][k].abs().ln();
-        for i in k + 1..n {
-            let factor = a[i][k] / a[k][k];
-            for j in k..n {
-                a[i][j] -= factor * a[k][j];
-            }
+        let row = a[k].clone();
+        for below in &mut a[k + 1..] {
+            let factor = below[k] / row[k];
+            below.iter_mut().zip(&row).skip(k).for_each(|(b, r)| *b -= factor * r);
         }
     }
     log_det

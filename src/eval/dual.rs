@@ -241,7 +241,7 @@ fn below(table: &[f64], i: usize) -> f64 {
 fn admit(admitted: &mut Vec<(u32, u32, u32)>, new: &[(usize, bool)]) {
     let mut new: Vec<(u32, u32, u32)> =
         new.iter().map(|&(a, is_in)| (a as u32, u32::from(is_in), u32::from(!is_in))).collect();
-    new.sort_unstable_by(|x, y| y.0.cmp(&x.0));
+    new.sort_unstable_by_key(|sample| std::cmp::Reverse(sample.0));
     for sample in new {
         let at = admitted.partition_point(|s| s.0 > sample.0);
         match admitted.get_mut(at) {

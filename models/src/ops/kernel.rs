@@ -126,8 +126,9 @@ pub(crate) fn evaluate(
     direction: Direction,
     scratch: &mut Scratch,
 ) -> (f64, f64) {
-    // Written so that a NaN is "outside": it passes through and stays visible.
-    if !(x.abs() <= shape.tail) {
+    // A NaN is not inside: it passes through and stays visible.
+    let inside = x.abs() <= shape.tail;
+    if !inside {
         return (x, 0.0);
     }
     let Bin { x0, w, y0, h, d0, d1, .. } = locate(x, logits, stride, shape, direction, scratch);
@@ -174,7 +175,8 @@ pub(crate) fn gradient(
     d_logits: &mut [f32],
 ) -> f64 {
     let tail = shape.tail;
-    if !(input.abs() <= tail) {
+    let inside = input.abs() <= tail;
+    if !inside {
         return g_value;
     }
     let x = match direction {

@@ -161,6 +161,6 @@ pub fn rq_spline<B: FlowBackend>(
     let both =
         B::spline(x.into_primitive().tensor(), logits.into_primitive().tensor(), shape, direction);
     let both = Tensor::<B, 4>::from_primitive(TensorPrimitive::Float(both));
-    let part = |i: usize| both.clone().slice([i..i + 1]).reshape([batch, channels, positions]);
+    let part = |i: usize| both.clone().narrow(0, i, 1).reshape([batch, channels, positions]);
     (part(0), part(1))
 }
