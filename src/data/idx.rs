@@ -1,7 +1,7 @@
 //! The idx format of MNIST: big-endian magic, dimensions, bytes; plain or gzip-compressed.
 
 use super::{DataError, Images};
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use std::{io::Read, path::Path};
 
 /// Images, and labels where a file of them is given.
@@ -57,7 +57,8 @@ fn format(path: &Path, problem: impl Into<String>) -> DataError {
 fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let mut inflated = Vec::new();
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-        GzDecoder::new(bytes).read_to_end(&mut inflated).map_err(|error| {
+        // Reads to the end of the file, so that bytes after the compressed stream are an error too.
+        MultiGzDecoder::new(bytes).read_to_end(&mut inflated).map_err(|error| {
             format(
                 path,
                 format!("the gzip data is truncated or corrupt ({error}); fetch the file again"),
@@ -146,6 +147,8 @@ mod tests {
         assert!(
             problem(&compressed[..compressed.len() - 6], None).contains("truncated or corrupt")
         );
+        let trailing = [compressed.as_slice(), b"more"].concat();
+        assert!(problem(&trailing, None).contains("truncated or corrupt"));
         let mut corrupt = compressed.clone();
         corrupt[14] ^= 0xff;
         assert!(

@@ -97,13 +97,14 @@ impl Images {
                 Noise::Evaluation { seed } => noise::mix(seed, noise::content(sample)),
             };
             let mut rng = noise::rng(seed);
-            // 16 bits of noise a pixel: pixel and noise together fill f32's 24 bits exactly, so x stays below 1.
+            // Pixel and noise together fill f32's 24 bits, so x is exact. The noise's last bit is 1: its values are odd
+            // multiples of 2^-16, symmetric about 1/2, and x lies strictly inside the pixel's cell.
             for four in sample.chunks(4) {
                 let mut bits = rng.next_u64();
                 for &p in four {
-                    let u = (bits & 0xffff) as f32;
+                    let u = ((bits & 0xffff) | 1) as f32;
                     bits >>= 16;
-                    out.push((f32::from(p) * 65536.0 + u + 0.5) / 16_777_216.0);
+                    out.push((f32::from(p) * 65536.0 + u) / 16_777_216.0);
                 }
             }
         }
@@ -135,7 +136,9 @@ mod tests {
 
     #[test]
     fn every_pixel_stays_in_its_cell() {
-        let images = Images { pixels: (0..=255).collect(), ..Images::random(1, [1, 16, 16], 0) };
+        // Every value 4096 times, so that the noise comes close to both ends of the cell.
+        let pixels = (0..=255).cycle().take(1 << 20).collect();
+        let images = Images { pixels, ..Images::random(1, [1, 1024, 1024], 0) };
         for noise in
             [Noise::Off, Noise::Training { seed: 1, epoch: 2 }, Noise::Evaluation { seed: 3 }]
         {

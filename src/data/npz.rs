@@ -2,9 +2,12 @@
 
 use super::{DataError, Images};
 use npyz::{DType, NpyFile, TypeChar};
-use std::path::Path;
+use std::{
+    io::{Cursor, Read},
+    path::Path,
+};
 
-/// Images of an archive. With a split, the arrays are named `<split>_images`, as MedMNIST does, where those exist.
+/// Images of an archive. With a split, the arrays are named `<split>_images` and `<split>_labels`, as MedMNIST does.
 ///
 /// # Errors
 /// Archives that cannot be read, lack the array, or hold another type or shape.
@@ -20,14 +23,11 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
             format(format!("it is no readable npz archive ({error}); fetch it again"))
         })?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let name = |plain: &str| {
-        let prefixed = split.map(|split| format!("{split}_{plain}"));
-        prefixed.into_iter().chain([plain.to_owned()]).find(|name| names.contains(name))
-    };
-    let Some(images) = name("images") else {
-        let wanted = split.map_or("images".into(), |s| format!("images` or `{s}_images"));
-        return Err(format(format!("it has no array `{wanted}`; it has {names:?}")));
-    };
+    let name = |plain: &str| split.map_or(plain.to_owned(), |split| format!("{split}_{plain}"));
+    let images = name("images");
+    if !names.contains(&images) {
+        return Err(format(format!("it has no array `{images}`; it has {names:?}")));
+    }
     let array = archive
         .by_name(&images)
         .map_err(|error| format(format!("`{images}` is damaged ({error})")))?
@@ -47,7 +47,7 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
     }
     let pixels = bytes(array).map_err(|problem| format(format!("`{images}` {problem}")))?;
     let pixels = channels_first(pixels, shape);
-    let labels = match name("labels") {
+    let labels = match Some(name("labels")).filter(|labels| names.contains(labels)) {
         None => None,
         Some(labels) => {
             let array = archive
@@ -89,26 +89,37 @@ fn kind<R: std::io::Read>(array: &NpyFile<R>) -> Option<(TypeChar, u64)> {
     }
 }
 
-fn row_major<R: std::io::Read>(array: &NpyFile<R>) -> Result<(), String> {
-    match array.order() {
-        npyz::Order::C => Ok(()),
-        npyz::Order::Fortran => {
-            Err("is in Fortran order; save it with np.ascontiguousarray".into())
-        }
+/// The array with all of its bytes. Reads to the end of the archive's entry, where its checksum is verified.
+fn whole(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
+    if array.order() == npyz::Order::Fortran {
+        return Err("is in Fortran order; save it with np.ascontiguousarray".into());
     }
+    let header = array.header().clone();
+    let mut raw = Vec::new();
+    array
+        .into_inner()
+        .read_to_end(&mut raw)
+        .map_err(|error| format!("is truncated or damaged ({error}); fetch it again"))?;
+    let size = header.dtype().num_bytes().map(|size| size as u64);
+    let expected = header.shape().iter().try_fold(size, |bytes, &n| Some(bytes?.checked_mul(n)));
+    if expected.flatten() != Some(raw.len() as u64) {
+        return Err(format!(
+            "announces shape {:?} of {}, but {} bytes follow: it is truncated or damaged; fetch it again",
+            header.shape(),
+            header.dtype().descr(),
+            raw.len()
+        ));
+    }
+    Ok(NpyFile::with_header(header, Cursor::new(raw)))
 }
 
 /// Pixels as bytes; floats are accepted where they are whole numbers from 0 to 255.
-fn bytes<R: std::io::Read>(array: NpyFile<R>) -> Result<Vec<u8>, String> {
-    row_major(&array)?;
-    let damaged =
-        |error: std::io::Error| format!("is truncated or damaged ({error}); fetch it again");
+fn bytes(array: NpyFile<impl Read>) -> Result<Vec<u8>, String> {
+    let array = whole(array)?;
     let floats: Vec<f64> = match kind(&array) {
-        Some((TypeChar::Uint, 1)) => return array.into_vec::<u8>().map_err(damaged),
-        Some((TypeChar::Float, 4)) => {
-            array.into_vec::<f32>().map_err(damaged)?.into_iter().map(f64::from).collect()
-        }
-        Some((TypeChar::Float, 8)) => array.into_vec::<f64>().map_err(damaged)?,
+        Some((TypeChar::Uint, 1)) => return Ok(array.into_inner().into_inner()),
+        Some((TypeChar::Float, 4)) => values::<f32>(array)?.into_iter().map(f64::from).collect(),
+        Some((TypeChar::Float, 8)) => values(array)?,
         _ => return Err(format!("has type {}; pixels are uint8", array.dtype().descr())),
     };
     let nan = floats.iter().filter(|v| v.is_nan()).count();
@@ -124,25 +135,34 @@ fn bytes<R: std::io::Read>(array: NpyFile<R>) -> Result<Vec<u8>, String> {
     Ok(floats.into_iter().map(|v| v as u8).collect())
 }
 
-fn integers<R: std::io::Read>(array: NpyFile<R>) -> Result<Vec<i64>, String> {
-    row_major(&array)?;
-    let damaged =
-        |error: std::io::Error| format!("is truncated or damaged ({error}); fetch it again");
-    macro_rules! widen {
-        ($type:ty) => {
-            array.into_vec::<$type>().map_err(damaged)?.into_iter().map(|v| v as i64).collect()
-        };
+/// Labels, of any integer type.
+fn integers(array: NpyFile<impl Read>) -> Result<Vec<i64>, String> {
+    let array = whole(array)?;
+    match kind(&array) {
+        Some((TypeChar::Int, 8)) => values(array),
+        Some((TypeChar::Int, 4)) => widen::<i32>(array),
+        Some((TypeChar::Int, 2)) => widen::<i16>(array),
+        Some((TypeChar::Int, 1)) => widen::<i8>(array),
+        Some((TypeChar::Uint, 8)) => widen::<u64>(array),
+        Some((TypeChar::Uint, 4)) => widen::<u32>(array),
+        Some((TypeChar::Uint, 2)) => widen::<u16>(array),
+        Some((TypeChar::Uint, 1)) => widen::<u8>(array),
+        _ => Err(format!("has type {}; labels are integers", array.dtype().descr())),
     }
-    Ok(match kind(&array) {
-        Some((TypeChar::Int, 8)) => array.into_vec::<i64>().map_err(damaged)?,
-        Some((TypeChar::Int, 4)) => widen!(i32),
-        Some((TypeChar::Int, 2)) => widen!(i16),
-        Some((TypeChar::Int, 1)) => widen!(i8),
-        Some((TypeChar::Uint, 1)) => widen!(u8),
-        Some((TypeChar::Uint, 2)) => widen!(u16),
-        Some((TypeChar::Uint, 4)) => widen!(u32),
-        _ => return Err(format!("has type {}; labels are integers", array.dtype().descr())),
-    })
+}
+
+fn values<T: npyz::Deserialize>(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<T>, String> {
+    array.into_vec().map_err(|error| format!("cannot be read ({error})"))
+}
+
+fn widen<T>(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<i64>, String>
+where
+    T: npyz::Deserialize + TryInto<i64> + Copy + std::fmt::Display,
+{
+    values::<T>(array)?
+        .into_iter()
+        .map(|v| v.try_into().map_err(|_| format!("holds the label {v}, beyond int64")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -193,8 +213,18 @@ mod tests {
             ("val_images", &[2, 1, 1], &[3, 4]),
             ("val_labels", &[2, 1], &[5, 6]),
         ];
-        let images = load(&write(dir.path(), &arrays), Some("val")).unwrap();
+        let path = write(dir.path(), &arrays);
+        let images = load(&path, Some("val")).unwrap();
         assert_eq!((images.pixels, images.labels), (vec![3, 4], Some(vec![5, 6])));
+        assert_eq!(load(&path, Some("train")).unwrap().labels, None);
+    }
+
+    #[test]
+    fn an_archive_without_the_split_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), &[("images", &[1, 1, 2], &[1u8, 2])]);
+        let message = load(&path, Some("val")).unwrap_err().to_string();
+        assert!(message.contains("no array `val_images`; it has [\"images\"]"), "{message}");
     }
 
     #[test]
@@ -236,5 +266,51 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(problem(&path).contains("no readable npz archive"));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        // Noise does not compress: only the checksum can tell that one of its bytes changed.
+        let noise = Images::random(1, [1, 64, 64], 0).pixels;
+        let path = write(dir.path(), &[("images", &[1, 64, 64], &noise)]);
+        assert_eq!(load(&path, None).unwrap().pixels, noise);
+        let mut file = std::fs::read(&path).unwrap();
+        let middle = file.len() / 2;
+        file[middle] ^= 1;
+        std::fs::write(&path, file).unwrap();
+        assert!(problem(&path).contains("`images` is truncated or damaged"), "{}", problem(&path));
+    }
+
+    #[test]
+    fn an_array_is_as_long_as_its_header_says() {
+        let mut npy = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[1, 1, 2]);
+        let mut writer = options.writer(&mut npy).begin_nd().unwrap();
+        writer.extend([1u8, 2]).unwrap();
+        writer.finish().unwrap();
+        let read = |npy: &[u8]| bytes(NpyFile::new(npy).unwrap());
+        assert_eq!(read(&npy).unwrap(), [1, 2]);
+        assert!(read(&npy[..npy.len() - 1]).unwrap_err().contains("but 1 bytes follow"));
+        assert!(read(&[npy.as_slice(), &[3]].concat()).unwrap_err().contains("but 3 bytes follow"));
+    }
+
+    #[test]
+    fn labels_may_be_of_any_integer_type() {
+        fn labels<T: npyz::AutoSerialize>(values: Vec<T>) -> Result<Vec<i64>, String> {
+            let mut npy = Vec::new();
+            let shape = [values.len() as u64];
+            let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+            let mut writer = options.writer(&mut npy).begin_nd().unwrap();
+            writer.extend(values).unwrap();
+            writer.finish().unwrap();
+            integers(NpyFile::new(npy.as_slice()).unwrap())
+        }
+        assert_eq!(labels(vec![-1i64, 3]), Ok(vec![-1, 3]));
+        assert_eq!(labels(vec![-1i8, 3]), Ok(vec![-1, 3]));
+        assert_eq!(labels(vec![7u32, 3]), Ok(vec![7, 3]));
+        assert_eq!(labels(vec![7u64, 3]), Ok(vec![7, 3]));
+        assert!(labels(vec![u64::MAX]).unwrap_err().contains("beyond int64"));
+        assert!(labels(vec![1.0f32]).unwrap_err().contains("labels are integers"));
     }
 }

@@ -114,3 +114,33 @@ impl Dataset {
         Err(DataError::Read { path, source: std::io::ErrorKind::NotFound.into(), hint })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "reads the full data sets: set DATA_DIR to the folder that holds them"]
+    fn the_original_files_load() {
+        let data_dir = PathBuf::from(std::env::var_os("DATA_DIR").expect("DATA_DIR is set"));
+        for dataset in DATASETS {
+            for split in dataset.splits {
+                let images = dataset.load(split, &data_dir).unwrap();
+                let colour = ["cifar10", "cifar100", "svhn", "tiny-imagenet"];
+                let shape = if colour.contains(&dataset.name) { [3, 32, 32] } else { [1, 28, 28] };
+                images.expect_shape(shape).unwrap();
+                assert_eq!(images.labels.as_ref().map(Vec::len), Some(images.len()));
+                let published = match (dataset.name, *split) {
+                    ("mnist" | "fashion-mnist", "train") => 60_000,
+                    ("mnist" | "fashion-mnist", "test") => 10_000,
+                    ("pneumoniamnist", "train") => 4_708,
+                    ("pneumoniamnist", "val") => 524,
+                    ("pneumoniamnist", "test") => 624,
+                    // Subsets: their size is the user's choice.
+                    _ => continue,
+                };
+                assert_eq!(images.len(), published, "{}:{split}", dataset.name);
+            }
+        }
+    }
+}
