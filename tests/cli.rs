@@ -231,6 +231,11 @@ fn wrong_usage_and_configuration() {
             .contains("fewer than one batch")
     );
     assert!(bench.error("sample --run nothing").contains("no run `nothing`"));
+    bench.file(
+        "fixed.yaml",
+        "data: {train: train.npz}\nbatch_size: 8\nmodel: {name: flow, shape: [1, 8, 8], transform: [{kind: logit}]}",
+    );
+    assert!(bench.error("train --config fixed.yaml").contains("no parameters to learn"));
     assert!(bench.error("train --config train.yaml --device 4").contains("no device 4"));
 }
 
@@ -268,10 +273,67 @@ fn a_diverging_loss_keeps_what_was_there() {
     let message = bench.error(
         "train --config train.yaml --set optimizer.lr=1e18 --set clip_grad_norm=null --set scheduler.kind=constant",
     );
-    assert!(message.contains("the loss became") && message.contains("optimizer.lr"), "{message}");
+    assert!(message.contains(" became ") && message.contains("optimizer.lr"), "{message}");
     let checkpoints = std::fs::read_dir(bench.path("runs/train/checkpoints"));
     let whole = checkpoints.into_iter().flatten().flatten().count();
     assert!(whole >= 1 || message.contains("The last checkpoint is of step 0"), "{message}");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_kept() {
+    let bench = Bench::new();
+    // A step that leaves finite weights and then one that does not: checkpoints come after every step.
+    bench.error("train --config train.yaml --set optimizer.lr=1e30 --set scheduler.kind=constant");
+    let latest = bench.path("runs/train/model/latest.safetensors");
+    if latest.exists() {
+        let bytes = std::fs::read(latest).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        for (name, view) in file.tensors() {
+            if view.dtype() == safetensors::Dtype::F32 {
+                let mut values =
+                    view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+                assert!(values.all(f32::is_finite), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resume_in_the_middle_of_an_epoch_logs_the_whole_epoch() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --run whole --quiet --set epochs=2");
+    bench.ok("train --config train.yaml --run halves --quiet --set epochs=2 --set max_steps=7");
+    bench.ok("train --resume --run halves --quiet --set max_steps=null");
+    let last = |run: &str| -> serde_json::Value {
+        let log =
+            std::fs::read_to_string(bench.path(&format!("runs/{run}/metrics.jsonl"))).unwrap();
+        assert_eq!(log.lines().count(), 2, "{log}");
+        serde_json::from_str(log.lines().last().unwrap()).unwrap()
+    };
+    let (whole, halves) = (last("whole"), last("halves"));
+    for key in ["epoch", "step", "lr", "train_loss", "valid_loss"] {
+        assert_eq!(whole[key], halves[key], "{key}");
+    }
+}
+
+#[test]
+fn patience_can_be_raised_on_resume() {
+    let bench = Bench::new();
+    // A learning rate at which the validation loss soon rises.
+    let steps = |arguments: &str| -> u64 {
+        let out: serde_json::Value = serde_json::from_str(&bench.ok(arguments)).unwrap();
+        out["epochs"].as_u64().unwrap()
+    };
+    let stopped = steps(
+        "train --config train.yaml --json --set epochs=40 --set optimizer.lr=0.3 --set early_stopping.patience=1",
+    );
+    assert!(stopped < 40, "a learning rate of 0.3 improves {stopped} epochs in a row");
+    assert_eq!(steps("train --resume --run train --json"), stopped, "it has stopped");
+    let further = steps(&format!(
+        "train --resume --run train --json --set early_stopping.patience=100 --set epochs={}",
+        stopped + 2
+    ));
+    assert_eq!(further, stopped + 2);
 }
 
 #[test]
@@ -324,6 +386,17 @@ fn runs_are_not_overwritten_or_resumed_as_something_else() {
     let message = bench.error("train --resume --run train --set optimizer.lr=5");
     assert!(message.contains("`optimizer` was"), "{message}");
     assert!(bench.error("train --resume --run trian").contains("did you mean `train`?"));
+    // An experiment does not write over a training.
+    let before = std::fs::read(bench.path("runs/train/config.yaml")).unwrap();
+    let message = bench.error("ood --config ood.yaml --name train");
+    assert!(message.contains("not an experiment") && message.contains("--name"), "{message}");
+    assert_eq!(std::fs::read(bench.path("runs/train/config.yaml")).unwrap(), before);
+    let message = bench.error("train --config train.yaml --run ../train");
+    assert!(message.contains("`../train`") && message.contains("MODEL_DIR"), "{message}");
+    // The schedule one_cycle has fixed its end.
+    bench.ok("train --config train.yaml --run cycle --set max_steps=2 --set scheduler.kind=one_cycle --quiet");
+    let message = bench.error("train --resume --run cycle --set max_steps=4");
+    assert!(message.contains("one_cycle"), "{message}");
     bench.file("blocked", "");
     let output =
         bench.command("train --config train.yaml").env("MODEL_DIR", "blocked").output().unwrap();

@@ -1,150 +1,21 @@
 //! Values of the real `nflows` 0.14, made by `scripts/reference/flow_goldens.py`: splines, every step, whole flows and the
-//! Jacobian of their decoders. Agreement to 1e-5 relative in f32 (1e-4 where a decoder amplifies rounding by its own large
-//! Jacobian), on every CPU backend.
+//! Jacobian of their decoders. Agreement to 1e-5 relative in f32 on every CPU backend; where a decoder is so steep that nflows
+//! itself is further off in f32, to twice that.
 
 #[allow(dead_code)]
 mod common;
 
+#[allow(dead_code)]
+mod golden;
+
 use atypical_models::{
     DensityModel, FlowBackend,
-    flow::{Conditioner, ConvResidualNet, Flow, FlowConfig, Init, Layer, SameConv},
+    flow::{Conditioner, ConvResidualNet, Init, Layer},
     ops::{Direction, SplineShape, rq_spline},
 };
-use burn::{
-    backend::Autodiff,
-    module::{Param, ParamId},
-    tensor::{Int, Tensor, TensorData},
-};
+use burn::{backend::Autodiff, tensor::Tensor};
 use common::values;
-use safetensors::{Dtype, SafeTensors};
-use std::path::PathBuf;
-
-/// One golden file.
-struct Golden {
-    name: String,
-    bytes: Vec<u8>,
-}
-
-impl Golden {
-    fn open(name: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
-        let bytes = std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
-        Self { name: name.to_owned(), bytes }
-    }
-
-    /// Values and shape of a tensor; weights and inputs are f32, outputs f64, permutations i64.
-    fn get(&self, key: &str) -> (Vec<f64>, Vec<usize>) {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = file.tensor(key).unwrap_or_else(|_| panic!("{} has no {key}", self.name));
-        let data = view.data();
-        let values = match view.dtype() {
-            Dtype::F32 => {
-                data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
-            }
-            Dtype::F64 => {
-                data.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
-            }
-            Dtype::I64 => {
-                data.chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
-            }
-            other => panic!("{other:?}"),
-        };
-        (values, view.shape().to_vec())
-    }
-
-    fn tensor<B: FlowBackend, const D: usize>(&self, key: &str, dims: [usize; D]) -> Tensor<B, D> {
-        let values: Vec<f32> = self.get(key).0.into_iter().map(|v| v as f32).collect();
-        Tensor::from_data(TensorData::new(values, dims), &Default::default())
-    }
-
-    /// The tensor flattened to `[batch, D]`.
-    fn batch<B: FlowBackend>(&self, key: &str) -> Tensor<B, 2> {
-        let (values, shape) = self.get(key);
-        self.tensor(key, [shape[0], values.len() / shape[0]])
-    }
-
-    fn load<B: FlowBackend, const D: usize>(&self, param: &mut Param<Tensor<B, D>>, key: &str) {
-        let dims = param.val().dims();
-        assert_eq!(self.get(key).1, dims, "{}: {key}", self.name);
-        *param = Param::initialized(ParamId::new(), self.tensor(key, dims));
-    }
-
-    fn load_conv<B: FlowBackend>(&self, conv: &mut SameConv<B>, key: &str) {
-        self.load(&mut conv.weight, &format!("{key}.weight"));
-        self.load(&mut conv.bias, &format!("{key}.bias"));
-    }
-
-    fn load_net<B: FlowBackend>(&self, net: &mut ConvResidualNet<B>, key: &str) {
-        self.load_conv(&mut net.initial, &format!("{key}.initial"));
-        for (i, block) in net.blocks.iter_mut().enumerate() {
-            self.load_conv(&mut block.first, &format!("{key}.blocks.{i}.first"));
-            self.load_conv(&mut block.second, &format!("{key}.blocks.{i}.second"));
-        }
-        self.load_conv(&mut net.output, &format!("{key}.output"));
-    }
-
-    fn metadata(&self) -> serde_json::Value {
-        let (_, header) = SafeTensors::read_metadata(&self.bytes).unwrap();
-        let metadata = header.metadata().clone().unwrap();
-        serde_json::from_str(&metadata["config"]).unwrap()
-    }
-
-    /// The flow that the metadata describes, with the file's weights.
-    fn flow<B: FlowBackend>(&self) -> Flow<B> {
-        let config: FlowConfig = serde_json::from_value(self.metadata()).unwrap();
-        let mut flow = Flow::<B>::new(&config, 0, &Default::default()).unwrap();
-        let mut i = 0;
-        for level in &mut flow.levels {
-            for step in &mut level.steps {
-                let key = |name: &str| format!("steps.{i}.{name}");
-                match step {
-                    Layer::ActNorm(norm) => {
-                        self.load(&mut norm.log_scale, &key("log_scale"));
-                        self.load(&mut norm.shift, &key("shift"));
-                    }
-                    Layer::Conv1x1(conv) => {
-                        self.load(&mut conv.lower, &key("lower"));
-                        self.load(&mut conv.upper, &key("upper"));
-                        self.load(&mut conv.diagonal, &key("diagonal_raw"));
-                        self.load(&mut conv.bias, &key("bias"));
-                        let order: Vec<i64> =
-                            self.get(&key("permutation")).0.into_iter().map(|v| v as i64).collect();
-                        let n = order.len();
-                        let order = Tensor::<B, 1, Int>::from_data(
-                            TensorData::new(order, [n]),
-                            &Default::default(),
-                        );
-                        conv.permutation = Param::initialized(ParamId::new(), order);
-                    }
-                    Layer::Coupling(coupling) => {
-                        self.load_net(&mut coupling.conditioner, &key("conditioner"));
-                    }
-                    Layer::Logit(_) | Layer::Squeeze(_) => {}
-                }
-                i += 1;
-            }
-            // The split after this level is a step of the list too.
-            i += 1;
-        }
-        flow
-    }
-
-    /// Compare, relative to the largest value of the golden tensor (at least 1).
-    fn close<B: FlowBackend, const D: usize>(&self, got: Tensor<B, D>, key: &str, tolerance: f64) {
-        let (expected, _) = self.get(key);
-        let got = values(got);
-        assert_eq!(got.len(), expected.len(), "{}: {key}", self.name);
-        let size = expected.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
-        for (i, (g, e)) in got.iter().zip(&expected).enumerate() {
-            let error = (g - e).abs() / size;
-            assert!(
-                error <= tolerance,
-                "{}: {key}[{i}] is {g}, not {e}: off by {error:.1e}",
-                self.name
-            );
-        }
-    }
-}
+use golden::Golden;
 
 fn spline<B: FlowBackend>() {
     for (name, bins, tail) in [("rq_spline_8", 8, 3.0), ("rq_spline_2", 2, 1.0)] {
@@ -252,25 +123,17 @@ fn jacobians<B: FlowBackend>() {
     for name in ["flow_vector_rq", "flow_image_rq", "flow_image_glow"] {
         let golden = Golden::open(name);
         let flow = golden.flow::<Autodiff<B>>();
-        let z = golden.batch::<B>("z");
-        let dimension = z.dims()[1];
+        let z = golden.batch::<B>("z_decode");
         for sample in 0..2 {
-            let expected: Vec<f64> = golden.get("jacobian").0[sample * dimension * dimension..]
-                [..dimension * dimension]
-                .to_vec();
-            let size = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-            for row in 0..dimension {
+            let mut jacobian = Vec::new();
+            for row in 0..z.dims()[1] {
                 let z = Tensor::<Autodiff<B>, 2>::from_inner(z.clone().narrow(0, sample, 1));
                 let z = z.require_grad();
                 let gradients = flow.decode(z.clone()).0.narrow(1, row, 1).sum().backward();
-                let gradient = values(z.grad(&gradients).unwrap());
-                for (g, e) in gradient.iter().zip(&expected[row * dimension..]) {
-                    // Of the largest entry. The image flows' Jacobians are themselves steep in z: rounding z to f32 alone moves
-                    // them by some 1e-4 of their size.
-                    let tolerance = if name == "flow_vector_rq" { 1e-5 } else { 2e-3 };
-                    assert!((g - e).abs() / size < tolerance, "{name}, row {row}: {g}, not {e}");
-                }
+                jacobian.extend(values(z.grad(&gradients).unwrap()));
             }
+            let (error, allowed) = golden.jacobian_error(sample, &jacobian);
+            assert!(error < allowed, "{name}: off by {error:.1e}, more than {allowed:.1e}");
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Backends are cargo features (`flex`, `ndarray`, `wgpu`, `cuda`); a build may hold several. [`with_backend!`] runs generic
 //! code on the one that `--backend` names.
 
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use burn::tensor::backend::Backend;
 use clap::ValueEnum;
 use thiserror::Error;
 
@@ -33,12 +35,16 @@ pub enum BackendError {
         available: String,
     },
     /// There is no such device.
-    #[error("the backend `{name}` has no device {device}; use --device 0")]
+    #[error(
+        "the backend `{name}` has no device {device}; this machine has {count} for it, counted from 0 (is its driver installed?)"
+    )]
     NoDevice {
         /// The backend.
         name: String,
         /// The device.
         device: usize,
+        /// How many there are.
+        count: usize,
     },
 }
 
@@ -84,11 +90,40 @@ impl BackendName {
                 available: available.join(", "),
             });
         }
-        if device > 0 && matches!(self, Self::Flex | Self::Ndarray) {
-            return Err(BackendError::NoDevice { name: self.name().into(), device });
+        let count = self.device_count();
+        if device >= count {
+            return Err(BackendError::NoDevice { name: self.name().into(), device, count });
         }
         Ok(())
     }
+
+    /// Devices that this machine has for it; 0 where its driver is missing or it is not in this build.
+    pub fn device_count(self) -> usize {
+        match self {
+            Self::Flex => usize::from(cfg!(feature = "flex")),
+            Self::Ndarray => usize::from(cfg!(feature = "ndarray")),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => {
+                // Device 0 is whatever WGPU prefers, be it a software renderer; further ones are discrete cards.
+                const DISCRETE: u16 = 0;
+                quietly(|| burn::backend::Wgpu::device_count(DISCRETE).max(1))
+            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda => quietly(|| burn::backend::Cuda::device_count(0)),
+            #[allow(unreachable_patterns)]
+            _ => 0,
+        }
+    }
+}
+
+/// 0 where the driver is not there: CubeCL panics over that.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn quietly(count: impl FnOnce() -> usize + std::panic::UnwindSafe) -> usize {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let count = std::panic::catch_unwind(count).unwrap_or(0);
+    std::panic::set_hook(hook);
+    count
 }
 
 /// Evaluate `$body` with the type `$B` and the value `$device` of a backend that [`BackendName::check`] has passed.

@@ -4,17 +4,20 @@ use super::{CliError, Common, print_json};
 use crate::backend::BackendName;
 
 pub fn run(common: &Common) -> Result<(), CliError> {
-    let rows: Vec<(&str, bool)> = BackendName::ALL.map(|b| (b.name(), b.is_built())).to_vec();
+    let rows = BackendName::ALL.map(|b| (b.name(), b.is_built(), b.device_count()));
     if common.json {
         let rows: Vec<_> = rows
             .iter()
-            .map(|(name, built)| serde_json::json!({ "name": name, "built": built }))
+            .map(|(name, built, devices)| {
+                serde_json::json!({ "name": name, "built": built, "devices": devices })
+            })
             .collect();
         return print_json(&rows);
     }
-    for (name, built) in rows {
+    for (name, built, devices) in rows {
         let state = match built {
-            true => "in this build".to_owned(),
+            true if devices == 1 => "in this build, 1 device".to_owned(),
+            true => format!("in this build, {devices} devices"),
             false => format!("not in this build: cargo build --release --features {name}"),
         };
         println!("{name:8} {state}");

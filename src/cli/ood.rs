@@ -6,7 +6,7 @@ use crate::{
     data::{Images, Noise, Spec},
     ood::{self, Experiment, Results, Scorer},
     report,
-    run::RunDir,
+    run::{RunDir, RunError},
     train, with_backend,
 };
 use clap::Args;
@@ -51,7 +51,12 @@ impl Ood {
         let sets = images(config, &environment.data_dir)?;
         // An experiment is made anew each time: its files are replaced one by one, each in one step.
         let out = match RunDir::create(&environment.model_dir, &name) {
-            Err(crate::run::RunError::Exists(_)) => RunDir::open(&environment.model_dir, &name)?,
+            Err(RunError::Exists(root)) => {
+                match Loaded::<OodConfig>::file(&root.join("config.yaml")) {
+                    Ok(_) => RunDir::open(&environment.model_dir, &name)?,
+                    Err(_) => return Err(RunError::NotAnExperiment(root).into()),
+                }
+            }
             other => other?,
         };
         let results = with_backend!(backend, common.device, |B, device| {

@@ -2,7 +2,7 @@
 
 use super::{CliError, Common, print_json, stem};
 use crate::{
-    config::{Environment, Loaded, TrainConfig},
+    config::{Environment, Loaded, Scheduler, TrainConfig},
     run::RunDir,
     train::{self, Display, Outcome, TrainError},
     with_backend,
@@ -125,9 +125,10 @@ pub(super) fn interrupter() -> Result<Interrupter, CliError> {
 }
 
 /// Refuse to resume with settings that would change the result.
-fn same(before: &TrainConfig, now: &TrainConfig) -> Result<(), CliError> {
+fn same(old: &TrainConfig, config: &TrainConfig) -> Result<(), CliError> {
+    let total = |c: &TrainConfig| (c.epochs, c.max_steps);
     let value = |config: &TrainConfig| serde_json::to_value(config).unwrap_or_default();
-    let (before, now) = (value(before), value(now));
+    let (before, now) = (value(old), value(config));
     let changed: Vec<String> = now
         .as_object()
         .into_iter()
@@ -137,6 +138,13 @@ fn same(before: &TrainConfig, now: &TrainConfig) -> Result<(), CliError> {
         })
         .map(|(key, value)| format!("`{key}` was {} and is now {value}", before[key]))
         .collect();
+    if matches!(config.scheduler, Scheduler::OneCycle {}) && total(old) != total(config) {
+        return Err(CliError::Other(
+            "`epochs` and `max_steps` cannot change under the schedule one_cycle, whose learning rate has gone down to end at \
+             the last step; start a new run with --run"
+                .into(),
+        ));
+    }
     if changed.is_empty() {
         return Ok(());
     }

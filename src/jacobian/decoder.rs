@@ -107,28 +107,29 @@ fn push_coupling<B: FlowBackend>(
     let slope = log_slope.inner().exp();
 
     // Row (c, p) of ∂x_B/∂z_A: the parameters of element (c, p), through the output layer (which mixes channels at position p
-    // alone), then back through the blocks.
+    // alone), then back through the blocks, `chunk` rows at a time.
     let outputs = by_parameters.dims()[1];
     let by_parameters =
         Tensor::<Autodiff<B>, 2>::from_inner(by_parameters.reshape([outputs, positions]));
     let hidden = net.hidden();
     let weight = net.output.weight.val().reshape([outputs, hidden]);
     let by_hidden = coupling
-        .by_channel(weight)
+        .by_channel(by_parameters)
         .swap_dims(1, 2)
-        .matmul(coupling.by_channel(by_parameters))
+        .matmul(coupling.by_channel(weight))
         .inner();
+    let by_hidden = by_hidden.reshape([channels * positions, hidden, 1]);
     let here = Tensor::<B, 2>::eye(positions, &device).reshape([1, positions, 1, positions]);
-    let cotangents = (by_hidden.reshape([channels, 1, hidden, positions]) * here).reshape([
-        channels * positions,
-        hidden,
-        h,
-        w,
-    ]);
-    let block: Vec<_> = cotangents
+    let here = here.repeat_dim(0, channels).reshape([channels * positions, 1, positions]);
+    let block: Vec<_> = by_hidden
         .split(chunk, 0)
         .into_iter()
-        .map(|rows| net.pull_back(&pattern, lift(rows)).inner().flatten::<2>(1, 3))
+        .zip(here.split(chunk, 0))
+        .map(|(by_hidden, here)| {
+            let rows = by_hidden.dims()[0];
+            let cotangents = (by_hidden * here).reshape([rows, hidden, h, w]);
+            net.pull_back(&pattern, lift(cotangents)).inner().flatten::<2>(1, 3)
+        })
         .collect();
     let block = Tensor::cat(block, 0);
 

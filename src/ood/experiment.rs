@@ -264,19 +264,25 @@ fn finding(rows: &[Row], scores: &[SetScores]) -> String {
     let value = |method: &str| rows.iter().find(|r| r.method == method).map(|r| r.auroc.value);
     let (inside, outside) = (&scores[0], &scores[1]);
     let mut text = String::new();
-    if let Some(likelihood) = value(LIKELIHOOD) {
+    let likelihood = value(LIKELIHOOD);
+    if let Some(likelihood) = likelihood {
         let (a, b) = (mean(&inside.log_likelihood), mean(&outside.log_likelihood));
-        let which = if likelihood < 0.5 { "higher" } else { "lower" };
         text = format!(
-            "The model gives {} {which} likelihood ({b:.0} nats on average) than {} ({a:.0} nats), the data that it was trained on: \
+            "An image of {} has a higher likelihood than one of {} in {:.0} % of all pairs ({b:.0} against {a:.0} nats on average): \
              by likelihood alone the two are told apart with an AUROC of {likelihood:.3}. ",
-            outside.name, inside.name
+            outside.name,
+            inside.name,
+            100.0 * (1.0 - likelihood)
         );
     }
     if let (Some(lid), Some(dual)) = (value(LID), value(DUAL_CROSS_FITTED)) {
         let (a, b) = (mean(&inside.lid), mean(&outside.lid));
+        let more = match likelihood {
+            Some(likelihood) if lid.max(dual) <= likelihood => "Its geometry tells no more",
+            _ => "Its geometry tells more",
+        };
         text.push_str(&format!(
-            "Its geometry tells more: the local intrinsic dimension is {b:.0} on average at {} images and {a:.0} at {} images, \
+            "{more}: the local intrinsic dimension is {b:.0} on average at {} images and {a:.0} at {} images, \
              an AUROC of {lid:.3} for LID alone and of {dual:.3} for likelihood and LID together (cross-fitted).",
             outside.name, inside.name
         ));
@@ -357,8 +363,8 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
             .collect();
         figures.push(report::scatter(
             "likelihood_lid",
-            "Likelihood and LID together. In-distribution images have both high likelihood and high LID; images of high likelihood \
-             and low LID sit on thin, dense regions that hold almost no probability."
+            "Likelihood and LID together, one dot an image. Images of high likelihood and low LID sit on thin, dense regions that \
+             hold almost no probability."
                 .into(),
             &points,
         ));

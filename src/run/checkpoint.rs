@@ -50,16 +50,18 @@ impl Checkpoints {
     /// Anything that cannot be written; earlier checkpoints are intact.
     pub fn save(&self, step: usize, checkpoint: &Checkpoint) -> Result<(), RunError> {
         let hidden = self.root.join(format!(".step-{step:08}"));
+        let aside = self.root.join(format!(".old-{step:08}"));
         let path = self.root.join(format!("step-{step:08}"));
         let written = self.write(&hidden, checkpoint).and_then(|()| {
-            // The same step may be there already, after a resume that went no further.
-            let _ = std::fs::remove_dir_all(&path);
-            std::fs::rename(&hidden, &path).map_err(|source| RunError::Write {
-                path: path.clone(),
-                source,
-                hint: String::new(),
+            // The same step may be there already, damaged or whole: it goes when the new one is in its place.
+            let _ = std::fs::remove_dir_all(&aside);
+            let _ = std::fs::rename(&path, &aside);
+            std::fs::rename(&hidden, &path).map_err(|source| {
+                let _ = std::fs::rename(&aside, &path);
+                RunError::Write { path: path.clone(), source, hint: String::new() }
             })
         });
+        let _ = std::fs::remove_dir_all(&aside);
         if written.is_err() {
             let _ = std::fs::remove_dir_all(&hidden);
         }

@@ -9,7 +9,7 @@ pub use checkpoint::{Checkpoint, Checkpoints};
 
 use std::{
     io::Write,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 use thiserror::Error;
 
@@ -39,6 +39,14 @@ pub enum RunError {
         "the run {0} exists already; continue it with --resume, or choose another name with --run"
     )]
     Exists(PathBuf),
+    /// A name that does not lie under MODEL_DIR.
+    #[error(
+        "`{0}` cannot be the name of a run: a name lies under MODEL_DIR, so it has no `..` and does not begin with `/`"
+    )]
+    Name(String),
+    /// A training where an experiment was to be written.
+    #[error("{0} is not an experiment: its files stay; choose another name with --name")]
+    NotAnExperiment(PathBuf),
     /// No run of that name.
     #[error(
         "there is no run `{name}` (looked in {looked}){guess}; train one with `atypical train`, or list them with `atypical runs`"
@@ -110,8 +118,12 @@ impl RunDir {
     /// A new, empty run under `model_dir`.
     ///
     /// # Errors
-    /// A run of that name exists, or the folder cannot be made.
+    /// A name outside `model_dir`, a run of that name that exists, or a folder that cannot be made.
     pub fn create(model_dir: &Path, name: &str) -> Result<Self, RunError> {
+        let mut parts = Path::new(name).components().peekable();
+        if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
+            return Err(RunError::Name(name.to_owned()));
+        }
         let run = Self { root: model_dir.join(name) };
         if run.config().exists() {
             return Err(RunError::Exists(run.root));

@@ -40,14 +40,21 @@ pub enum TrainError {
         /// What differs.
         problem: String,
     },
-    /// A loss that is not finite.
+    /// A model without anything to learn.
     #[error(
-        "the loss became {loss} at step {step} (epoch {epoch}); nothing of this step was kept. The last checkpoint is of step {saved}. \
+        "the model has no parameters to learn; add a step that has some (act_norm, conv1x1, coupling) to model.transform"
+    )]
+    NoParameters,
+    /// A loss, gradient or weight that is not finite.
+    #[error(
+        "{what} became {value} at step {step} (epoch {epoch}); nothing of this step was kept. The last checkpoint is of step {saved}. \
          Try a smaller learning rate (--set optimizer.lr=…) or gradient clipping (--set clip_grad_norm=1)"
     )]
     Diverged {
-        /// The loss.
-        loss: f64,
+        /// What is not finite.
+        what: &'static str,
+        /// Its value.
+        value: f64,
         /// The step, from 1.
         step: usize,
         /// The epoch, from 1.

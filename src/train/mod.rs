@@ -94,6 +94,9 @@ where
 {
     let config = &loaded.config;
     let mut flow = Flow::<B>::new(&config.model.flow(), config.seed, device)?;
+    if burn::module::Module::num_params(&flow) == 0 {
+        return Err(TrainError::NoParameters);
+    }
     let checkpoint = if resume {
         let mut warn = |e: &crate::run::RunError| eprintln!("warning: {e}; trying the one before");
         let found = run.checkpoints().latest(&mut warn);

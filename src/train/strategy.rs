@@ -6,7 +6,7 @@ use super::{
     metric::{BatchLoss, progress},
     restore::{MODEL, ModelPart, Part, Parts},
     schedule::Schedule,
-    trainee::{Trainee, clip_norm},
+    trainee::{Trainee, clip_norm, largest_weight},
     weights,
 };
 use crate::{
@@ -49,8 +49,6 @@ pub struct State {
     pub valid_loss: Option<f64>,
     /// Sum of the training losses of the epoch at hand.
     pub epoch_loss: f64,
-    /// Whether early stopping has ended the run.
-    pub stopped_early: bool,
     /// Seconds of training, over all legs.
     pub seconds: f64,
 }
@@ -245,28 +243,30 @@ where
             Progress::new(this.verbosity, "training", this.total.saturating_sub(state.step));
         let mut interrupted = None;
 
-        'epochs: while state.step < this.total && !state.stopped_early {
+        'epochs: while state.step < this.total && interrupted.is_none() {
             let epoch = state.step / steps_per_epoch;
+            if self.is_over(&state, epoch) {
+                break;
+            }
             let overall = progress(epoch + 1, config.epochs);
-            while state.step < ((epoch + 1) * steps_per_epoch).min(this.total) {
+            let end = ((epoch + 1) * steps_per_epoch).min(this.total);
+            while state.step < end {
                 let within = state.step % steps_per_epoch;
+                if within == 0 {
+                    state.epoch_loss = 0.0;
+                }
                 B::seed(&device, step_seed(config.seed, state.step));
                 self.learner.lr_step();
                 let batch =
                     this.train.training_batch(config.seed, epoch as u64, within, this.noise(epoch));
                 let mut output = self.learner.train_step(batch);
                 let loss = output.item;
-                if !loss.nats.is_finite() {
-                    let (step, epoch) = (state.step + 1, epoch + 1);
-                    return Err(TrainError::Diverged {
-                        loss: loss.nats,
-                        step,
-                        epoch,
-                        saved: self.saved,
-                    });
-                }
-                if let Some(largest) = config.clip_grad_norm {
-                    clip_norm(&self.learner.model(), &mut output.grads, largest);
+                let largest = config.clip_grad_norm.unwrap_or(f64::INFINITY);
+                let norm = clip_norm(&self.learner.model(), &mut output.grads, largest);
+                for (what, value) in [("the loss", loss.nats), ("the gradient's norm", norm)] {
+                    if !value.is_finite() {
+                        return Err(self.diverged(what, value, state.step + 1, epoch + 1));
+                    }
                 }
                 self.learner.optimizer_step(output.grads);
                 state.step += 1;
@@ -278,13 +278,17 @@ where
                 self.components.event_processor.process_train(LearnerEvent::ProcessedItem(item));
 
                 let stop = self.components.interrupter.should_stop();
-                if stop || state.step.is_multiple_of(config.checkpoint_steps) {
-                    state.seconds = before + start.elapsed().as_secs_f64();
-                    self.save(&state)?;
-                }
                 if stop {
                     let reason = self.components.interrupter.get_message();
                     interrupted = Some(reason.unwrap_or_else(|| "interrupted".into()));
+                }
+                // The last step of an epoch is saved after its validation only: no resume can miss that.
+                let due = stop || state.step.is_multiple_of(config.checkpoint_steps);
+                if due && state.step < end {
+                    state.seconds = before + start.elapsed().as_secs_f64();
+                    self.save(&state)?;
+                }
+                if stop && state.step < end {
                     break 'epochs;
                 }
             }
@@ -327,18 +331,15 @@ where
         });
         processor.process_valid(LearnerEvent::EndEpoch(epoch));
         if !loss.is_finite() {
-            return Err(TrainError::Diverged { loss, step: state.step, epoch, saved: self.saved });
+            return Err(self.diverged("the validation loss", loss, state.step, epoch));
         }
+        self.check_weights(state)?;
         let steps = state.step - (epoch - 1) * this.train.steps();
         let train_loss = state.epoch_loss / steps as f64;
-        state.epoch_loss = 0.0;
         state.valid_loss = Some(loss);
         if state.best_loss.is_none_or(|best| loss < best) {
             (state.best_loss, state.best_epoch) = (Some(loss), epoch);
             write_atomic(&this.run.best_model(), &weights::to_bytes(&model.flow)?)?;
-        }
-        if this.config.early_stopping.patience.is_some_and(|p| epoch - state.best_epoch >= p) {
-            state.stopped_early = true;
         }
         let bits = |nats: f64| bits_per_dimension(-nats, this.template.flow.dimension());
         bar.say(&format!(
@@ -381,8 +382,30 @@ where
         Ok(state)
     }
 
+    /// Whether early stopping ends the run after `epoch` epochs. From the best epoch alone, so that a resume may change the
+    /// patience.
+    fn is_over(&self, state: &State, epoch: usize) -> bool {
+        let patience = self.strategy.config.early_stopping.patience;
+        state.best_loss.is_some() && patience.is_some_and(|p| epoch >= state.best_epoch + p)
+    }
+
+    fn diverged(&self, what: &'static str, value: f64, step: usize, epoch: usize) -> TrainError {
+        TrainError::Diverged { what, value, step, epoch, saved: self.saved }
+    }
+
+    /// Refuse to keep weights that nothing can be resumed from.
+    fn check_weights(&self, state: &State) -> Result<(), TrainError> {
+        let largest = largest_weight(&self.learner.model());
+        if largest.is_finite() {
+            return Ok(());
+        }
+        let epoch = state.step.div_ceil(self.strategy.train.steps());
+        Err(self.diverged("a weight", largest, state.step, epoch))
+    }
+
     /// Write a checkpoint and the latest weights.
     fn save(&mut self, state: &State) -> Result<(), TrainError> {
+        self.check_weights(state)?;
         let store = self.components.event_store.clone();
         self.saver.checkpoint(&self.learner, state.step, &store);
         for _ in 0..3 {

@@ -84,6 +84,29 @@ pub fn clip_norm<B: AutodiffBackend>(
     norm
 }
 
+/// Largest absolute value among the weights; NaN if one is NaN.
+pub fn largest_weight<B: AutodiffBackend>(trainee: &Trainee<B>) -> f64 {
+    let mut largest = Largest(0.0);
+    trainee.visit(&mut largest);
+    largest.0
+}
+
+struct Largest(f64);
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Largest {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        for value in param.val().inner().into_data().iter::<f64>() {
+            // `max` would drop a NaN.
+            if value.is_nan() || value.abs() > self.0 {
+                self.0 = value.abs();
+            }
+            if self.0.is_nan() {
+                return;
+            }
+        }
+    }
+}
+
 struct Squares<'a, B: AutodiffBackend> {
     gradients: &'a GradientsParams,
     sum: Vec<Tensor<B::InnerBackend, 1>>,
