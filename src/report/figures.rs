@@ -10,6 +10,10 @@ use std::path::Path;
 /// Colours that stay apart for colour-blind readers (Okabe & Ito).
 const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 
+/// Size of a figure, in pixels.
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 380.0;
+
 /// Samples of one set.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
@@ -38,8 +42,13 @@ impl Figure {
         plots: impl Fn() -> Vec<Plot>,
         layout: impl Fn() -> Layout,
     ) -> Self {
-        let layout = || layout().with_width(560.0).with_height(380.0).with_show_grid(false);
-        let svg = kuva::render_to_svg(plots(), layout());
+        let layout = || layout().with_width(WIDTH).with_height(HEIGHT).with_show_grid(false);
+        // With a view box a figure scales to the width of the page around it; without one it is cut off.
+        let svg = kuva::render_to_svg(plots(), layout()).replacen(
+            "<svg ",
+            &format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" "),
+            1,
+        );
         let png = kuva::render_to_png(plots(), layout(), 2.0);
         Self { name: name.to_owned(), caption, svg, png }
     }

@@ -73,7 +73,8 @@ mod tests {
             config: "a: <b>".into(),
         };
         let html = html(&page).unwrap();
-        for part in ["A &amp; B", "&lt;y&gt;", "look &lt;here&gt;", "a: &lt;b&gt;", "<svg", "0.500"]
+        for part in
+            ["A &amp; B", "&lt;y&gt;", "look &lt;here&gt;", "a: &lt;b&gt;", "<svg viewBox", "0.500"]
         {
             assert!(html.contains(part), "{part}");
         }
