@@ -106,10 +106,10 @@ impl BackendName {
             Self::Wgpu => {
                 // Device 0 is whatever WGPU prefers, be it a software renderer; further ones are discrete cards.
                 const DISCRETE: u16 = 0;
-                quietly(|| burn::backend::Wgpu::device_count(DISCRETE).max(1))
+                quietly(|| <burn::backend::Wgpu>::device_count(DISCRETE).max(1))
             }
             #[cfg(feature = "cuda")]
-            Self::Cuda => quietly(|| burn::backend::Cuda::device_count(0)),
+            Self::Cuda => quietly(|| <burn::backend::Cuda>::device_count(0)),
             #[allow(unreachable_patterns)]
             _ => 0,
         }
