@@ -1,6 +1,6 @@
 //! Which backends this build has, and picking one at run time.
 //!
-//! Backends are cargo features (`flex`, `ndarray`, `wgpu`, `cuda`); a build may hold several. [`with_backend!`] runs generic
+//! Backends are cargo features (`flex`, `ndarray`, `wgpu`, `cuda`); a build may hold several. [`with_backend!`](crate::with_backend) runs generic
 //! code on the one that `--backend` names.
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

