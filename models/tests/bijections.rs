@@ -7,7 +7,7 @@ use atypical_models::{DensityModel, FlowBackend, flow::*};
 use burn::{
     backend::Autodiff,
     module::{Module, ModuleVisitor, Param},
-    record::{BinBytesRecorder, FullPrecisionSettings, Recorder},
+    store::{ModuleSnapshot, ModuleStore, SafetensorsStore},
     tensor::{Tensor, backend::AutodiffBackend},
 };
 use common::{deviation, perturbed, uniform, values};
@@ -203,14 +203,16 @@ fn finite_gradients<B: FlowBackend>() {
 
 fn save_and_load<B: FlowBackend>() {
     let device = Default::default();
-    let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
     for (name, config, domain) in registry() {
         let flow = perturbed::<B>(&config, 0.3, &device);
         let x = input::<B>(&config, domain, 3, &device);
         let expected = values(flow.log_prob(x.clone()));
-        let bytes = recorder.record(flow.into_record(), ()).unwrap();
-        let fresh = Flow::<B>::new(&config, 99, &device).unwrap();
-        let loaded = fresh.load_record(recorder.load(bytes, &device).unwrap());
+        let mut file = SafetensorsStore::from_bytes(None).skip_enum_variants(true);
+        file.collect_from(&flow).unwrap();
+        let bytes = file.get_bytes().unwrap();
+        let mut loaded = Flow::<B>::new(&config, 99, &device).unwrap();
+        let mut file = SafetensorsStore::from_bytes(Some(bytes)).skip_enum_variants(true);
+        loaded.load_from(&mut file).unwrap();
         assert_eq!(values(loaded.log_prob(x)), expected, "{name}");
     }
 }
