@@ -72,6 +72,6 @@ fn show<T: Section>(common: &Common, loaded: &Loaded<T>) -> Result<(), CliError>
     if common.json {
         return print_json(&loaded.config);
     }
-    print!("{}\n{}", loaded.yaml(), loaded.provenance());
+    print!("{}\n{}", loaded.yaml()?, loaded.provenance()?);
     Ok(())
 }

@@ -119,7 +119,7 @@ impl Demo {
             ];
             let out = RunDir::create(run.root(), "ood")?;
             let title = "The likelihood paradox and its cure".to_owned();
-            let yaml = experiment.yaml();
+            let yaml = experiment.yaml()?;
             let results = ood::evaluate(
                 common,
                 &experiment.config,

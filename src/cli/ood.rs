@@ -60,11 +60,12 @@ impl Ood {
             }
             other => other?,
         };
+        let yaml = loaded.yaml()?;
         let results = with_backend!(backend, common.device, |B, device| {
             let (flow, _) = train::open_flow::<B>(&run, &device)?;
             let title = format!("Out-of-distribution detection with {}", run.name());
             let facts = vec![("model".to_owned(), run.root().display().to_string())];
-            evaluate(common, config, &loaded.yaml(), flow, device, sets, &out, title, facts)
+            evaluate(common, config, &yaml, flow, device, sets, &out, title, facts)
         })?;
         if common.json {
             return print_json(&results);

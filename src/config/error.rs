@@ -63,6 +63,9 @@ pub enum ConfigError {
         /// What is wrong.
         problem: String,
     },
+    /// A configuration that cannot be written down.
+    #[error("the configuration cannot be written: {0}")]
+    Write(String),
     /// A `.env` that cannot be read.
     #[error("cannot read .env: {0}")]
     DotEnv(String),

@@ -124,7 +124,7 @@ impl<T: Section> Loaded<T> {
         let figment = Figment::from(Serialized::defaults(tree.json()));
         let config: T = figment.extract().map_err(|error| type_error::<T>(&tree, error))?;
         // What does not come back out was not read: this finds unknown keys inside tagged sections too.
-        let read = serde_json::to_value(&config).unwrap_or_default();
+        let read = serde_json::to_value(&config).map_err(|e| ConfigError::Write(e.to_string()))?;
         unknown_key(&tree, &read, &mut Vec::new())?;
         config.validate().map_err(|(path, problem)| ConfigError::Value {
             origin: tree.nearest(path.split('.')).origin.clone(),
@@ -135,13 +135,20 @@ impl<T: Section> Loaded<T> {
     }
 
     /// The resolved configuration as YAML; reading it back gives the same configuration.
-    pub fn yaml(&self) -> String {
-        to_yaml(&self.config)
+    ///
+    /// # Errors
+    /// Values that YAML cannot hold.
+    pub fn yaml(&self) -> Result<String, ConfigError> {
+        serde_saphyr::to_string(&self.config).map_err(|e| ConfigError::Write(e.to_string()))
     }
 
     /// Each value with where it came from, one line each: `key = value  # origin`.
-    pub fn provenance(&self) -> String {
-        let resolved = serde_json::to_value(&self.config).unwrap_or_default();
+    ///
+    /// # Errors
+    /// Values that cannot be written.
+    pub fn provenance(&self) -> Result<String, ConfigError> {
+        let resolved =
+            serde_json::to_value(&self.config).map_err(|e| ConfigError::Write(e.to_string()))?;
         let mut lines = Vec::new();
         leaves(&resolved, &mut Vec::new(), &mut |path, value| {
             let node = self.tree.nearest(path.iter().map(String::as_str));
@@ -150,7 +157,7 @@ impl<T: Section> Loaded<T> {
             lines.push((format!("{} = {value}", path.join(".")), origin.to_string()));
         });
         let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0).min(60);
-        lines.iter().map(|(line, origin)| format!("{line:width$}  # {origin}\n")).collect()
+        Ok(lines.iter().map(|(line, origin)| format!("{line:width$}  # {origin}\n")).collect())
     }
 }
 
@@ -199,12 +206,6 @@ fn tags_first(layer: &mut [Override]) {
             layer[first..=i].rotate_right(1);
         }
     }
-}
-
-/// YAML of a section.
-pub(super) fn to_yaml<T: Serialize>(config: &T) -> String {
-    serde_saphyr::to_string(config)
-        .unwrap_or_else(|error| format!("# cannot be written: {error}\n"))
 }
 
 /// Visit the leaves of a JSON value; lists of numbers count as one.
@@ -297,7 +298,7 @@ mod tests {
         assert_eq!(loaded.config.optimizer.lr(), 1e-4);
         let ModelConfig::RqNsf { bins, tail, .. } = &loaded.config.model else { panic!() };
         assert_eq!((*bins, *tail), (4, 2.0));
-        let provenance = loaded.provenance();
+        let provenance = loaded.provenance().unwrap();
         assert!(provenance.contains("--set optimizer.lr=1e-4"), "{provenance}");
         assert!(
             provenance
@@ -386,7 +387,7 @@ mod tests {
         let environment = [pair("optimizer.lr", "2e-4"), pair("seed", "2")];
         let loaded = load(&environment, &["seed=3".into()]).unwrap();
         assert_eq!((loaded.config.optimizer.lr(), loaded.config.seed), (2e-4, 3));
-        assert!(loaded.provenance().contains("# ATYPICAL_OPTIMIZER__LR"));
+        assert!(loaded.provenance().unwrap().contains("# ATYPICAL_OPTIMIZER__LR"));
         let message = |key, value| load(&[pair(key, value)], &[]).unwrap_err().to_string();
         assert_eq!(
             message("optimizer.lr", "fast"),
@@ -441,7 +442,7 @@ mod tests {
     #[test]
     fn the_resolved_file_reads_back_the_same() {
         let loaded = load(&[BASE], &["clip_grad_norm=null", "early_stopping.patience=3"]).unwrap();
-        let again = load(&[&loaded.yaml()], &[]).unwrap();
+        let again = load(&[&loaded.yaml().unwrap()], &[]).unwrap();
         assert_eq!(loaded.config, again.config);
     }
 

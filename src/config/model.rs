@@ -1,8 +1,9 @@
 //! The `model` section.
 
 use super::train::check;
-use atypical_models::flow::{
-    Conditioner, Elementwise, FlowConfig, ImagePreset, Step, VectorPreset,
+use atypical_models::{
+    flow::{Conditioner, Elementwise, FlowConfig, ImagePreset, Step, VectorPreset},
+    ops::MAX_BINS,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -159,7 +160,12 @@ fn alpha(section: &str, margin: f64) -> Checked {
 }
 
 fn spline(section: &str, bins: usize, tail: f64) -> Checked {
-    check(&format!("{section}.bins"), bins, (2..=64).contains(&bins), "from 2 to 64")?;
+    check(
+        &format!("{section}.bins"),
+        bins,
+        (2..=MAX_BINS).contains(&bins),
+        &format!("from 2 to {MAX_BINS}"),
+    )?;
     check(&format!("{section}.tail"), tail, tail > 0.0 && tail.is_finite(), "positive")
 }
 

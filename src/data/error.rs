@@ -32,6 +32,12 @@ pub enum DataError {
         /// What is wrong, and the way out.
         problem: String,
     },
+    /// A slice that takes nothing.
+    #[error("`{spec}` asks for no sample: the slice [a:b] runs from a up to, but without, b")]
+    EmptySlice {
+        /// The SPEC.
+        spec: String,
+    },
     /// A slice outside the set.
     #[error("`{spec}` asks for samples {from}..{to}, but the set has {len}")]
     Slice {

@@ -137,6 +137,9 @@ impl Spec {
         };
         let len = images.len();
         let (from, to) = (self.slice.0.unwrap_or(0), self.slice.1.unwrap_or(len));
+        if from >= to && self.slice.1.is_some() {
+            return Err(DataError::EmptySlice { spec: self.to_string() });
+        }
         if from >= to || to > len {
             return Err(DataError::Slice { spec: self.to_string(), from, to, len });
         }
@@ -186,7 +189,9 @@ mod tests {
                 .to_string()
                 .contains("0..501, but the set has 500")
         );
-        assert!(load("demo:test[7:7]").is_err());
+        let error = |text: &str| load(text).unwrap_err().to_string();
+        assert!(error("demo:test[7:7]").contains("asks for no sample"));
+        assert!(error("demo:test[500:]").contains("500..500, but the set has 500"));
     }
 
     #[test]

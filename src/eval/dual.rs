@@ -359,6 +359,14 @@ mod tests {
         let (inside, outside) = ([inside.clone(), inside], [outside.clone(), outside]);
         let dual = oracle(pairs(&inside), pairs(&outside)).unwrap();
         assert!((dual - plain).abs() < 1e-9);
+        // The process's peak, test harness included. Counting all 4e8 threshold pairs at once would not fit.
+        #[cfg(target_os = "linux")]
+        {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+            let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+            assert!(kib < 1 << 20, "{kib} KiB");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ where
     } else {
         None
     };
-    write_atomic(&run.config(), loaded.yaml().as_bytes())?;
+    write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
 
     let noise = |epoch| match config.data.dequantize {
         true => Noise::Training { seed: config.seed, epoch },
