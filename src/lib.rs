@@ -1,6 +1,9 @@
 //! Train likelihood-based deep generative models and detect out-of-distribution (OOD) inputs with their whole learned density:
 //! the likelihood, and the geometry around it.
 //!
+//! Run backward passes from one thread at a time: with several at once in one process, burn 0.21's automatic differentiation gave
+//! wrong gradients now and then. The program itself does so.
+//!
 //! Data flows one way: [`config`] -> [`data`] -> [`train`] -> a [`run`] directory -> [`ood`] -> [`eval`] -> [`report`]. The
 //! models live in the crate `atypical-models`; [`jacobian`] and [`lid`] read their geometry.
 

@@ -74,6 +74,23 @@ impl Bench {
         err
     }
 
+    /// Run and expect exit code 2: wrong usage.
+    fn usage(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments}\n{err}");
+        err
+    }
+
+    /// Names of a run's checkpoints, in order.
+    fn checkpoints(&self, run: &str) -> Vec<String> {
+        let folder = std::fs::read_dir(self.path(&format!("runs/{run}/checkpoints"))).unwrap();
+        let mut names: Vec<String> =
+            folder.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     fn weights(&self, run: &str) -> Vec<u8> {
         std::fs::read(self.path(&format!("runs/{run}/model/latest.safetensors"))).unwrap()
     }
@@ -139,11 +156,21 @@ fn train_then_score_then_sample() {
     assert_eq!(bench.ok("ood --config ood.yaml --json"), out);
 
     bench.ok("sample --run train --n 5 --out s.png");
+    let said = bench.ok("sample --run train --n 300 --out s.npz --json");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((said["n"].as_u64(), said["not_finite"].as_u64()), (Some(300), Some(0)));
+    bench.ok("ood --config ood.yaml --set out_of_distribution=[s.npz] --set limit=5 --quiet");
+    assert!(bench.error("sample --run train --out s.jpg").contains(".png or .npz"));
     bench.ok("sample --run train --mode --out m.png");
     assert!(bench.path("s.png").exists() && bench.path("m.png").exists());
     assert!(bench.ok("runs").contains("train"));
     assert!(bench.ok("config schema").contains("\"batch_size\""));
     assert!(bench.ok("backends").contains("flex"));
+    for command in ["runs", "backends", "config show --config train.yaml", "config schema"] {
+        let out = bench.ok(&format!("{command} --json"));
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(value.is_object(), "{command}");
+    }
 }
 
 #[test]
@@ -206,7 +233,7 @@ fn ctrl_c_leaves_a_checkpoint() {
     );
     let output = child.wait_with_output().unwrap();
     let (out, err) = texts(&output);
-    assert!(output.status.success(), "{out}\n{err}");
+    assert_eq!(output.status.code(), Some(130), "{out}\n{err}");
     assert!(out.contains("atypical train --resume --run stopped"), "{out}\n{err}");
     let steps: usize =
         out.split("after step ").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
@@ -216,15 +243,30 @@ fn ctrl_c_leaves_a_checkpoint() {
 #[test]
 fn wrong_usage_and_configuration() {
     let bench = Bench::new();
-    assert_eq!(bench.run("trian").status.code(), Some(2));
-    assert_eq!(bench.run("ood").status.code(), Some(2));
-    assert!(bench.error("train").contains("--config"));
+    bench.usage("trian");
+    bench.usage("ood");
+    assert!(bench.usage("train").contains("--config"));
+    assert!(bench.usage("train --run x").contains("--config"));
+    bench.usage("train --resume");
+    assert!(bench.usage("train --config train.yaml --set epochs").contains("key=value"));
+    bench.usage("sample --run train --n 0");
+    bench.usage("sample --run train --n 1000000000000000000");
     assert!(bench.error("train --config no.yaml").contains("no.yaml"));
     let message = bench.error("train --config train.yaml --set optimizer.learning=1");
     assert!(message.contains("--set optimizer.learning=1: unknown key"), "{message}");
     assert!(
         bench.error("train --config train.yaml --set model.hidden=[0,4,4]").contains("hidden is 0")
     );
+    for (set, says) in [
+        ("model.hidden=[1000000000,4,4]", "more than 1e9"),
+        ("model.blocks=1000000000000", "more than 1e9"),
+        ("model.repeats=[1000000000000,1,1]", "more than 10000 steps"),
+        ("samples.count=0", "from 1 to 4096"),
+        ("early_stopping.patience=0", "at least 1"),
+    ] {
+        let message = bench.error(&format!("train --config train.yaml --set {set}"));
+        assert!(message.contains(says), "{message}");
+    }
     assert!(
         bench
             .error("train --config train.yaml --set batch_size=100")
@@ -237,6 +279,61 @@ fn wrong_usage_and_configuration() {
     );
     assert!(bench.error("train --config fixed.yaml").contains("no parameters to learn"));
     assert!(bench.error("train --config train.yaml --device 4").contains("no device 4"));
+}
+
+#[test]
+fn one_environment_serves_all_commands() {
+    let bench = Bench::new();
+    let run = |arguments: &str| {
+        let mut command = bench.command(arguments);
+        command.env("ATYPICAL_OPTIMIZER__LR", "1e-4").env("ATYPICAL_LID__CHUNK", "3");
+        command.output().unwrap()
+    };
+    for arguments in ["train --config train.yaml --quiet", "ood --config ood.yaml --quiet"] {
+        let output = run(arguments);
+        assert!(output.status.success(), "{}", texts(&output).1);
+    }
+    let config =
+        |run: &str| std::fs::read_to_string(bench.path(&format!("runs/{run}/config.yaml")));
+    assert!(config("train").unwrap().contains("lr: 0.0001"));
+    assert!(config("ood-ood").unwrap().contains("chunk: 3"));
+    let output = bench.command("runs").env("ATYPICAL_NONSENSE", "1").output().unwrap();
+    assert!(output.status.success(), "a command without configuration reads none");
+    let output =
+        bench.command("train --config train.yaml").env("ATYPICAL_NONSENSE", "1").output().unwrap();
+    assert!(texts(&output).1.contains("ATYPICAL_NONSENSE: unknown key `nonsense`"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let bench = Bench::new();
+    let script = format!("'{}' config schema | head -c 1", env!("CARGO_BIN_EXE_atypical"));
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(texts(&output), ("{".to_owned(), String::new()));
+    drop(bench);
+}
+
+/// burn-train's full-screen view, in a pseudo-terminal: nothing else writes to the screen, and the result stands below it.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_the_learner_has_the_screen() {
+    let bench = Bench::new();
+    let train = format!("{} train --config train.yaml", env!("CARGO_BIN_EXE_atypical"));
+    let output = Command::new("script")
+        .args(["-q", "-e", "-c", &train, "typescript"])
+        .current_dir(bench.dir.path())
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = texts(&output);
+    assert!(output.status.success(), "{out}\n{err}");
+    let (enter, leave) = ("\x1b[?1049h", "\x1b[?1049l");
+    let screen = out.split(enter).nth(1).unwrap_or_else(|| panic!("no screen in {out:?}"));
+    let (screen, after) = screen.split_once(leave).unwrap();
+    assert!(!screen.contains("training  ") && !screen.contains("bits/dim on training"));
+    assert!(after.contains("30 steps in"), "{after:?}");
 }
 
 #[test]
@@ -270,32 +367,48 @@ fn data_that_cannot_be_used() {
 #[test]
 fn a_diverging_loss_keeps_what_was_there() {
     let bench = Bench::new();
-    let message = bench.error(
-        "train --config train.yaml --set optimizer.lr=1e18 --set clip_grad_norm=null --set scheduler.kind=constant",
-    );
+    bench.ok("train --config train.yaml --set max_steps=7 --quiet");
+    let (before, names) = (bench.weights("train"), bench.checkpoints("train"));
+    // The run's own configuration, with a learning rate after which no loss is finite.
+    let config = std::fs::read_to_string(bench.path("runs/train/config.yaml")).unwrap();
+    let config = config.replace("lr: 0.001", "lr: 1e30");
+    assert!(config.contains("1e30"), "{config}");
+    bench.file("runs/train/config.yaml", &config);
+    let message = bench.error("train --resume --run train --set max_steps=20");
     assert!(message.contains(" became ") && message.contains("optimizer.lr"), "{message}");
-    let checkpoints = std::fs::read_dir(bench.path("runs/train/checkpoints"));
-    let whole = checkpoints.into_iter().flatten().flatten().count();
-    assert!(whole >= 1 || message.contains("The last checkpoint is of step 0"), "{message}");
+    // The step that made the weights huge, but finite, is kept; what came of it is not.
+    assert!(message.contains("The last checkpoint is of step 8"), "{message}");
+    assert_eq!(bench.checkpoints("train"), [names[1].clone(), "step-00000008".into()]);
+    assert!(bench.weights("train") != before);
+    let file = std::fs::read(bench.path("runs/train/model/latest.safetensors")).unwrap();
+    for (name, view) in safetensors::SafeTensors::deserialize(&file).unwrap().tensors() {
+        if view.dtype() == safetensors::Dtype::F32 {
+            let mut values =
+                view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+            assert!(values.all(f32::is_finite), "{name}");
+        }
+    }
 }
 
 #[test]
-fn weights_that_are_not_finite_are_not_kept() {
+fn a_run_that_left_nothing_can_be_begun_anew() {
     let bench = Bench::new();
-    // A step that leaves finite weights and then one that does not: checkpoints come after every step.
-    bench.error("train --config train.yaml --set optimizer.lr=1e30 --set scheduler.kind=constant");
-    let latest = bench.path("runs/train/model/latest.safetensors");
-    if latest.exists() {
-        let bytes = std::fs::read(latest).unwrap();
-        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        for (name, view) in file.tensors() {
-            if view.dtype() == safetensors::Dtype::F32 {
-                let mut values =
-                    view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-                assert!(values.all(f32::is_finite), "{name}");
-            }
-        }
-    }
+    bench.error("train --config train.yaml --set optimizer.lr=1e38 --set checkpoint_steps=100");
+    assert!(bench.path("runs/train/config.yaml").exists());
+    assert!(bench.error("train --resume --run train").contains("no usable checkpoint"));
+    bench.ok("train --config train.yaml --quiet --set max_steps=1");
+}
+
+#[test]
+fn a_run_has_one_writer() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --quiet --set max_steps=1");
+    let file = std::fs::File::create(bench.path("runs/train/.lock")).unwrap();
+    file.lock().unwrap();
+    let message = bench.error("train --resume --run train --set max_steps=2");
+    assert!(message.contains("another process"), "{message}");
+    drop(file);
+    bench.ok("train --resume --run train --set max_steps=2 --quiet");
 }
 
 #[test]
@@ -349,6 +462,16 @@ fn weights_that_do_not_fit() {
     std::fs::write(&best, &good[..good.len() - 100]).unwrap();
     let message = bench.error("sample --run train");
     assert!(message.contains("best.safetensors"), "{message}");
+
+    // A whole checkpoint of another architecture.
+    let (mine, foreign) =
+        ("runs/train/checkpoints/step-00000002", "runs/other/checkpoints/step-00000002");
+    for entry in std::fs::read_dir(bench.path(foreign)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), bench.path(mine).join(entry.file_name())).unwrap();
+    }
+    let message = bench.error("train --resume --run train --set max_steps=4");
+    assert!(message.contains("does not fit this model"), "{message}");
 
     // A damaged checkpoint is passed over for the one before; two are an error.
     let mut steps: Vec<PathBuf> = std::fs::read_dir(bench.path("runs/other/checkpoints"))
@@ -423,4 +546,25 @@ fn a_full_disk_ends_the_run_and_keeps_what_was_there() {
     assert!(message.contains("cannot write") && message.contains("bytes were needed"), "{message}");
     assert!(bench.weights("train") == before, "the weights changed");
     bench.ok("train --resume --run train --set max_steps=4 --quiet");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_earlier_experiment() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --set max_steps=2 --quiet");
+    bench.ok("ood --config ood.yaml --quiet");
+    let files = ["config.yaml", "scores.parquet", "metrics.json", "report.html", "figures/roc.png"];
+    let read =
+        || files.map(|file| std::fs::read(bench.path(&format!("runs/ood-ood/{file}"))).unwrap());
+    let before = read();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 16; exec '{}' ood --config ood.yaml --quiet --seed 5",
+        env!("CARGO_BIN_EXE_atypical")
+    );
+    let output =
+        Command::new("sh").args(["-c", &script]).current_dir(bench.dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", texts(&output).1);
+    assert!(read() == before, "the earlier experiment changed");
+    assert_eq!(std::fs::read_dir(bench.path("runs")).unwrap().count(), 2, "nothing half is left");
 }

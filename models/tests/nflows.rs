@@ -1,6 +1,6 @@
 //! Values of the real `nflows` 0.14, made by `scripts/reference/flow_goldens.py`: splines, every step, whole flows and the
-//! Jacobian of their decoders. Agreement to 1e-5 relative in f32 on every CPU backend; where a decoder is so steep that nflows
-//! itself is further off in f32, to twice that.
+//! Jacobian of their decoders. Agreement to 2e-6 in f64, and to 1e-5 in f32 on every CPU backend; where a decoder is so steep that
+//! nflows itself is further off in f32, to twice that.
 
 #[allow(dead_code)]
 mod common;
@@ -17,7 +17,7 @@ use burn::{backend::Autodiff, tensor::Tensor};
 use common::values;
 use golden::Golden;
 
-fn spline<B: FlowBackend>() {
+fn spline<B: FlowBackend>(tolerance: f64) {
     for (name, bins, tail) in [("rq_spline_8", 8, 3.0), ("rq_spline_2", 2, 1.0)] {
         let golden = Golden::open(name);
         let n = golden.get("x").0.len();
@@ -29,30 +29,17 @@ fn spline<B: FlowBackend>() {
         ] {
             let x = golden.tensor::<B, 3>(from, [n, 1, 1]);
             let (y, log_derivative) = rq_spline(x, logits.clone(), shape, direction);
-            // A flat stretch of the spline (slopes down to 1e-6 among the extreme rows) amplifies rounding in its inverse
-            // by 1/slope: measure the inverse where it came from, and its log-slope where the spline is not flat.
-            let (log_slopes, expected) = (golden.get(log).0, golden.get(to).0);
-            let stretch = |i: usize| match direction {
-                Direction::Forward => 1.0,
-                Direction::Inverse => log_slopes[i].exp().max(1.0),
-            };
-            for (i, (got, expected)) in values(y).into_iter().zip(expected).enumerate() {
-                let error = (got - expected).abs() / stretch(i) / (1.0 + expected.abs());
-                assert!(error < 1e-5, "{name} {to}[{i}] is {got}, not {expected}");
-            }
-            for (i, got) in values(log_derivative).into_iter().enumerate() {
-                let error = (got - log_slopes[i]).abs() / (1.0 + log_slopes[i].abs());
-                assert!(
-                    error < 1e-5 || stretch(i) > 10.0,
-                    "{name} {log}[{i}] is {got}, not {}",
-                    log_slopes[i]
-                );
+            for (got, key) in [(values(y), to), (values(log_derivative), log)] {
+                for (i, (got, expected)) in got.into_iter().zip(golden.get(key).0).enumerate() {
+                    let error = (got - expected).abs() / (1.0 + expected.abs());
+                    assert!(error < tolerance, "{name} {key}[{i}] is {got}, not {expected}");
+                }
             }
         }
     }
 }
 
-fn networks<B: FlowBackend>() {
+fn networks<B: FlowBackend>(tolerance: f64) {
     for (name, dims) in [("conv_residual_net", [2, 3, 5, 6]), ("residual_net", [4, 5, 1, 1])] {
         let golden = Golden::open(name);
         let metadata = golden.metadata();
@@ -68,11 +55,11 @@ fn networks<B: FlowBackend>() {
             &Default::default(),
         );
         golden.load_net(&mut net, "conditioner");
-        golden.close(net.forward(golden.tensor("x", dims)), "y", 1e-5);
+        golden.close(net.forward(golden.tensor("x", dims)), "y", tolerance);
     }
 }
 
-fn steps_and_flows<B: FlowBackend>() {
+fn steps_and_flows<B: FlowBackend>(tolerance: f64) {
     for name in [
         "logit_symmetric",
         "logit_reference",
@@ -95,29 +82,27 @@ fn steps_and_flows<B: FlowBackend>() {
         let flow = golden.flow::<B>();
         let x = golden.batch::<B>("x");
         let (z, log_det) = flow.encode(x.clone());
-        golden.close(z, "z", 1e-5);
-        golden.close(log_det, "logabsdet", 1e-5);
-        if !name.starts_with("logit") {
-            golden.close(flow.log_prob(x), "log_prob", 1e-5);
-        }
+        golden.close(z, "z", tolerance);
+        golden.close(log_det, "logabsdet", tolerance);
+        golden.close(flow.log_prob(x), "log_prob", tolerance);
         let (x, log_det) = flow.decode(golden.batch("z_decode"));
-        golden.close(x, "x_decode", 1e-5);
-        golden.close(log_det, "logabsdet_decode", 1e-5);
+        golden.close(x, "x_decode", tolerance);
+        golden.close(log_det, "logabsdet_decode", tolerance);
     }
 }
 
-fn data_dependent_initialisation<B: FlowBackend>() {
+fn data_dependent_initialisation<B: FlowBackend>(tolerance: f64) {
     for name in ["act_norm_image", "act_norm_vector"] {
         let golden = Golden::open(name);
         let mut flow = golden.flow::<B>();
         assert_eq!(flow.initialize(golden.batch("x")).constant_channels, 0);
         let Layer::ActNorm(norm) = &flow.levels[0].steps[0] else { panic!("{name}") };
-        golden.close(norm.log_scale.val(), "init.log_scale", 1e-5);
-        golden.close(norm.shift.val(), "init.shift", 1e-5);
+        golden.close(norm.log_scale.val(), "init.log_scale", tolerance);
+        golden.close(norm.shift.val(), "init.shift", tolerance);
     }
 }
 
-fn jacobians<B: FlowBackend>() {
+fn jacobians<B: FlowBackend>(tolerance: f64) {
     for name in ["flow_vector_rq", "flow_image_rq", "flow_image_glow"] {
         let golden = Golden::open(name);
         let flow = golden.flow::<Autodiff<B>>();
@@ -130,41 +115,46 @@ fn jacobians<B: FlowBackend>() {
                 let gradients = flow.decode(z.clone()).0.narrow(1, row, 1).sum().backward();
                 jacobian.extend(values(z.grad(&gradients).unwrap()));
             }
-            let (error, allowed) = golden.jacobian_error(sample, &jacobian);
+            let (error, allowed) = golden.jacobian_error(sample, &jacobian, tolerance);
             assert!(error < allowed, "{name}: off by {error:.1e}, more than {allowed:.1e}");
         }
     }
 }
 
 macro_rules! suite {
-    ($($backend:ident: $type:ty),*) => {$(
+    ($($backend:ident: $type:ty, $tolerance:expr),*) => {$(
         mod $backend {
             #[test]
             fn spline() {
-                super::spline::<$type>();
+                super::spline::<$type>($tolerance);
             }
 
             #[test]
             fn networks() {
-                super::networks::<$type>();
+                super::networks::<$type>($tolerance);
             }
 
             #[test]
             fn steps_and_flows() {
-                super::steps_and_flows::<$type>();
+                super::steps_and_flows::<$type>($tolerance);
             }
 
             #[test]
             fn data_dependent_initialisation() {
-                super::data_dependent_initialisation::<$type>();
+                super::data_dependent_initialisation::<$type>($tolerance);
             }
 
             #[test]
             fn jacobians() {
-                super::jacobians::<$type>();
+                super::jacobians::<$type>($tolerance);
             }
         }
     )*};
 }
 
-suite!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);
+suite!(
+    flex: burn::backend::Flex, 1e-5,
+    ndarray: burn::backend::NdArray<f32>, 1e-5,
+    // In f64 the tensor operations run, not the fused ones. What is left is burn's sigmoid, which computes in f32.
+    ndarray_f64: burn::backend::NdArray<f64>, 2e-6
+);

@@ -86,8 +86,12 @@ fn nan_passes_through<B: FlowBackend>() {
     let shape = SplineShape { bins: 4, tail: 3.0, logit_scale: 1.0 };
     let x = Tensor::<B, 3>::full([1, 1, 2], f32::NAN, &device);
     let logits = Tensor::<B, 3>::zeros([1, shape.parameters(), 2], &device);
-    let (y, _) = rq_spline(x, logits, shape, Direction::Forward);
-    assert!(values(y).iter().all(|v| v.is_nan()));
+    for direction in [Direction::Forward, Direction::Inverse] {
+        for map in [rq_spline::<B>, rq_spline_reference::<B>] {
+            let (y, _) = map(x.clone(), logits.clone(), shape, direction);
+            assert!(values(y).iter().all(|v| v.is_nan()));
+        }
+    }
 }
 
 macro_rules! suite {

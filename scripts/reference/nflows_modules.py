@@ -7,34 +7,22 @@ from nflows.nn.nets import ConvResidualNet, ResidualNet
 from nflows.transforms import (
     ActNorm,
     AffineCouplingTransform,
+    Logit,
     LULinear,
     OneByOneConvolution,
     PiecewiseRationalQuadraticCouplingTransform,
+    PointwiseAffineTransform,
     RandomPermutation,
     SqueezeTransform,
 )
-from nflows.transforms.base import CompositeTransform, Transform
+from nflows.transforms.base import CompositeTransform
 from nflows.utils.torchutils import create_alternating_binary_mask
 
 
-class Logit(Transform):
-    """`logit(offset + scale x)` with the exact log-determinant; nflows has no logit with a margin."""
-
-    def __init__(self, alpha, form):
-        super().__init__()
-        self.offset = alpha
-        self.scale = {"symmetric": 1 - 2 * alpha, "reference": 1 - alpha}[form]
-        self.ceiling = {"symmetric": 1.0, "reference": 1 - 1e-6}[form]
-
-    def forward(self, inputs, context=None):
-        u = (self.offset + self.scale * inputs).clamp(max=self.ceiling)
-        log_det = math.log(self.scale) - u.log() - torch.log1p(-u)
-        return u.log() - torch.log1p(-u), log_det.flatten(1).sum(1)
-
-    def inverse(self, inputs, context=None):
-        u = torch.sigmoid(inputs)
-        log_det = -math.log(self.scale) + u.log() + torch.log1p(-u)
-        return (u - self.offset) / self.scale, log_det.flatten(1).sum(1)
+def logit(alpha, form):
+    """`logit(alpha + scale x)` from nflows' parts. The clamp of `form: reference` is 1e-6; a symmetric one never reaches it."""
+    scale = {"symmetric": 1 - 2 * alpha, "reference": 1 - alpha}[form]
+    return CompositeTransform([PointwiseAffineTransform(shift=alpha, scale=scale), Logit(eps=1e-6)])
 
 
 def f32(tensor):
@@ -78,7 +66,7 @@ def build_step(step, shape):
     channels, image = shape[0], len(shape) == 3
     match step["kind"]:
         case "logit":
-            return Logit(step["alpha"], step["form"])
+            return logit(step["alpha"], step["form"])
         case "squeeze":
             return SqueezeTransform(step["factor"])
         case "act_norm":
@@ -142,7 +130,7 @@ def step_tensors(transform, shape):
         return {"log_scale": transform.log_scale, "shift": transform.shift}
     if isinstance(transform, OneByOneConvolution):
         return linear_tensors(transform.permutation, transform)
-    if isinstance(transform, CompositeTransform):
+    if isinstance(transform, CompositeTransform) and isinstance(transform._transforms[0], RandomPermutation):
         return linear_tensors(*transform._transforms)
     if hasattr(transform, "transform_net"):
         return net_tensors(transform.transform_net, single_pixel=shape[1:] == [1, 1])

@@ -1,6 +1,6 @@
 //! `backends`.
 
-use super::{CliError, Common, print_json};
+use super::{CliError, Common, print, print_json};
 use crate::backend::BackendName;
 
 pub fn run(common: &Common) -> Result<(), CliError> {
@@ -12,7 +12,7 @@ pub fn run(common: &Common) -> Result<(), CliError> {
                 serde_json::json!({ "name": name, "built": built, "devices": devices })
             })
             .collect();
-        return print_json(&rows);
+        return print_json(&serde_json::json!({ "backends": rows }));
     }
     for (name, built, devices) in rows {
         let state = match built {
@@ -20,7 +20,7 @@ pub fn run(common: &Common) -> Result<(), CliError> {
             true => format!("in this build, {devices} devices"),
             false => format!("not in this build: cargo build --release --features {name}"),
         };
-        println!("{name:8} {state}");
+        print(format_args!("{name:8} {state}"))?;
     }
     Ok(())
 }

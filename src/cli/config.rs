@@ -1,7 +1,7 @@
 //! `config`.
 
-use super::{CliError, Common, print_json};
-use crate::config::{Environment, Loaded, OodConfig, Section, TrainConfig};
+use super::{CliError, Common, key_value, print, print_json};
+use crate::config::{Environment, Loaded, OodConfig, Section, TrainConfig, schema};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -24,13 +24,20 @@ Examples:
         #[arg(long, short, required = true)]
         config: Vec<PathBuf>,
         /// Set one key: a.b=value, the value in YAML
-        #[arg(long, value_name = "KEY=VALUE")]
+        #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
         set: Vec<String>,
         /// Which command the file is for
         #[arg(long, value_enum, default_value_t = Kind::Train)]
         kind: Kind,
     },
     /// Print the JSON Schema of a configuration, for editors
+    #[command(after_help = "\
+Examples:
+  atypical config schema > train.schema.json
+  atypical config schema --kind ood > ood.schema.json
+
+First line of a YAML file, for editors with the YAML language server:
+  # yaml-language-server: $schema=train.schema.json")]
     Schema {
         /// Which command the file is for
         #[arg(long, value_enum, default_value_t = Kind::Train)]
@@ -57,12 +64,10 @@ impl Config {
             }
             ConfigCommand::Schema { kind } => {
                 let schema = match kind {
-                    Kind::Train => schemars::schema_for!(TrainConfig),
-                    Kind::Ood => schemars::schema_for!(OodConfig),
+                    Kind::Train => schema::<TrainConfig>(),
+                    Kind::Ood => schema::<OodConfig>(),
                 };
-                let text = serde_json::to_string_pretty(&schema);
-                println!("{}", text.map_err(|e| CliError::Other(e.to_string()))?);
-                Ok(())
+                print(format_args!("{schema:#}"))
             }
         }
     }
@@ -70,8 +75,9 @@ impl Config {
 
 fn show<T: Section>(common: &Common, loaded: &Loaded<T>) -> Result<(), CliError> {
     if common.json {
-        return print_json(&loaded.config);
+        let origins: serde_json::Map<_, _> =
+            loaded.origins()?.into_iter().map(|(key, _, origin)| (key, origin.into())).collect();
+        return print_json(&serde_json::json!({ "config": loaded.config, "origins": origins }));
     }
-    print!("{}\n{}", loaded.yaml()?, loaded.provenance()?);
-    Ok(())
+    print(format_args!("{}\n{}", loaded.yaml()?, loaded.provenance()?.trim_end()))
 }

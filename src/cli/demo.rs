@@ -1,6 +1,6 @@
 //! `demo`.
 
-use super::{CliError, Common, ood, print_json, train::interrupter};
+use super::{CliError, Common, ood, print, print_json, train::interrupter};
 use crate::{
     config::{Environment, Loaded, OodConfig, TrainConfig},
     eval::Interval,
@@ -105,7 +105,8 @@ impl Demo {
                 interrupter,
             )?;
             if let Some(reason) = &outcome.interrupted {
-                return Err(CliError::Other(reason.clone()));
+                eprintln!("{reason} after step {}; the demo starts anew next time", outcome.steps);
+                return Err(CliError::Stopped);
             }
             let (flow, _) = train::open_flow::<B>(&run, &device)?;
             let bits = outcome.best_bits_per_dimension.map_or("-".into(), |b| format!("{b:.3}"));
@@ -150,11 +151,8 @@ impl Demo {
                 convention: results.convention,
             });
         }
-        ood::print(common, &results, &out);
-        if !common.quiet {
-            println!("Done in {seconds:.0} s.");
-        }
-        Ok(())
+        ood::tell(common, &results, &out)?;
+        if common.quiet { Ok(()) } else { print(format_args!("Done in {seconds:.0} s.")) }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     train::TrainError,
 };
 use clap::{Args, Parser, Subcommand};
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 use thiserror::Error;
 
 /// Train likelihood-based deep generative models and detect out-of-distribution inputs with them.
@@ -52,10 +52,18 @@ enum Command {
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs
+    #[command(after_help = "\
+Examples:
+  atypical runs
+  MODEL_DIR=/scratch/runs atypical runs --json | jq '.runs[].name'")]
     Runs,
     /// Show, check or describe configurations
     Config(config::Config),
     /// List the backends of this build and this machine
+    #[command(after_help = "\
+Examples:
+  atypical backends
+  cargo run --release --features cuda -- backends")]
     Backends,
 }
 
@@ -112,11 +120,16 @@ enum CliError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Ood(#[from] OodError),
+    #[error("cannot write to standard output: {0}")]
+    Stdout(std::io::Error),
+    /// Ctrl-C; what is to be said was said.
+    #[error("stopped by Ctrl-C")]
+    Stopped,
     #[error("{0}")]
     Other(String),
 }
 
-/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage.
+/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
@@ -130,6 +143,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Stopped) => ExitCode::from(130),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -137,11 +151,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Print a line on standard output. A reader that has gone away (`| head`) is no error.
+fn print(text: impl std::fmt::Display) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Stdout(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Print a JSON object.
 fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?;
-    println!("{text}");
-    Ok(())
+    print(serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?)
+}
+
+/// A `--set` argument.
+fn key_value(argument: &str) -> Result<String, String> {
+    match argument.split_once('=') {
+        Some((key, _)) if !key.is_empty() => Ok(argument.to_owned()),
+        _ => Err("write it as key=value, e.g. optimizer.lr=1e-4".to_owned()),
+    }
 }
 
 /// Name of a configuration: its file's, without extension.

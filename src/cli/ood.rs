@@ -1,6 +1,6 @@
 //! `ood`.
 
-use super::{CliError, Common, print_json, stem};
+use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
     config::{Environment, Loaded, OodConfig},
     data::{Images, Noise, Spec},
@@ -24,7 +24,7 @@ pub struct Ood {
     #[arg(long, short, required = true)]
     config: Vec<PathBuf>,
     /// Set one key: a.b=value, the value in YAML
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<String>,
     /// Name of the experiment under MODEL_DIR [default: `name` in the configuration, else ood-<file>]
     #[arg(long)]
@@ -50,7 +50,7 @@ impl Ood {
             .unwrap_or_else(|| format!("ood-{}", stem(&self.config, "experiment")));
         let run = RunDir::open(&environment.model_dir, &config.run)?;
         let sets = images(config, &environment.data_dir)?;
-        // An experiment is made anew each time: its files are replaced one by one, each in one step.
+        // An experiment is made anew each time, in a folder beside the old one.
         let out = match RunDir::create(&environment.model_dir, &name) {
             Err(RunError::Exists(root)) => {
                 match Loaded::<OodConfig>::file(&root.join("config.yaml")) {
@@ -60,18 +60,24 @@ impl Ood {
             }
             other => other?,
         };
+        let staged = out.stage()?;
         let yaml = loaded.yaml()?;
         let results = with_backend!(backend, common.device, |B, device| {
             let (flow, _) = train::open_flow::<B>(&run, &device)?;
             let title = format!("Out-of-distribution detection with {}", run.name());
-            let facts = vec![("model".to_owned(), run.root().display().to_string())];
-            evaluate(common, config, &yaml, flow, device, sets, &out, title, facts)
+            let mut facts = vec![("model".to_owned(), run.root().display().to_string())];
+            if let Some(epoch) = run.last_epoch() {
+                let trained = format!("{} epochs, {} steps", epoch["epoch"], epoch["step"]);
+                facts.push(("training".to_owned(), trained));
+            }
+            let out = staged.folder();
+            evaluate(common, config, &yaml, flow, device, sets, out, title, facts)
         })?;
+        let out = staged.commit()?;
         if common.json {
             return print_json(&results);
         }
-        print(common, &results, &out);
-        Ok(())
+        tell(common, &results, &out)
     }
 }
 
@@ -121,13 +127,16 @@ pub(super) fn evaluate<B: atypical_models::FlowBackend>(
 }
 
 /// Table, finding and where the files are.
-pub(super) fn print(common: &Common, results: &Results, out: &RunDir) {
+pub(super) fn tell(common: &Common, results: &Results, out: &RunDir) -> Result<(), CliError> {
     if common.quiet {
-        return;
+        return Ok(());
     }
-    println!("{}", report::text(&results.rows));
-    println!("{}\n", results.finding);
-    println!("report:  {}", out.report().display());
-    println!("figures: {}", out.figures().display());
-    println!("scores:  {}", out.scores().display());
+    print(format_args!(
+        "{}\n{}\n\nreport:  {}\nfigures: {}\nscores:  {}",
+        report::text(&results.rows),
+        results.finding,
+        out.report().display(),
+        out.figures().display(),
+        out.scores().display()
+    ))
 }

@@ -1,6 +1,6 @@
 //! `train`.
 
-use super::{CliError, Common, print_json, stem};
+use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
     config::{Environment, Loaded, Scheduler, TrainConfig},
     run::RunDir,
@@ -8,11 +8,12 @@ use crate::{
     with_backend,
 };
 use burn::{backend::Autodiff, train::Interrupter};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use std::{io::IsTerminal, path::PathBuf};
 
 /// Train a model into a run directory.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["config", "run"]).multiple(true)))]
 #[command(after_help = "\
 Examples:
   atypical train --config configs/train/rq_nsf_fmnist_small.yaml
@@ -22,17 +23,17 @@ Examples:
 
 Ctrl-C stops after the step at hand and leaves a checkpoint to resume from.")]
 pub struct Train {
-    /// Configuration file; given several times, later files win
-    #[arg(long, short)]
+    /// Configuration file; given several times, later files win [configs/train/ has some]
+    #[arg(long, short, required_unless_present = "resume")]
     config: Vec<PathBuf>,
     /// Set one key: a.b=value, the value in YAML
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<String>,
     /// Name of the run under MODEL_DIR [default: `run` in the configuration, else the file's name]
     #[arg(long)]
     run: Option<String>,
-    /// Continue an interrupted run from its newest checkpoint
-    #[arg(long)]
+    /// Continue an interrupted run from its newest checkpoint; --run or --config says which
+    #[arg(long, requires = "which")]
     resume: bool,
 }
 
@@ -46,14 +47,11 @@ impl Train {
         let backend = common.backend()?;
         let sets = common.sets(&self.set);
         let (loaded, run) = if self.resume {
-            let name = match (&self.run, self.config.is_empty()) {
-                (Some(name), _) => name.clone(),
-                (None, false) => {
+            let name = match &self.run {
+                Some(name) => name.clone(),
+                None => {
                     let loaded = Loaded::<TrainConfig>::new(&self.config, &sets)?;
                     loaded.config.run.clone().unwrap_or_else(|| stem(&self.config, "run"))
-                }
-                (None, true) => {
-                    return Err(CliError::Other("say which run to resume: --run NAME".into()));
                 }
             };
             let run = RunDir::open(&environment.model_dir, &name)?;
@@ -63,10 +61,6 @@ impl Train {
             same(&before.config, &loaded.config)?;
             (loaded, run)
         } else {
-            if self.config.is_empty() {
-                let hint = "say what to train: --config FILE (configs/train/ has examples)";
-                return Err(CliError::Other(hint.into()));
-            }
             let loaded = Loaded::<TrainConfig>::new(&self.config, &sets)?;
             let name = self
                 .run
@@ -155,26 +149,25 @@ fn report(common: &Common, run: &RunDir, outcome: &Outcome) -> Result<(), CliErr
     if common.json {
         let mut value = serde_json::to_value(outcome).unwrap_or_default();
         value["run"] = run.root().display().to_string().into();
-        return print_json(&value);
+        print_json(&value)?;
     }
-    if common.quiet {
-        return Ok(());
+    if common.json || common.quiet {
+        return if outcome.interrupted.is_some() { Err(CliError::Stopped) } else { Ok(()) };
     }
     if let Some(reason) = &outcome.interrupted {
-        println!(
+        print(format_args!(
             "{reason} after step {}; continue with: atypical train --resume --run {}",
             outcome.steps,
             run.name()
-        );
-    } else {
-        let best = outcome.best_bits_per_dimension.map_or("none".into(), |b| format!("{b:.3}"));
-        println!(
-            "{}: {} steps in {:.0} s, best {best} bits per dimension on validation images (epoch {})",
-            run.root().display(),
-            outcome.steps,
-            outcome.seconds,
-            outcome.best_epoch
-        );
+        ))?;
+        return Err(CliError::Stopped);
     }
-    Ok(())
+    let best = outcome.best_bits_per_dimension.map_or("none".into(), |b| format!("{b:.3}"));
+    print(format_args!(
+        "{}: {} steps in {:.0} s, best {best} bits per dimension on validation images (epoch {})",
+        run.root().display(),
+        outcome.steps,
+        outcome.seconds,
+        outcome.best_epoch
+    ))
 }

@@ -1,7 +1,7 @@
 //! From layers to a typed section.
 
 use super::{
-    ConfigError,
+    ConfigError, OodConfig, TrainConfig,
     blame::{guess, type_error},
     tree::{Node, Origin, TAGS, Value},
 };
@@ -9,11 +9,12 @@ use figment::{
     Figment,
     providers::{Env, Serialized},
 };
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 
 /// A kind of configuration file.
-pub trait Section: Serialize + DeserializeOwned {
+pub trait Section: Serialize + DeserializeOwned + JsonSchema {
     /// Tagged mappings that have a default kind: `(key path of the tag, kind)`. They let a layer set one key of the mapping
     /// without naming its kind.
     const DEFAULT_TAGS: &'static [(&'static str, &'static str)];
@@ -48,16 +49,16 @@ impl<T: Section> Loaded<T> {
                 .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
             layers.push((path.display().to_string(), text));
         }
-        Self::layers(&layers, &variables(), sets)
+        Self::layers(&layers, &variables::<T>(), sets)
     }
 
-    /// [`new`](Self::new) with one layer of text that the program carries, instead of files.
+    /// One layer of text that the program carries, and `sets`; no environment, so that it is the same everywhere.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn text(text: &str, sets: &[String]) -> Result<Self, ConfigError> {
         let layer = ("the built-in configuration".to_owned(), text.to_owned());
-        Self::layers(&[layer], &variables(), sets)
+        Self::layers(&[layer], &[], sets)
     }
 
     /// `layers` are (name, text), `environment` is (dotted key, value).
@@ -142,11 +143,11 @@ impl<T: Section> Loaded<T> {
         serde_saphyr::to_string(&self.config).map_err(|e| ConfigError::Write(e.to_string()))
     }
 
-    /// Each value with where it came from, one line each: `key = value  # origin`.
+    /// Each value with where it came from: (key, value, origin).
     ///
     /// # Errors
     /// Values that cannot be written.
-    pub fn provenance(&self) -> Result<String, ConfigError> {
+    pub fn origins(&self) -> Result<Vec<(String, serde_json::Value, String)>, ConfigError> {
         let resolved =
             serde_json::to_value(&self.config).map_err(|e| ConfigError::Write(e.to_string()))?;
         let mut lines = Vec::new();
@@ -154,8 +155,21 @@ impl<T: Section> Loaded<T> {
             let node = self.tree.nearest(path.iter().map(String::as_str));
             let set = path.iter().try_fold(&self.tree, |node, key| node.get(key)).is_some();
             let origin = if set { node.origin.clone() } else { Origin::named("default") };
-            lines.push((format!("{} = {value}", path.join(".")), origin.to_string()));
+            lines.push((path.join("."), value.clone(), origin.to_string()));
         });
+        Ok(lines)
+    }
+
+    /// [`origins`](Self::origins) as text, one line each: `key = value  # origin`.
+    ///
+    /// # Errors
+    /// Values that cannot be written.
+    pub fn provenance(&self) -> Result<String, ConfigError> {
+        let lines: Vec<(String, String)> = self
+            .origins()?
+            .into_iter()
+            .map(|(key, value, origin)| (format!("{key} = {value}"), origin))
+            .collect();
         let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0).min(60);
         Ok(lines.iter().map(|(line, origin)| format!("{line:width$}  # {origin}\n")).collect())
     }
@@ -164,10 +178,29 @@ impl<T: Section> Loaded<T> {
 /// What the names of environment variables start with.
 const PREFIX: &str = "ATYPICAL_";
 
-/// The environment's layer: (dotted key, value).
-fn variables() -> Vec<(String, String)> {
+/// The environment's layer for a section: (dotted key, value).
+fn variables<T: Section>() -> Vec<(String, String)> {
     let environment = Env::prefixed(PREFIX).split("__");
-    environment.iter().map(|(key, value)| (key.to_string(), value)).collect()
+    own::<T>(environment.iter().map(|(key, value)| (key.to_string(), value)))
+}
+
+/// Without the variables that only another section has a key for: one environment serves all commands.
+fn own<T: Section>(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let (own, train, ood) = (keys::<T>(), keys::<TrainConfig>(), keys::<OodConfig>());
+    variables
+        .filter(|(key, _)| {
+            let root = key.split('.').next().unwrap_or(key);
+            let has = |keys: &[String]| keys.iter().any(|k| k == root);
+            has(&own) || !(has(&train) || has(&ood))
+        })
+        .collect()
+}
+
+/// Keys at the root of a section.
+fn keys<T: Section>() -> Vec<String> {
+    let schema = schemars::schema_for!(T);
+    let properties = schema.get("properties").and_then(|p| p.as_object());
+    properties.map_or(Vec::new(), |p| p.keys().cloned().collect())
 }
 
 /// One key set outside files.

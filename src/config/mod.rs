@@ -10,6 +10,7 @@ mod error;
 mod loaded;
 mod model;
 mod ood;
+mod schema;
 mod train;
 mod tree;
 
@@ -18,4 +19,5 @@ pub use error::ConfigError;
 pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;
 pub use ood::{BootstrapConfig, LidConfig, Method, OodConfig};
+pub use schema::schema;
 pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};

@@ -86,7 +86,7 @@ impl Default for LidConfig {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct BootstrapConfig {
-    /// Number of resamples.
+    /// Number of resamples, at most 100000.
     pub resamples: usize,
     /// Coverage, in (0, 1).
     pub level: f64,
@@ -137,6 +137,8 @@ impl Section for OodConfig {
         check("lid.chunk", 0, self.lid.chunk > 0, "at least 1")?;
         check("batch_size", 0, self.batch_size > 0, "at least 1")?;
         let level = self.bootstrap.level;
+        let resamples = self.bootstrap.resamples;
+        check("bootstrap.resamples", resamples, resamples <= 100_000, "at most 100000")?;
         check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
         let range = |low: f64, high: f64| {
             let allowed = format!("below lid.scale.high, which is {high}");

@@ -249,6 +249,10 @@ impl Section for TrainConfig {
         if let Some(clip) = self.clip_grad_norm {
             check("clip_grad_norm", clip, clip > 0.0, "positive, or null")?;
         }
+        let patience = self.early_stopping.patience;
+        check("early_stopping.patience", 0, patience != Some(0), "at least 1, or null")?;
+        let count = self.samples.count;
+        check("samples.count", count, (1..=4096).contains(&count), "from 1 to 4096")?;
         check("max_steps", 0, self.max_steps != Some(0), "at least 1, or null")?;
         check("checkpoint_steps", 0, self.checkpoint_steps > 0, "at least 1")
     }

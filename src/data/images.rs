@@ -36,6 +36,9 @@ pub enum Noise {
     },
 }
 
+/// Keeps the order of a draw apart from those of epochs and of splits.
+const DRAW: u64 = u64::MAX - 1;
+
 impl Images {
     /// Number of samples.
     pub fn len(&self) -> usize {
@@ -71,6 +74,12 @@ impl Images {
     /// The first `n` samples, or all where there are fewer.
     pub fn take(&self, n: usize) -> Self {
         self.select(&(0..n.min(self.len())).collect::<Vec<_>>())
+    }
+
+    /// `n` different samples by seed, or all where there are fewer.
+    pub fn draw(&self, n: usize, seed: u64) -> Self {
+        let order = super::epoch_order(self.len(), seed, DRAW);
+        self.select(&order[..n.min(order.len())])
     }
 
     /// A seeded split into (the others, a share `fraction` of the samples, at least one).
@@ -168,6 +177,19 @@ mod tests {
         let training = |epoch| Noise::Training { seed: 5, epoch };
         assert_ne!(images.unit(&[2], training(0)), images.unit(&[2], training(1)));
         assert_eq!(images.unit(&[2], training(1)), images.unit(&[2], training(1)));
+    }
+
+    #[test]
+    fn a_draw_is_seeded_and_without_repeats() {
+        let images = Images { pixels: (0..50).collect(), ..Images::random(1, [1, 1, 1], 0) };
+        let drawn = images.draw(20, 3).pixels;
+        let mut sorted = drawn.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!((drawn.len(), sorted.len()), (20, 20));
+        assert_eq!(drawn, images.draw(20, 3).pixels);
+        assert_ne!(drawn, images.draw(20, 4).pixels);
+        assert_eq!(images.draw(99, 3).len(), 50);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod spec;
 
 pub use error::DataError;
 pub use images::{Images, Noise};
+pub use npz::to_npz;
 pub use registry::{DATASETS, Dataset};
 pub use spec::{Source, Spec};
 

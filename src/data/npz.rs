@@ -1,7 +1,7 @@
 //! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
 
 use super::{DataError, Images};
-use npyz::{DType, NpyFile, TypeChar};
+use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
 use std::{
     io::{Cursor, Read},
     path::Path,
@@ -66,6 +66,33 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
         }
     };
     Ok(Images { name: path.display().to_string(), shape, pixels, labels })
+}
+
+/// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what [`load`] reads.
+///
+/// # Errors
+/// The archive cannot be made.
+///
+/// # Shapes
+/// - pixels: `[N, C, H, W]`
+pub fn to_npz(pixels: &[u8], [c, h, w]: [usize; 3]) -> std::io::Result<Vec<u8>> {
+    let n = pixels.len() / (c * h * w).max(1);
+    let mut bytes = Cursor::new(Vec::new());
+    let mut npz = npyz::npz::NpzWriter::new(&mut bytes);
+    let shape: Vec<u64> = match c {
+        1 => [n, h, w].map(|s| s as u64).to_vec(),
+        _ => [n, h, w, c].map(|s| s as u64).to_vec(),
+    };
+    let array = npz.array("images", Default::default())?;
+    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
+    for sample in pixels.chunks(c * h * w) {
+        for position in 0..h * w {
+            writer.extend((0..c).map(|channel| sample[channel * h * w + position]))?;
+        }
+    }
+    writer.finish()?;
+    drop(npz);
+    Ok(bytes.into_inner())
 }
 
 /// `[N, H, W, C]` to `[N, C, H, W]`.
@@ -203,6 +230,18 @@ mod tests {
         assert_eq!(images.shape, [3, 2, 2]);
         assert_eq!(images.pixels, [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
         assert_eq!(images.labels, None);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        for shape in [[1, 3, 5], [3, 4, 2]] {
+            let images = Images::random(7, shape, 1);
+            let path = dir.path().join("written.npz");
+            std::fs::write(&path, to_npz(&images.pixels, shape).unwrap()).unwrap();
+            let read = load(&path, None).unwrap();
+            assert_eq!((read.shape, read.pixels), (shape, images.pixels));
+        }
     }
 
     #[test]

@@ -18,8 +18,17 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// Coverage, 0.95 for a 95 % interval.
+    pub level: f64,
     /// Samples behind it, both sides together.
     pub n: usize,
+}
+
+impl Interval {
+    /// The coverage in percent, as tables write it: `95 %`.
+    pub fn coverage(&self) -> String {
+        format!("{} %", (self.level * 1e4).round() / 100.0)
+    }
 }
 
 /// How intervals are made.
@@ -133,7 +142,7 @@ impl Bootstrap {
             draws.get(position.round() as usize).copied().unwrap_or(value)
         };
         let tail = (1.0 - self.level) / 2.0;
-        Interval { value, low: at(tail), high: at(1.0 - tail), n }
+        Interval { value, low: at(tail), high: at(1.0 - tail), level: self.level, n }
     }
 }
 

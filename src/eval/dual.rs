@@ -359,6 +359,12 @@ mod tests {
         let (inside, outside) = ([inside.clone(), inside], [outside.clone(), outside]);
         let dual = oracle(pairs(&inside), pairs(&outside)).unwrap();
         assert!((dual - plain).abs() < 1e-9);
+        // Independent columns, all values distinct: insertions everywhere in the frontier. Nothing tells the sets apart.
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut column = || (0..n).map(|_| rng.random::<f64>()).collect::<Vec<f64>>();
+        let (inside, outside) = ([column(), column()], [column(), column()]);
+        let dual = oracle(pairs(&inside), pairs(&outside)).unwrap();
+        assert!((0.5..0.53).contains(&dual), "{dual}");
         // The process's peak, test harness included. Counting all 4e8 threshold pairs at once would not fit.
         #[cfg(target_os = "linux")]
         {

@@ -97,6 +97,13 @@ impl Spectrum {
         self.negative
     }
 
+    /// The smallest scale r that the Jacobian resolves: its f32 entries carry a relative error of 2^-24, which moves a
+    /// singular value by up to `2^-24 √D σ_max`. Below, LID reads rounding.
+    pub fn resolution(&self) -> f64 {
+        let largest = self.eigenvalues.first().map_or(0.0, |l| l.max(0.0).sqrt());
+        (largest * (self.dimension() as f64).sqrt() * 2f64.powi(-24)).ln()
+    }
+
     /// `Qᵀ z0`.
     pub(super) fn latent(&self) -> &[f64] {
         &self.latent
@@ -209,6 +216,19 @@ pub(super) mod tests {
             let z: Vec<f64> = z.iter().map(|&v| f64::from(v)).collect();
             assert!((norm(spectrum.latent()) - norm(&z)).abs() < 1e-10, "Q is orthogonal");
         }
+    }
+
+    #[test]
+    fn singular_values_below_the_resolution_are_rounding() {
+        // Rank one, rounded to f32: all other singular values are rounding, and lie below the resolution.
+        let n = 60;
+        let (a, b) = random_jacobian(n, 5);
+        let row: Vec<f64> = a[..n].iter().map(|&v| f64::from(v)).collect();
+        let jacobian: Vec<f32> =
+            (0..n * n).map(|i| (f64::from(b[i / n]) * row[i % n]) as f32).collect();
+        let spectrum = Spectrum::new(&jacobian, &b).unwrap();
+        let second = 0.5 * spectrum.eigenvalues()[1].ln();
+        assert!(second < spectrum.resolution() && second > spectrum.resolution() - 5.0);
     }
 
     #[test]

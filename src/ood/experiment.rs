@@ -44,6 +44,19 @@ pub enum OodError {
     /// A spectrum.
     #[error("{0}")]
     Spectrum(#[from] SpectrumError),
+    /// Likelihoods that say nothing.
+    #[error(
+        "the log-likelihood of {bad} of the {of} images of {set} is NaN or infinite; the model is numerically broken there (check \
+         the training's last losses, or train with a smaller learning rate)"
+    )]
+    Likelihood {
+        /// The set.
+        set: String,
+        /// How many.
+        bad: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// An error at one image.
     #[error("image {index} of {set}: {problem}")]
     At {
@@ -111,6 +124,10 @@ pub struct Results {
     pub calibrated_to: Option<f64>,
     /// Eigenvalues that came out negative by rounding, over all images.
     pub negative_eigenvalues: usize,
+    /// Images whose Jacobian does not resolve the scale: r lies below [`Spectrum::resolution`].
+    pub unresolved: usize,
+    /// Resamples behind every interval.
+    pub resamples: usize,
     /// What was seen, in two sentences.
     pub finding: String,
     /// Settings that the numbers depend on.
@@ -149,22 +166,27 @@ pub fn run<B: FlowBackend>(
     for images in sets.iter().copied().chain([&experiment.calibration]) {
         images.expect_shape(scorer.shape())?;
     }
+    // Likelihoods first: they take seconds, and what is wrong with a model shows in them.
     let mut scores: Vec<SetScores> = Vec::new();
     for images in &sets {
-        let spectra = if config.needs_lid() { scorer.spectra(images)? } else { Vec::new() };
-        scores.push(SetScores {
-            name: images.name.clone(),
-            log_likelihood: scorer.log_likelihood(images),
-            spectra,
-            lid: Vec::new(),
-        });
+        let log_likelihood = scorer.log_likelihood(images);
+        let bad = log_likelihood.iter().filter(|v| !v.is_finite()).count();
+        if bad > 0 {
+            return Err(OodError::Likelihood { set: images.name.clone(), bad, of: images.len() });
+        }
+        let (spectra, lid) = (Vec::new(), Vec::new());
+        scores.push(SetScores { name: images.name.clone(), log_likelihood, spectra, lid });
     }
-    let (mut chosen, mut target) = (None, None);
+    let (mut chosen, mut target, mut unresolved) = (None, None, 0);
     if config.needs_lid() {
+        for (set, images) in scores.iter_mut().zip(&sets) {
+            set.spectra = scorer.spectra(images)?;
+        }
         let (r, dimension) = choose_scale(experiment, scorer)?;
         (chosen, target) = (Some(r), dimension);
         for set in &mut scores {
             set.lid = set.spectra.iter().map(|s| config.lid.estimator.lid(s, r)).collect();
+            unresolved += set.spectra.iter().filter(|s| r < s.resolution()).count();
         }
     }
     let rows = evaluate(config, &scores)?;
@@ -174,6 +196,8 @@ pub fn run<B: FlowBackend>(
         rows,
         scale: chosen,
         calibrated_to: target,
+        unresolved,
+        resamples: config.bootstrap.resamples,
         negative_eigenvalues: scores.iter().flat_map(|s| &s.spectra).map(Spectrum::negative).sum(),
         seed: config.seed,
     };
@@ -188,7 +212,8 @@ fn choose_scale<B: FlowBackend>(
 ) -> Result<(f64, Option<f64>), OodError> {
     let config = experiment.config;
     let estimator = &config.lid.estimator;
-    let spectra = || scorer.spectra(&experiment.calibration.take(config.calibration_count));
+    let images = &experiment.calibration;
+    let spectra = || scorer.spectra(&images.draw(config.calibration_count, config.seed));
     match config.lid.scale {
         Scale::Fixed { r } => Ok((r, None)),
         Scale::Plateau { tolerance, low, high, steps } => {
@@ -197,7 +222,7 @@ fn choose_scale<B: FlowBackend>(
         Scale::Calibrated { dimension, alpha, low, high } => {
             let target = match dimension {
                 Some(dimension) => dimension,
-                None => model_free_dimension(&experiment.calibration, alpha)?,
+                None => model_free_dimension(images, alpha, config.seed)?,
             };
             let r = scale::calibrate(estimator, &spectra()?, target, low, high)?;
             Ok((r, Some(target)))
@@ -209,8 +234,8 @@ fn choose_scale<B: FlowBackend>(
 const LPCA_IMAGES: usize = 5000;
 
 /// Dimension of the images by LPCA, without noise.
-fn model_free_dimension(images: &Images, alpha: f64) -> Result<f64, OodError> {
-    let images = images.take(LPCA_IMAGES);
+fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, OodError> {
+    let images = images.draw(LPCA_IMAGES, seed);
     let points: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p)).collect();
     Ok(lpca::global(&points, images.dimension(), alpha)? as f64)
 }
@@ -324,6 +349,7 @@ fn write(
         facts.push(("scale of LID".into(), format!("r = {r:.3}{how}")));
         let negative = results.negative_eigenvalues;
         facts.push(("eigenvalues negative by rounding".into(), negative.to_string()));
+        facts.push(("images that do not resolve the scale".into(), results.unresolved.to_string()));
     }
     let page = report::Page {
         title: experiment.title.clone(),

@@ -3,9 +3,13 @@
 use image::{ImageBuffer, ImageFormat, Rgb};
 use std::io::Cursor;
 
-/// Pixels of model outputs: `floor(256 x)`, kept within 0..=255 (a sample of a flow may lie just outside the unit cube).
-pub fn to_pixels(x: &[f32]) -> Vec<u8> {
-    x.iter().map(|v| (v * 256.0).floor().clamp(0.0, 255.0) as u8).collect()
+/// Pixels of model outputs: `floor(256 x)`, kept within 0..=255 (a sample of a flow may lie just outside the unit cube); and
+/// how many outputs are NaN or infinite, which become 0.
+pub fn to_pixels(x: &[f32]) -> (Vec<u8>, usize) {
+    let broken = x.iter().filter(|v| !v.is_finite()).count();
+    let pixel =
+        |v: f32| if v.is_finite() { (v * 256.0).floor().clamp(0.0, 255.0) as u8 } else { 0 };
+    (x.iter().map(|&v| pixel(v)).collect(), broken)
 }
 
 /// PNG of a near-square grid of images with one pixel between them.
@@ -54,6 +58,7 @@ mod tests {
 
     #[test]
     fn outputs_become_grey_levels() {
-        assert_eq!(to_pixels(&[0.0, 0.5, 0.999, 1.2, -0.1]), [0, 128, 255, 255, 0]);
+        let (pixels, broken) = to_pixels(&[0.0, 0.5, 0.999, 1.2, -0.1, f32::NAN, f32::INFINITY]);
+        assert_eq!((pixels, broken), (vec![0, 128, 255, 255, 0, 0, 0], 2));
     }
 }

@@ -38,6 +38,7 @@ pub fn html(page: &Page) -> Result<String, Error> {
         title => page.title,
         finding => page.finding,
         rows => page.rows,
+        coverage => page.rows.first().map(|row| row.auroc.coverage()),
         figures => figures,
         convention => page.convention,
         facts => page.facts,
@@ -60,7 +61,7 @@ mod tests {
             inside: "x".into(),
             outside: "<y>".into(),
             method: "likelihood".into(),
-            auroc: Interval { value: 0.5, low: 0.4, high: 0.6, n: 4 },
+            auroc: Interval { value: 0.5, low: 0.4, high: 0.6, level: 0.8, n: 4 },
             metrics: None,
         }];
         let page = Page {
@@ -73,9 +74,15 @@ mod tests {
             config: "a: <b>".into(),
         };
         let html = html(&page).unwrap();
-        for part in
-            ["A &amp; B", "&lt;y&gt;", "look &lt;here&gt;", "a: &lt;b&gt;", "<svg viewBox", "0.500"]
-        {
+        for part in [
+            "A &amp; B",
+            "&lt;y&gt;",
+            "look &lt;here&gt;",
+            "a: &lt;b&gt;",
+            "<svg viewBox",
+            "0.500",
+            "80 % interval",
+        ] {
             assert!(html.contains(part), "{part}");
         }
         for foreign in ["<script", "src=\"http", "href=\"http", "<link"] {

@@ -1,6 +1,6 @@
 //! The results as a table: for the terminal, for Markdown, for LaTeX.
 
-use crate::eval::{Interval, Metrics};
+use crate::eval::{CONVENTION, Interval, Metrics};
 use serde::Serialize;
 
 /// One method on one pair of sets.
@@ -18,10 +18,17 @@ pub struct Row {
     pub metrics: Option<Metrics>,
 }
 
-const HEADER: [&str; 8] =
-    ["in", "out", "method", "AUROC", "95 % interval", "AUPR in", "AUPR out", "FPR95"];
+/// Cells of one line.
+type Cells = [String; 9];
 
-fn cells(row: &Row) -> [String; 8] {
+/// The first line; all rows have intervals of one coverage.
+fn header(rows: &[Row]) -> Cells {
+    let coverage = rows.first().map_or(String::new(), |row| row.auroc.coverage());
+    let interval = format!("{coverage} interval");
+    ["in", "out", "method", "AUROC", &interval, "AUPR in", "AUPR out", "FPR95", "n"].map(Into::into)
+}
+
+fn cells(row: &Row) -> Cells {
     let number = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
     [
         row.inside.clone(),
@@ -32,14 +39,14 @@ fn cells(row: &Row) -> [String; 8] {
         number(row.metrics.map(|m| m.aupr_in)),
         number(row.metrics.map(|m| m.aupr_out)),
         number(row.metrics.map(|m| m.fpr95)),
+        row.auroc.n.to_string(),
     ]
 }
 
-/// Columns aligned by spaces.
+/// Columns aligned by spaces, and the label convention.
 pub fn text(rows: &[Row]) -> String {
-    let lines: Vec<[String; 8]> =
-        std::iter::once(HEADER.map(String::from)).chain(rows.iter().map(cells)).collect();
-    let mut widths = [0; 8];
+    let lines: Vec<Cells> = std::iter::once(header(rows)).chain(rows.iter().map(cells)).collect();
+    let mut widths = [0; 9];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
@@ -52,19 +59,20 @@ pub fn text(rows: &[Row]) -> String {
         out.push_str(padded.join("  ").trim_end());
         out.push('\n');
     }
-    out
+    out + &format!("({CONVENTION})\n")
 }
 
-/// A Markdown table.
+/// A Markdown table, and the label convention.
 pub fn markdown(rows: &[Row]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
-    let mut out = line(&HEADER.map(String::from));
-    out.push_str(&format!("|{}\n", " --- |".repeat(HEADER.len())));
+    let header = header(rows);
+    let mut out = line(&header);
+    out.push_str(&format!("|{}\n", " --- |".repeat(header.len())));
     rows.iter().for_each(|row| out.push_str(&line(&cells(row))));
-    out
+    out + &format!("\n{CONVENTION}\n")
 }
 
-/// A LaTeX table (booktabs).
+/// A LaTeX table (booktabs), with the label convention as a comment.
 pub fn latex(rows: &[Row]) -> String {
     let escape = |text: &str| text.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
     let line = |cells: &[String]| {
@@ -73,8 +81,8 @@ pub fn latex(rows: &[Row]) -> String {
     };
     let body: String = rows.iter().map(|row| line(&cells(row))).collect();
     format!(
-        "\\begin{{tabular}}{{lllrrrrr}}\n\\toprule\n{}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n",
-        line(&HEADER.map(String::from))
+        "% {CONVENTION}\n\\begin{{tabular}}{{lllrrrrrr}}\n\\toprule\n{}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n",
+        line(&header(rows))
     )
 }
 
@@ -83,7 +91,7 @@ mod tests {
     use super::*;
 
     fn rows() -> Vec<Row> {
-        let auroc = Interval { value: 0.25, low: 0.2, high: 0.3125, n: 10 };
+        let auroc = Interval { value: 0.25, low: 0.2, high: 0.3125, level: 0.9, n: 10 };
         let metrics =
             Metrics { auroc: 0.25, aupr_in: 0.5, aupr_out: 0.75, fpr95: 1.0, n_in: 5, n_out: 5 };
         let row = |method: &str, metrics| Row {
@@ -99,11 +107,13 @@ mod tests {
     #[test]
     fn every_form_holds_the_numbers() {
         for table in [text(&rows()), markdown(&rows()), latex(&rows())] {
-            for part in ["0.250", "0.200 to 0.312", "0.500", "dual (oracle)", "1.000"] {
+            for part in
+                ["0.250", "0.200 to 0.312", "0.500", "dual (oracle)", "1.000", "10", CONVENTION]
+            {
                 assert!(table.contains(part), "{part} in\n{table}");
             }
         }
-        assert!(latex(&rows()).contains("my\\_set") && latex(&rows()).contains("95 \\% interval"));
-        assert_eq!(text(&rows()).lines().count(), 3);
+        assert!(latex(&rows()).contains("my\\_set") && latex(&rows()).contains("90 \\% interval"));
+        assert_eq!(text(&rows()).lines().count(), 4);
     }
 }

@@ -8,6 +8,7 @@ mod checkpoint;
 pub use checkpoint::{Checkpoint, Checkpoints};
 
 use std::{
+    fs::TryLockError,
     io::Write,
     path::{Component, Path, PathBuf},
 };
@@ -44,6 +45,9 @@ pub enum RunError {
         "`{0}` cannot be the name of a run: a name lies under MODEL_DIR, so it has no `..` and does not begin with `/`"
     )]
     Name(String),
+    /// Another process works in it.
+    #[error("another process is writing to the run {0}; wait for it, or choose another name")]
+    Locked(PathBuf),
     /// A training where an experiment was to be written.
     #[error("{0} is not an experiment: its files stay; choose another name with --name")]
     NotAnExperiment(PathBuf),
@@ -108,6 +112,49 @@ fn sync_folder(folder: &Path) {
     }
 }
 
+/// The right to write to a run.
+#[derive(Debug)]
+pub struct Lock {
+    _file: std::fs::File,
+}
+
+/// A run directory in the making. Dropped without [`commit`](Self::commit), it leaves nothing.
+#[derive(Debug)]
+pub struct Staged {
+    folder: RunDir,
+    place: RunDir,
+    old: PathBuf,
+}
+
+impl Staged {
+    /// Where to write meanwhile.
+    pub fn folder(&self) -> &RunDir {
+        &self.folder
+    }
+
+    /// Put it in its place; what was there goes.
+    ///
+    /// # Errors
+    /// The folders cannot be renamed; what was there stays.
+    pub fn commit(self) -> Result<RunDir, RunError> {
+        let place = self.place.root();
+        let _ = std::fs::remove_dir_all(&self.old);
+        let _ = std::fs::rename(place, &self.old);
+        std::fs::rename(self.folder.root(), place).map_err(|source| {
+            let _ = std::fs::rename(&self.old, place);
+            RunError::Write { path: place.to_path_buf(), source, hint: String::new() }
+        })?;
+        let _ = std::fs::remove_dir_all(&self.old);
+        Ok(self.place.clone())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.folder.root());
+    }
+}
+
 /// A run directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
@@ -115,7 +162,7 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// A new, empty run under `model_dir`.
+    /// A new run under `model_dir`. A run that ended before it left anything to resume from or to read is begun anew.
     ///
     /// # Errors
     /// A name outside `model_dir`, a run of that name that exists, or a folder that cannot be made.
@@ -125,7 +172,8 @@ impl RunDir {
             return Err(RunError::Name(name.to_owned()));
         }
         let run = Self { root: model_dir.join(name) };
-        if run.config().exists() {
+        let kept = [run.best_model(), run.metrics()].iter().any(|file| file.exists());
+        if kept || !run.checkpoints().steps().is_empty() {
             return Err(RunError::Exists(run.root));
         }
         std::fs::create_dir_all(&run.root).map_err(|source| RunError::Write {
@@ -157,6 +205,41 @@ impl RunDir {
         Err(RunError::Missing { name: name.to_owned(), looked: model_dir.to_path_buf(), guess })
     }
 
+    /// Keep other processes from writing to this run until the lock is dropped or the process ends, however it ends.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder cannot be written to.
+    pub fn lock(&self) -> Result<Lock, RunError> {
+        let path = self.root.join(".lock");
+        let error = |source| RunError::Write { path: path.clone(), source, hint: String::new() };
+        let file = std::fs::File::create(&path).map_err(error)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(RunError::Locked(self.root.clone())),
+            // Some network file systems have no locks: there nothing guards the run.
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+                Ok(Lock { _file: file })
+            }
+            Err(TryLockError::Error(source)) => Err(error(source)),
+        }
+    }
+
+    /// A folder beside this one, to take its place when everything is in it.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn stage(&self) -> Result<Staged, RunError> {
+        let beside = |suffix: &str| self.root.with_file_name(format!(".{}.{suffix}", self.name()));
+        let folder = beside("new");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).map_err(|source| RunError::Write {
+            path: folder.clone(),
+            source,
+            hint: String::new(),
+        })?;
+        Ok(Staged { folder: Self { root: folder }, place: self.clone(), old: beside("old") })
+    }
+
     /// All runs under `model_dir`, by name.
     pub fn list(model_dir: &Path) -> Vec<Self> {
         let mut runs: Vec<Self> = std::fs::read_dir(model_dir)
@@ -164,7 +247,7 @@ impl RunDir {
             .flatten()
             .flatten()
             .map(|entry| Self { root: entry.path() })
-            .filter(|run| run.config().exists())
+            .filter(|run| run.config().exists() && !run.name().starts_with('.'))
             .collect();
         runs.sort_by(|a, b| a.root.cmp(&b.root));
         runs
@@ -198,6 +281,12 @@ impl RunDir {
     /// One JSON object an epoch.
     pub fn metrics_log(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
+    }
+
+    /// What the log says of the last whole epoch.
+    pub fn last_epoch(&self) -> Option<serde_json::Value> {
+        let log = std::fs::read_to_string(self.metrics_log()).ok()?;
+        serde_json::from_str(log.lines().last()?).ok()
     }
 
     /// Results of an experiment.
@@ -262,10 +351,38 @@ mod tests {
     }
 
     #[test]
+    fn a_run_has_one_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path(), "run").unwrap();
+        let lock = run.lock().unwrap();
+        assert!(matches!(run.lock(), Err(RunError::Locked(_))));
+        drop(lock);
+        run.lock().unwrap();
+    }
+
+    #[test]
+    fn a_staged_folder_takes_its_place_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::create(dir.path(), "run").unwrap();
+        write_atomic(&run.config(), b"old").unwrap();
+        let staged = run.stage().unwrap();
+        write_atomic(&staged.folder().config(), b"half").unwrap();
+        drop(staged);
+        assert_eq!(std::fs::read(run.config()).unwrap(), b"old");
+        let staged = run.stage().unwrap();
+        write_atomic(&staged.folder().config(), b"new").unwrap();
+        assert_eq!(staged.commit().unwrap(), run);
+        assert_eq!(std::fs::read(run.config()).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn runs_are_found_by_name_and_path_and_guessed() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::create(dir.path(), "rq_nsf").unwrap();
         write_atomic(&run.config(), b"").unwrap();
+        assert_eq!(RunDir::create(dir.path(), "rq_nsf").unwrap(), run, "it left nothing yet");
+        write_atomic(&run.best_model(), b"").unwrap();
         assert!(matches!(RunDir::create(dir.path(), "rq_nsf"), Err(RunError::Exists(_))));
         assert_eq!(RunDir::open(dir.path(), "rq_nsf").unwrap(), run);
         assert_eq!(

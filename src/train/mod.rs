@@ -8,12 +8,14 @@ mod error;
 mod loader;
 mod metric;
 mod restore;
+mod samples;
 mod schedule;
 mod strategy;
 mod trainee;
 mod weights;
 
 pub use error::TrainError;
+pub use samples::draw;
 pub use strategy::{Outcome, State};
 pub use weights::{load_flow, open_flow};
 
@@ -36,7 +38,7 @@ use std::{path::Path, sync::Arc};
 use strategy::Strategy;
 use trainee::Trainee;
 
-/// How a training shows itself.
+/// How a training shows itself. Under the full-screen view there are no progress lines: the terminal is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Display {
     /// Progress lines.
@@ -93,6 +95,7 @@ where
     B::InnerBackend: FlowBackend,
 {
     let config = &loaded.config;
+    let _lock = run.lock()?;
     let mut flow = Flow::<B>::new(&config.model.flow(), config.seed, device)?;
     if burn::module::Module::num_params(&flow) == 0 {
         return Err(TrainError::NoParameters);
@@ -147,7 +150,7 @@ where
         run.clone(),
         (train.clone(), valid.clone()),
         total,
-        display.verbosity,
+        if display.tui { Verbosity::Quiet } else { display.verbosity },
         checkpoint,
         trainee.clone(),
     ));

@@ -5,6 +5,7 @@ use super::{
     loader::Loader,
     metric::{BatchLoss, progress},
     restore::{MODEL, ModelPart, Part, Parts},
+    samples::draw,
     schedule::Schedule,
     trainee::{Trainee, clip_norm, largest_weight},
     weights,
@@ -33,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
     sync::{Arc, Mutex, mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Where a training stands; kept in every checkpoint as `state.json`.
@@ -99,6 +100,9 @@ fn step_seed(seed: u64, step: usize) -> u64 {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step as u64 + 1)
 }
 
+/// Longest time for one part of a checkpoint to be gathered.
+const SAVING: Duration = Duration::from_secs(600);
+
 /// Seed of the dequantisation noise on validation images.
 const VALIDATION: u64 = 0x7661_6c69;
 
@@ -161,11 +165,14 @@ where
         flow: &Flow<B::InnerBackend>,
         epoch: usize,
         device: &B::Device,
+        bar: &Progress,
     ) -> Result<(), TrainError> {
-        let count = self.config.samples.count;
         <B::InnerBackend as Backend>::seed(device, step_seed(self.config.seed ^ VALIDATION, epoch));
-        let x = flow.sample(count, device).into_data().iter::<f32>().collect::<Vec<_>>();
-        let png = report::grid_png(&report::to_pixels(&x), flow.shape());
+        let (pixels, broken) = report::to_pixels(&draw(flow, self.config.samples.count, device));
+        if broken > 0 {
+            bar.say(&format!("{broken} values of the samples are NaN or infinite; they are black"));
+        }
+        let png = report::grid_png(&pixels, flow.shape());
         write_atomic(&self.run.samples(epoch), &png)?;
         Ok(())
     }
@@ -356,7 +363,7 @@ where
         log_line(&this.run.metrics_log(), epoch, &line)?;
         let every = this.config.samples.every;
         if every > 0 && epoch.is_multiple_of(every) {
-            this.draw_samples(&model.flow, epoch, device)?;
+            this.draw_samples(&model.flow, epoch, device, bar)?;
         }
         self.save(state)
     }
@@ -409,7 +416,10 @@ where
         let store = self.components.event_store.clone();
         self.saver.checkpoint(&self.learner, state.step, &store);
         for _ in 0..3 {
-            let part = self.done.recv().map_err(|e| TrainError::Optimizer(e.to_string()))?;
+            // A thread of burn-train that died sends nothing.
+            let part = self.done.recv_timeout(SAVING).map_err(|_| {
+                TrainError::Optimizer(format!("nothing came within {} s", SAVING.as_secs()))
+            })?;
             part.map_err(TrainError::Optimizer)?;
         }
         let mut checkpoint = Checkpoint::default();

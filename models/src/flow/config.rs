@@ -98,6 +98,16 @@ pub enum Elementwise {
     Affine {},
 }
 
+impl Elementwise {
+    /// Parameters of one element.
+    pub fn parameters(&self) -> usize {
+        match self {
+            Elementwise::RqSpline { bins, .. } => 3 * bins - 1,
+            Elementwise::Affine {} => 2,
+        }
+    }
+}
+
 /// Residual network that computes a coupling's parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Conditioner {

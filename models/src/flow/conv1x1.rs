@@ -68,7 +68,7 @@ impl<B: Backend> Conv1x1<B> {
         let order: Vec<usize> =
             self.permutation.val().into_data().iter::<i64>().map(|i| i as usize).collect();
         // Column by column: solve L y = e_j, then U x = y.
-        let mut inverse = vec![0.0f32; c * c];
+        let mut inverse = vec![0.0f64; c * c];
         let mut y = vec![0.0f64; c];
         for j in 0..c {
             for i in 0..c {
@@ -85,7 +85,7 @@ impl<B: Backend> Conv1x1<B> {
             }
             // P⁻¹ sends row i to row order[i].
             for i in 0..c {
-                inverse[order[i] * c + j] = y[i] as f32;
+                inverse[order[i] * c + j] = y[i];
             }
         }
         Tensor::from_data(TensorData::new(inverse, [c, c]), &device)

@@ -45,14 +45,14 @@ impl<B: Backend> Coupling<B> {
             Mask::Even => [channels - even, even],
             Mask::Odd => [even, channels - even],
         };
-        let (map, parameters) = match *map {
+        let parameters = map.parameters();
+        let map = match *map {
             Elementwise::RqSpline { bins, tail } => {
                 // nflows divides the width and height logits by the root of the hidden units.
                 let logit_scale = 1.0 / (conditioner.hidden as f64).sqrt();
-                let shape = SplineShape { bins, tail, logit_scale };
-                (CouplingMap::RqSpline(shape), shape.parameters())
+                CouplingMap::RqSpline(SplineShape { bins, tail, logit_scale })
             }
-            Elementwise::Affine {} => (CouplingMap::Affine, 2),
+            Elementwise::Affine {} => CouplingMap::Affine,
         };
         Self {
             conditioner: ConvResidualNet::new(

@@ -43,6 +43,19 @@ pub enum FlowError {
         /// The range allowed.
         range: &'static str,
     },
+    /// More weights than any machine at hand holds.
+    #[error(
+        "step {step}: the flow has {parameters:.1e} parameters up to here, more than 1e9; lower hidden, blocks, kernel or times"
+    )]
+    TooLarge {
+        /// The step.
+        step: usize,
+        /// Parameters up to and with it.
+        parameters: f64,
+    },
+    /// More steps than a flow can use.
+    #[error("the flow has more than {0} steps; lower times")]
+    TooManySteps(usize),
     /// An empty input shape.
     #[error("the input shape {0:?} has a side of length 0")]
     EmptyShape([usize; 3]),

@@ -63,6 +63,7 @@ impl<B: Backend> Flow<B> {
         let mut builder = Builder {
             shape: config.shape,
             step: 0,
+            parameters: 0.0,
             init: Init::new(seed),
             levels: Vec::new(),
             steps: Vec::new(),
@@ -191,10 +192,29 @@ impl<B: FlowBackend> DensityModel<B> for Flow<B> {
     }
 }
 
+/// Most parameters of one flow, some ten times the largest in the literature: 4 GiB of weights, 16 in training.
+const MAX_PARAMETERS: f64 = 1e9;
+/// Most steps of one flow.
+const MAX_STEPS: usize = 10_000;
+
+/// Weights of a coupling on `channels` channels, in f64 so that no size overflows.
+fn coupling_size(
+    channels: usize,
+    transform: &Elementwise,
+    config: &super::Conditioner,
+    kernel: usize,
+) -> f64 {
+    let [half, hidden, blocks] =
+        [channels.div_ceil(2), config.hidden, config.blocks].map(|n| n as f64);
+    let ends = hidden * half * (1.0 + transform.parameters() as f64);
+    ends + 2.0 * blocks * (hidden * kernel as f64).powi(2)
+}
+
 /// Walks the description and keeps track of shapes.
 struct Builder<'a, B: Backend> {
     shape: [usize; 3],
     step: usize,
+    parameters: f64,
     init: Init,
     levels: Vec<Level<B>>,
     steps: Vec<Layer<B>>,
@@ -205,15 +225,29 @@ impl<B: Backend> Builder<'_, B> {
     fn extend(&mut self, steps: &[Step]) -> Result<(), FlowError> {
         for step in steps {
             if let Step::Repeat { times, steps } = step {
-                for _ in 0..*times {
+                // Nothing repeated is nothing, however often.
+                let times = if steps.is_empty() { 0 } else { *times };
+                for _ in 0..times {
                     self.extend(steps)?;
                 }
             } else {
+                if self.step == MAX_STEPS {
+                    return Err(FlowError::TooManySteps(MAX_STEPS));
+                }
                 self.push(step)?;
                 self.step += 1;
             }
         }
         Ok(())
+    }
+
+    /// Count parameters before they are made.
+    fn add(&mut self, parameters: f64) -> Result<(), FlowError> {
+        self.parameters += parameters;
+        if self.parameters <= MAX_PARAMETERS {
+            return Ok(());
+        }
+        Err(FlowError::TooLarge { step: self.step, parameters: self.parameters })
     }
 
     fn push(&mut self, step: &Step) -> Result<(), FlowError> {
@@ -249,7 +283,10 @@ impl<B: Backend> Builder<'_, B> {
                 Layer::Squeeze(Squeeze { factor: f })
             }
             Step::ActNorm {} => Layer::ActNorm(ActNorm::new(c, self.device)),
-            Step::Conv1x1 {} => Layer::Conv1x1(Conv1x1::new(c, &mut self.init, self.device)),
+            Step::Conv1x1 {} => {
+                self.add(2.0 * (c as f64).powi(2))?;
+                Layer::Conv1x1(Conv1x1::new(c, &mut self.init, self.device))
+            }
             Step::Coupling { transform, mask, conditioner } => {
                 two_channels("coupling")?;
                 if let Elementwise::RqSpline { bins, tail } = transform {
@@ -263,6 +300,7 @@ impl<B: Backend> Builder<'_, B> {
                 check("kernel", *kernel as f64, kernel % 2 == 1, "odd")?;
                 // Only the centre tap of a larger kernel would ever meet data on a 1x1 map.
                 let kernel = if h * w == 1 { 1 } else { *kernel };
+                self.add(coupling_size(c, transform, conditioner, kernel))?;
                 Layer::Coupling(Coupling::new(
                     c,
                     transform,

@@ -65,6 +65,10 @@ host_backend!(burn_flex::Flex);
 #[cfg(feature = "ndarray")]
 host_backend!(burn_ndarray::NdArray<f32>);
 
+/// Double precision, by the tensor operations: to see what is rounding and what is not.
+#[cfg(feature = "ndarray")]
+impl FlowBackend for burn_ndarray::NdArray<f64> {}
+
 /// The tensor's values, row-major.
 fn values<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> (Vec<f32>, [usize; D]) {
     let tensor = Tensor::<B, D>::from_primitive(TensorPrimitive::Float(tensor));
