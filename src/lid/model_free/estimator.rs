@@ -133,7 +133,7 @@ pub(super) mod tests {
                 for (got, expected) in local.iter().chain([&global]).zip(expected) {
                     let deviation = (got / expected - 1.0).abs();
                     let name = estimator.name();
-                    assert!(deviation < 1e-8, "{name}, {}: {got}, not {expected}", g.name);
+                    assert!(deviation < 1e-10, "{name}, {}: {got}, not {expected}", g.name);
                     largest = largest.max(deviation);
                 }
             }
@@ -143,7 +143,7 @@ pub(super) mod tests {
 
     /// n points uniform on the unit sphere of `d` dimensions, in d + 2: constant density without a boundary.
     fn sphere(n: usize, d: usize) -> Vec<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut points = Vec::new();
         while points.len() < n * (d + 2) {
             let mut x: Vec<f64> = (0..d + 1).map(|_| rng.random_range(-1.0..1.0)).collect();
@@ -158,20 +158,21 @@ pub(super) mod tests {
 
     #[test]
     fn a_sphere_has_its_dimension() {
-        for (estimator, k) in [
-            (ModelFree::Mle, 20),
-            (ModelFree::Twonn, 60),
-            (ModelFree::Ess, 40),
-            (ModelFree::Corrint, 60),
+        // Local means are biased: that of `mle` by about 1 / (k - 2); `corrint` misses the pairs that leave a neighbourhood.
+        for (estimator, k, tolerance) in [
+            (ModelFree::Mle, 20, 0.08),
+            (ModelFree::Twonn, 60, 0.08),
+            (ModelFree::Ess, 40, 0.08),
+            (ModelFree::Corrint, 60, 0.3),
         ] {
             for d in [2, 5] {
                 let points = sphere(1500, d);
+                let global = estimator.global(&points, d + 2, k).unwrap() / d as f64;
                 let local = estimator.local(&points, d + 2, k).unwrap();
-                let mean = local.iter().sum::<f64>() / local.len() as f64;
-                let global = estimator.global(&points, d + 2, k).unwrap();
+                let mean = local.iter().sum::<f64>() / (1500 * d) as f64;
                 let name = estimator.name();
-                assert!((global / d as f64 - 1.0).abs() < 0.1, "{name}, {d}: {global}");
-                assert!((mean / d as f64 - 1.0).abs() < 0.15, "{name}, {d}: local {mean}");
+                assert!((global - 1.0).abs() < 0.08, "{name}, {d}: {global}");
+                assert!((mean - 1.0).abs() < tolerance, "{name}, {d}: local {mean}");
             }
         }
     }

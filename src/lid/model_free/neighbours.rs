@@ -34,13 +34,8 @@ impl<'a> Neighbours<'a> {
     }
 
     /// Number of points.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.indices.len() / self.k
-    }
-
-    /// Whether there are no points: never, such are refused.
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty()
     }
 
     /// Point i's neighbours, nearest first: `k` indices.
@@ -100,11 +95,18 @@ pub(super) fn at_least(k: usize, needed: usize) -> Result<(), ModelFreeError> {
 /// The k nearest points to point i, as (distance, index), nearest first.
 fn nearest(cloud: &Cloud, k: usize, i: usize, products: &[f64]) -> Vec<(f64, usize)> {
     let others = || (0..cloud.len()).filter(|&j| j != i);
-    let mut upper: Vec<f64> = others().map(|j| cloud.bounds(i, j, products[j]).1).collect();
-    // k points are certainly this near, so who is certainly farther is no neighbour.
-    let reach = *upper.select_nth_unstable_by(k - 1, f64::total_cmp).1;
+    // The k smallest upper bounds, rising. So many points are certainly within the last, and whoever is certainly farther is
+    // no neighbour.
+    let mut reach = vec![f64::INFINITY; k];
+    for j in others() {
+        let upper = cloud.bounds(i, j, products[j]).1;
+        if upper < reach[k - 1] {
+            reach.pop();
+            reach.insert(reach.partition_point(|r| *r <= upper), upper);
+        }
+    }
     let mut found: Vec<(f64, usize)> = others()
-        .filter(|&j| cloud.bounds(i, j, products[j]).0 <= reach)
+        .filter(|&j| cloud.bounds(i, j, products[j]).0 <= reach[k - 1])
         .map(|j| (cloud.distance(i, j), j))
         .collect();
     found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
