@@ -10,7 +10,7 @@ const BLOCK: usize = 1 << 20;
 /// Refuse points that no estimator can use: a shape that does not fit, fewer than `needed`, coordinates that are not finite or
 /// whose squares overflow, points that are all the same.
 pub(super) fn check(points: &[f64], dimension: usize, needed: usize) -> Result<(), ModelFreeError> {
-    if dimension == 0 || points.len() % dimension != 0 {
+    if dimension == 0 || !points.len().is_multiple_of(dimension) {
         return Err(ModelFreeError::Shape { values: points.len(), dimension });
     }
     let n = points.len() / dimension;

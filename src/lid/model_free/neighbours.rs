@@ -27,7 +27,7 @@ impl<'a> Neighbours<'a> {
     /// 8 MiB (or one row of n distances, where that is more) a thread. 5000 images of 784 pixels: some seconds on 2 cores.
     pub fn new(points: &'a [f64], dimension: usize, k: usize) -> Result<Self, ModelFreeError> {
         at_least(k, 1)?;
-        let cloud = Cloud::new(points, dimension, k + 1)?;
+        let cloud = Cloud::new(points, dimension, k.saturating_add(1))?;
         let nearest = cloud.rows(|i, products| nearest(&cloud, k, i, products));
         let (distances, indices) = nearest.into_iter().flatten().unzip();
         Ok(Self { points, dimension, k, indices, distances })
