@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Golden values of LPCA (Fukunaga-Olsen) from scikit-dimension: tests/goldens/lpca.json."""
+"""Golden values of model-free estimators from scikit-dimension 0.5.0: tests/goldens/lpca.json, model_free.json."""
 
 import json
 import pathlib
 
 import numpy as np
 import skdim
+from scipy.spatial.distance import cdist
+from sklearn.datasets import make_swiss_roll
 
 rng = np.random.default_rng(0)
 
@@ -41,5 +43,68 @@ for name, x in CASES.items():
                 local=[int(d) for d in local],
             )
         )
-path = pathlib.Path(__file__).resolve().parents[2] / "tests" / "goldens" / "lpca.json"
-path.write_text(json.dumps(goldens) + "\n")
+GOLDENS = pathlib.Path(__file__).resolve().parents[2] / "tests" / "goldens"
+(GOLDENS / "lpca.json").write_text(json.dumps(goldens) + "\n")
+
+
+def sphere(n, d):
+    x = rng.normal(size=(n, d + 1))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+CLOUDS = {
+    "plane in 10-D": plane(80, 3, 10, 0.0),
+    "noisy plane": plane(81, 2, 6, 0.1),
+    "sphere": sphere(120, 4),
+    "swiss roll": make_swiss_roll(150, random_state=0)[0],
+    "more dimensions than points": plane(40, 5, 60, 0.001),
+}
+K = 24
+
+
+def model_free(x):
+    """Local and global estimates. Neighbourhoods are K other points, with the point itself where the estimator takes it."""
+    distances = cdist(x, x)
+    order = np.argsort(distances, axis=1, kind="stable")
+    assert (order[:, 0] == np.arange(len(x))).all()
+    near = order[:, 1 : K + 1]
+    radii = np.take_along_axis(distances, near, axis=1)
+    mle = skdim.id.MLE().fit(x, precomputed_knn_arrays=(radii, near))
+    ess = skdim.id.ESS().fit(x, precomputed_knn_arrays=(radii, near))
+
+    def lpca(x):
+        return float(skdim.id.lPCA(ver="FO").fit(x).dimension_)
+
+    def twonn(i):
+        return skdim.id.TwoNN(dist=True).fit(radii[i, :2]).dimension_
+
+    def corrint(i):
+        # From exact distances: given points, scikit-dimension counts pairs on distances of inner products.
+        return skdim.id.CorrInt(DM=True).fit(distances[np.ix_(i, i)]).dimension_
+
+    everything = np.arange(len(x))
+    local = dict(
+        lpca=[lpca(x[i]) for i in order[:, : K + 1]],
+        mle=mle.dimension_pw_.tolist(),
+        twonn=[twonn(i) for i in order[:, : K + 1]],
+        ess=ess.dimension_pw_.tolist(),
+        corrint=[corrint(i) for i in near],
+    )
+    whole = dict(
+        lpca=lpca(x),
+        mle=mle.dimension_,
+        twonn=twonn(everything),
+        ess=ess.dimension_,
+        corrint=corrint(everything),
+    )
+    return local, whole
+
+
+goldens = []
+for name, x in CLOUDS.items():
+    x = x.round(4)
+    local, whole = model_free(x)
+    goldens.append(
+        dict(name=name, dimension=x.shape[1], k=K, points=x.ravel().tolist(), local=local, **{"global": whole})
+    )
+(GOLDENS / "model_free.json").write_text(json.dumps(goldens) + "\n")

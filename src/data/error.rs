@@ -32,6 +32,16 @@ pub enum DataError {
         /// What is wrong, and the way out.
         problem: String,
     },
+    /// A synthetic manifold that there is not.
+    #[error("no manifold is called `{name}`; {guess}There are {known}")]
+    Manifold {
+        /// The name asked for.
+        name: String,
+        /// The most similar one, in words.
+        guess: String,
+        /// Those there are.
+        known: String,
+    },
     /// A slice that takes nothing.
     #[error("`{spec}` asks for no sample: the slice [a:b] runs from a up to, but without, b")]
     EmptySlice {

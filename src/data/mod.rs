@@ -2,11 +2,15 @@
 //!
 //! A [`Spec`] names a set (`fashion-mnist:test[:1000]`, a file, `demo:train`), [`Spec::load`] reads it into [`Images`]:
 //! uint8 pixels, channels first. [`Images::unit`] turns samples into the `[0, 1)` floats that models see.
+//!
+//! [`manifold`] has points instead: synthetic manifolds of known intrinsic dimension.
 
 mod demo;
+mod did_you_mean;
 mod error;
 mod idx;
 mod images;
+pub mod manifold;
 mod noise;
 mod npz;
 mod registry;

@@ -1,6 +1,6 @@
 //! SPEC: which data.
 
-use super::{DATASETS, DataError, Images, demo, idx, npz};
+use super::{DATASETS, DataError, Images, demo, did_you_mean::did_you_mean, idx, npz};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -68,8 +68,7 @@ impl FromStr for Spec {
             .collect();
         let Some(&(_, splits)) = known.iter().find(|k| k.0 == name) else {
             let names: Vec<&str> = known.iter().map(|k| k.0).collect();
-            let guess =
-                closest(name, &names).map_or(String::new(), |n| format!("did you mean `{n}`? "));
+            let guess = did_you_mean(name, &names);
             return Err(error(format!(
                 "no data set is called `{name}`; {guess}There are {}, or give a file (.npz or idx)",
                 names.join(", ")
@@ -88,16 +87,6 @@ impl FromStr for Spec {
             ))),
         }
     }
-}
-
-/// The most similar of the candidates, if any is similar.
-fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    candidates
-        .iter()
-        .map(|c| (strsim::jaro_winkler(word, c), *c))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, c)| c)
 }
 
 impl fmt::Display for Spec {

@@ -1,15 +1,15 @@
 //! Local intrinsic dimension (LID).
 //!
 //! A decoder `f: z -> x` with Jacobian `J = df/dz` at `z0 = f⁻¹(x)` stretches the directions of the data manifold and
-//! squeezes the others. All estimators here read the spectrum of `JᵀJ` (eigenpairs λ_i, q_i) and the projections of z0 at a
+//! squeezes the others. Each [`Estimator`] reads the spectrum of `JᵀJ` (eigenpairs λ_i, q_i) and the projections of z0 at a
 //! scale `sigma = exp(r)`. They work in two phases, because the costly part does not depend on the scale: [`Spectrum`] is
-//! computed once, [`LidEstimator::lid`] is cheap for any number of scales. [`scale`] chooses the scale, [`lpca`] measures the
-//! dimension of a data set without a model.
+//! computed once, [`LidEstimator::lid`] is cheap for any number of scales. [`scale`] chooses the scale, [`model_free`]
+//! estimates dimensions without a model, from the points alone.
 //!
 //! Numbers of record: plain f64, whatever backend the Jacobian came from.
 
 mod estimator;
-pub mod lpca;
+pub mod model_free;
 pub mod scale;
 mod spectral;
 mod spectrum;

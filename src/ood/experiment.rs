@@ -8,7 +8,11 @@ use crate::{
         CONVENTION, EvalError, Interval, Metrics, Roc, bootstrap::Bootstrap, dual, dual::Pairs,
     },
     jacobian::JacobianError,
-    lid::{LidEstimator, Scale, ScaleError, Spectrum, SpectrumError, lpca, scale},
+    lid::{
+        LidEstimator, Scale, ScaleError, Spectrum, SpectrumError,
+        model_free::{ModelFreeError, lpca},
+        scale,
+    },
     progress::Verbosity,
     report::{self, Figure, Group, Row, ScoreError, ScoreTable},
     run::{RunDir, RunError, write_atomic},
@@ -37,7 +41,7 @@ pub enum OodError {
     Scale(#[from] ScaleError),
     /// The model-free dimension.
     #[error("the dimension of the calibration images cannot be estimated: {0}")]
-    Lpca(#[from] lpca::LpcaError),
+    ModelFree(#[from] ModelFreeError),
     /// A Jacobian.
     #[error("{0}")]
     Jacobian(#[from] JacobianError),
