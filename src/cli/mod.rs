@@ -3,6 +3,7 @@
 mod backends;
 mod config;
 mod demo;
+mod lid;
 mod ood;
 mod runs;
 mod sample;
@@ -49,6 +50,8 @@ enum Command {
     Train(train::Train),
     /// Score in- and out-of-distribution images with a trained run
     Ood(ood::Ood),
+    /// Local intrinsic dimension: estimators on manifolds of known LID
+    Lid(lid::Lid),
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(&cli.common),
         Command::Train(command) => command.run(&cli.common),
         Command::Ood(command) => command.run(&cli.common),
+        Command::Lid(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Config(command) => command.run(&cli.common),

@@ -1,13 +1,15 @@
 //! How well scores tell in-distribution from out-of-distribution samples.
 //!
 //! Plain f64, no tensors: these are numbers of record. [`Roc`] treats one score, [`dual`] the pair (likelihood, LID),
-//! [`bootstrap`] puts intervals around both. The convention is [`CONVENTION`], written into every output.
+//! [`LidMetrics`] holds estimates of LID against known ones; [`bootstrap`] puts intervals around both. The convention is [`CONVENTION`], written into every output.
 
 pub mod bootstrap;
 pub mod dual;
+mod lid;
 mod roc;
 
 pub use bootstrap::Interval;
+pub use lid::LidMetrics;
 pub use roc::{Metrics, Roc};
 
 use thiserror::Error;

@@ -8,6 +8,7 @@
 //!
 //! Numbers of record: plain f64, whatever backend the Jacobian came from.
 
+pub mod bench;
 mod estimator;
 pub mod model_free;
 pub mod scale;

@@ -184,7 +184,7 @@ pub fn run<B: FlowBackend>(
     let (mut chosen, mut target, mut unresolved) = (None, None, 0);
     if config.needs_lid() {
         for (set, images) in scores.iter_mut().zip(&sets) {
-            set.spectra = scorer.spectra(images)?;
+            set.spectra = scorer.prepare(images)?;
         }
         let (r, dimension) = choose_scale(experiment, scorer)?;
         (chosen, target) = (Some(r), dimension);
@@ -217,7 +217,7 @@ fn choose_scale<B: FlowBackend>(
     let config = experiment.config;
     let estimator = &config.lid.estimator;
     let images = &experiment.calibration;
-    let spectra = || scorer.spectra(&images.draw(config.calibration_count, config.seed));
+    let spectra = || scorer.prepare(&images.draw(config.calibration_count, config.seed));
     match config.lid.scale {
         Scale::Fixed { r } => Ok((r, None)),
         Scale::Plateau { tolerance, low, high, steps } => {

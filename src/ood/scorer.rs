@@ -62,11 +62,11 @@ impl<B: FlowBackend> Scorer<B> {
         out
     }
 
-    /// Spectrum of the decoder's Jacobian at every image.
+    /// The costly part of LID, for any estimator and scale: the spectrum of the decoder's Jacobian at every image.
     ///
     /// # Errors
     /// A Jacobian with entries that are not finite.
-    pub fn spectra(&self, images: &Images) -> Result<Vec<Spectrum>, OodError> {
+    pub fn prepare(&self, images: &Images) -> Result<Vec<Spectrum>, OodError> {
         let dimension = images.dimension();
         let mut bar = Progress::new(self.verbosity, "Jacobians", images.len());
         // The Jacobian runs on the backend, which is parallel inside; the decomposition of the one before runs beside it.

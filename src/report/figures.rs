@@ -156,6 +156,43 @@ pub fn scatter(name: &str, caption: String, groups: &[(&str, &[f64], &[f64])]) -
     Figure::new(name, caption, plots, layout)
 }
 
+/// Estimates against the truth, both on logarithmic axes, with the line on which they agree; values of 0 are left out.
+pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)>)]) -> Figure {
+    let positive = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
+        points.iter().copied().filter(|(t, e)| *t > 0.0 && *e > 0.0).collect()
+    };
+    let largest = groups.iter().flat_map(|(_, points)| points).fold(1.0, |m: f64, p| m.max(p.0));
+    let plots = || -> Vec<Plot> {
+        let agree = LinePlot::new()
+            .with_data(vec![(1.0, 1.0), (largest, largest)])
+            .with_color("#999999")
+            .with_dashed();
+        groups
+            .iter()
+            .zip(COLOURS.iter().cycle())
+            .map(|((label, points), colour)| {
+                ScatterPlot::new()
+                    .with_data(positive(points))
+                    .with_color(*colour)
+                    .with_size(4.0)
+                    .with_marker_opacity(0.7)
+                    .with_legend(*label)
+                    .into()
+            })
+            .chain([agree.into()])
+            .collect()
+    };
+    let layout = || {
+        Layout::auto_from_plots(&plots())
+            .with_log_scale()
+            .with_x_label("true local intrinsic dimension")
+            .with_y_label("mean estimate")
+            .with_legend_position(LegendPosition::OutsideTopCenter)
+            .with_legend_box(false)
+    };
+    Figure::new(name, caption, plots, layout)
+}
+
 /// ROC curves: `(legend, [(fpr, tpr)])`, with the diagonal of a coin.
 pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) -> Figure {
     let plots = || -> Vec<Plot> {

@@ -46,20 +46,26 @@ fn cells(row: &Row) -> Cells {
 /// Columns aligned by spaces, and the label convention.
 pub fn text(rows: &[Row]) -> String {
     let lines: Vec<Cells> = std::iter::once(header(rows)).chain(rows.iter().map(cells)).collect();
-    let mut widths = [0; 9];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
+    aligned(&lines) + &format!("({CONVENTION})\n")
+}
+
+/// Lines of cells as columns aligned by spaces.
+pub(super) fn aligned<L: AsRef<[String]>>(lines: &[L]) -> String {
+    let columns = lines.iter().map(|line| line.as_ref().len()).max().unwrap_or(0);
+    let mut widths = vec![0; columns];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line.as_ref()) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
-    for line in &lines {
-        let padded: Vec<String> =
-            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    for line in lines {
+        let cells = line.as_ref().iter().zip(&widths);
+        let padded: Vec<String> = cells.map(|(cell, &width)| format!("{cell:width$}")).collect();
         out.push_str(padded.join("  ").trim_end());
         out.push('\n');
     }
-    out + &format!("({CONVENTION})\n")
+    out
 }
 
 /// A Markdown table, and the label convention.

@@ -1,12 +1,24 @@
 //! The list of the estimators that need no model.
 
 use super::{ModelFreeError, corrint, ess, lpca, mle, twonn};
+use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The model-free estimators by name.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    ValueEnum,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum ModelFree {
@@ -39,9 +51,12 @@ impl ModelFree {
         }
     }
 
+    /// The number of neighbours that is usual for [`local`](Self::local).
+    pub fn usual_k(self) -> usize {
+        if self == ModelFree::Mle { 20 } else { 100 }
+    }
+
     /// Dimension around every point, from the point and its k nearest neighbours: n values.
-    ///
-    /// Usual are k = 20 for `mle`, k = 100 for the others.
     ///
     /// # Shapes
     /// - points: `n x dimension` values, row-major

@@ -1,0 +1,120 @@
+//! Estimates of LID against known ones: the table and its figure.
+
+use super::{Figure, figures::truth, table};
+use crate::lid::bench::Score;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// One estimator on one manifold.
+#[derive(Clone, Debug)]
+pub struct LidRow {
+    /// Name of the manifold.
+    pub manifold: &'static str,
+    /// Dimension of its ambient space.
+    pub dimension: usize,
+    /// Name of the estimator.
+    pub estimator: &'static str,
+    /// Neighbours.
+    pub k: usize,
+    /// Time taken.
+    pub seconds: f64,
+    /// How well it did, or why it has no estimate.
+    pub score: Result<Score, String>,
+}
+
+impl Serialize for LidRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("manifold", self.manifold)?;
+        map.serialize_entry("dimension", &self.dimension)?;
+        map.serialize_entry("estimator", self.estimator)?;
+        map.serialize_entry("k", &self.k)?;
+        map.serialize_entry("seconds", &self.seconds)?;
+        match &self.score {
+            Ok(score) => {
+                map.serialize_entry("mae", &score.metrics.mae)?;
+                map.serialize_entry("relative_bias", &score.metrics.relative_bias)?;
+                map.serialize_entry("concordance", &score.metrics.concordance)?;
+                map.serialize_entry("components", &score.components)?;
+            }
+            Err(problem) => map.serialize_entry("problem", problem)?,
+        }
+        map.end()
+    }
+}
+
+/// Columns aligned by spaces; the rows of estimators without an estimate say why.
+pub fn lid_text(rows: &[LidRow]) -> String {
+    let header = ["manifold", "D", "estimator", "k", "MAE", "bias", "concordance", "seconds"];
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
+    let lines = rows.iter().map(|row| {
+        let metrics = row.score.as_ref().ok().map(|score| score.metrics);
+        vec![
+            row.manifold.to_owned(),
+            row.dimension.to_string(),
+            row.estimator.to_owned(),
+            row.k.to_string(),
+            number(metrics.map(|m| m.mae)),
+            number(metrics.and_then(|m| m.relative_bias)),
+            number(metrics.and_then(|m| m.concordance)),
+            format!("{:.2}", row.seconds),
+        ]
+    });
+    let lines: Vec<Vec<String>> =
+        std::iter::once(header.map(String::from).to_vec()).chain(lines).collect();
+    let mut text = table::aligned(&lines);
+    for row in rows {
+        if let Err(problem) = &row.score {
+            text.push_str(&format!("{}, {}: {problem}\n", row.manifold, row.estimator));
+        }
+    }
+    text
+}
+
+/// Mean estimate of every component of every manifold against its true LID.
+pub fn lid_truth(rows: &[LidRow]) -> Figure {
+    let mut groups: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    for row in rows {
+        let points = row.score.iter().flat_map(|score| &score.components).copied();
+        match groups.iter_mut().find(|(name, _)| *name == row.estimator) {
+            Some((_, group)) => group.extend(points),
+            None => groups.push((row.estimator, points.collect())),
+        }
+    }
+    truth(
+        "lid_bench",
+        "Mean estimate against the true local intrinsic dimension, one dot a component of a manifold; on the dashed line an \
+         estimator is right, below it reads too little."
+            .into(),
+        &groups,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::LidMetrics;
+
+    #[test]
+    fn rows_with_and_without_an_estimate_are_written() {
+        let metrics = LidMetrics { mae: 0.25, relative_bias: Some(-0.5), concordance: None, n: 2 };
+        let row = |score| LidRow {
+            manifold: "lollipop",
+            dimension: 2,
+            estimator: "mle",
+            k: 20,
+            seconds: 0.1,
+            score,
+        };
+        let rows = [
+            row(Ok(Score { metrics, components: vec![(2.0, 1.9)] })),
+            row(Err("no estimate at 3 points".into())),
+        ];
+        let text = lid_text(&rows);
+        assert!(text.contains("0.250  -0.500  -"), "{text}");
+        assert!(text.ends_with("lollipop, mle: no estimate at 3 points\n"), "{text}");
+        let json = serde_json::to_value(&rows).unwrap();
+        assert_eq!(json[0]["mae"], 0.25);
+        assert_eq!(json[1]["problem"], "no estimate at 3 points");
+        assert!(lid_truth(&rows).svg.contains("mle"));
+    }
+}
