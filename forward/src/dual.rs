@@ -29,8 +29,19 @@ impl<B: Backend> TensorMetadata for Dual<B> {
 }
 
 impl<B: Backend> Dual<B> {
-    pub(crate) fn new(primal: FloatTensor<B>, tangents: Option<FloatTensor<B>>) -> Self {
+    /// From its parts, for the rules of operations that a crate adds to burn's.
+    ///
+    /// # Shapes
+    ///
+    /// - primal: `[...]`
+    /// - tangents: `[K, ...]`
+    pub fn new(primal: FloatTensor<B>, tangents: Option<FloatTensor<B>>) -> Self {
         Self { primal, tangents }
+    }
+
+    /// The primal and the tangents.
+    pub fn into_parts(self) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+        (self.primal, self.tangents)
     }
 
     pub(crate) fn constant(primal: FloatTensor<B>) -> Self {
@@ -105,7 +116,9 @@ pub(crate) fn scaled<B: Backend>(tangents: FloatTensor<B>, d: &FloatTensor<B>) -
 }
 
 /// The sum of the terms of a rule that exist.
-pub(crate) fn sum<B: Backend, const N: usize>(terms: [Option<FloatTensor<B>>; N]) -> Option<FloatTensor<B>> {
+pub(crate) fn sum<B: Backend, const N: usize>(
+    terms: [Option<FloatTensor<B>>; N],
+) -> Option<FloatTensor<B>> {
     terms.into_iter().flatten().reduce(|a, b| {
         // A single direction would broadcast, silently, to those of the other operand.
         let (k, l) = (a.shape()[0], b.shape()[0]);
@@ -121,7 +134,9 @@ pub(crate) fn broadcast<B: Backend>(tangents: FloatTensor<B>, shape: &[usize]) -
 }
 
 /// The number of directions of operands that go into one operation.
-pub(crate) fn directions<'a, B: Backend>(duals: impl IntoIterator<Item = &'a Dual<B>>) -> Option<usize> {
+pub(crate) fn directions<'a, B: Backend>(
+    duals: impl IntoIterator<Item = &'a Dual<B>>,
+) -> Option<usize> {
     let mut directions = duals.into_iter().filter_map(Dual::directions);
     let k = directions.next()?;
     for l in directions {
@@ -149,7 +164,10 @@ pub(crate) fn linear<B: Backend>(
 }
 
 /// A linear operation that treats the elements of its first dimension, a batch, alike: the directions join the batch.
-pub(crate) fn batched<B: Backend>(x: Dual<B>, f: impl Fn(FloatTensor<B>) -> FloatTensor<B>) -> Dual<B> {
+pub(crate) fn batched<B: Backend>(
+    x: Dual<B>,
+    f: impl Fn(FloatTensor<B>) -> FloatTensor<B>,
+) -> Dual<B> {
     let tangents = x.tangents.map(|t| folded::<B>(t, &f));
     Dual::new(f(x.primal), tangents)
 }

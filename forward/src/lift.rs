@@ -44,7 +44,8 @@ pub fn lift<B: Backend, const D: usize, const E: usize>(
     if given[1..] != own[..] || given[0] == 0 {
         return Err(ForwardError::TangentShape { primal: own.to_vec(), tangents: given.to_vec() });
     }
-    let dual = Dual::new(primal.into_primitive().tensor(), Some(tangents.into_primitive().tensor()));
+    let dual =
+        Dual::new(primal.into_primitive().tensor(), Some(tangents.into_primitive().tensor()));
     Ok(Tensor::from_primitive(TensorPrimitive::Float(dual)))
 }
 
@@ -91,7 +92,10 @@ pub fn parts<B: Backend, const D: usize, const E: usize>(
     check_rank::<D, E>()?;
     let dual = tensor.into_primitive().tensor();
     let float = |x| Tensor::from_primitive(TensorPrimitive::Float(x));
-    Ok((float(dual.primal), dual.tangents.map(|t| Tensor::from_primitive(TensorPrimitive::Float(t)))))
+    Ok((
+        float(dual.primal),
+        dual.tangents.map(|t| Tensor::from_primitive(TensorPrimitive::Float(t))),
+    ))
 }
 
 /// A module over `B` as one over `Forward<B>`, with its parameters as constants and in inference: without dropout.

@@ -20,7 +20,8 @@ pub(crate) fn expand<B: Backend>(x: Dual<B>, shape: Shape) -> Dual<B> {
 
 pub(crate) fn cat<B: Backend>(parts: Vec<Dual<B>>, dim: usize) -> Dual<B> {
     let tangents = directions(&parts).map(|k| {
-        let tangents = parts.iter().map(|x| x.tangents.clone().unwrap_or_else(|| zeros::<B>(&x.primal, k)));
+        let tangents =
+            parts.iter().map(|x| x.tangents.clone().unwrap_or_else(|| zeros::<B>(&x.primal, k)));
         B::float_cat(tangents.collect(), dim + 1)
     });
     Dual::new(B::float_cat(parts.into_iter().map(|x| x.primal).collect(), dim), tangents)
@@ -55,7 +56,8 @@ pub(crate) fn added<B: Backend>(
 
 /// Elements, or slices, at index tuples. These address leading dimensions, so the directions go last meanwhile.
 pub(crate) fn gather_nd<B: Backend>(x: Dual<B>, indices: IntTensor<B>) -> Dual<B> {
-    let tangents = x.tangents.map(|t| to_front::<B>(B::float_gather_nd(to_back::<B>(t), indices.clone())));
+    let tangents =
+        x.tangents.map(|t| to_front::<B>(B::float_gather_nd(to_back::<B>(t), indices.clone())));
     Dual::new(B::float_gather_nd(x.primal, indices), tangents)
 }
 
@@ -69,7 +71,12 @@ pub(crate) fn scatter_nd<B: Backend>(
         if lead.dim(0) == 0 {
             return B::float_scatter_nd(x, indices.clone(), v, reduction);
         }
-        to_front::<B>(B::float_scatter_nd(to_back::<B>(x), indices.clone(), to_back::<B>(v), reduction))
+        to_front::<B>(B::float_scatter_nd(
+            to_back::<B>(x),
+            indices.clone(),
+            to_back::<B>(v),
+            reduction,
+        ))
     };
     match reduction {
         IndexingUpdateOp::Assign => placed(x, values, f),

@@ -52,7 +52,9 @@ pub(crate) fn with_indices<B: Backend>(
     f: impl FnOnce(FloatTensor<B>) -> (FloatTensor<B>, IntTensor<B>),
 ) -> (Dual<B>, IntTensor<B>) {
     let (values, indices) = f(x.primal.clone());
-    let tangents = x.tangents.and_then(|t| picked(Dual::<B>::new(x.primal, Some(t)), dim, indices.clone()).tangents);
+    let tangents = x
+        .tangents
+        .and_then(|t| picked(Dual::<B>::new(x.primal, Some(t)), dim, indices.clone()).tangents);
     (Dual::new(values, tangents), indices)
 }
 

@@ -18,12 +18,9 @@ impl<B: Backend> Bijection<B> for Squeeze {
     fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let f = self.factor;
         let [n, c, h, w] = x.dims();
-        let z = x.reshape([n, c, h / f, f, w / f, f]).permute([0, 1, 3, 5, 2, 4]).reshape([
-            n,
-            c * f * f,
-            h / f,
-            w / f,
-        ]);
+        // Five dimensions: with one of tangents in front six, the most that ndarray takes.
+        let z = x.reshape([n * c, h / f, f, w / f, f]).permute([0, 2, 4, 1, 3]);
+        let z = z.reshape([n, c * f * f, h / f, w / f]);
         let zero = Tensor::zeros([n], &z.device());
         (z, zero)
     }
@@ -31,12 +28,8 @@ impl<B: Backend> Bijection<B> for Squeeze {
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let f = self.factor;
         let [n, c, h, w] = z.dims();
-        let x = z.reshape([n, c / (f * f), f, f, h, w]).permute([0, 1, 4, 2, 5, 3]).reshape([
-            n,
-            c / (f * f),
-            h * f,
-            w * f,
-        ]);
+        let x = z.reshape([n * c / (f * f), f, f, h, w]).permute([0, 3, 1, 4, 2]);
+        let x = x.reshape([n, c / (f * f), h * f, w * f]);
         let zero = Tensor::zeros([n], &x.device());
         (x, zero)
     }

@@ -82,7 +82,7 @@ impl<B: FlowBackend> Backward<B, 3> for ConvBackward {
 }
 
 impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
-    const FUSED: bool = B::FUSED;
+    const FUSED: bool = B::FUSED_GRADIENTS;
 
     fn spline(
         x: FloatTensor<Self>,

@@ -13,6 +13,7 @@ macro_rules! host_backend {
     ($backend:ty) => {
         impl FlowBackend for $backend {
             const FUSED: bool = true;
+            const FUSED_GRADIENTS: bool = true;
 
             fn spline(
                 x: FloatTensor<Self>,

@@ -7,6 +7,7 @@
 mod autodiff;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod conv;
+mod forward;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
 mod kernel;
@@ -33,6 +34,9 @@ pub trait FlowBackend: Backend {
     /// Whether the operations below are implemented, for f32 tensors. Where they are not, [`rq_spline`] and
     /// [`same_conv`] do not call them.
     const FUSED: bool = false;
+
+    /// Whether their gradients are implemented too, which differentiation in either mode needs.
+    const FUSED_GRADIENTS: bool = false;
 
     /// Elementwise rational-quadratic spline with its log-derivative.
     ///

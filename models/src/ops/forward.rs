@@ -1,0 +1,100 @@
+//! Forward mode for the fused operations.
+
+use super::{
+    FlowBackend,
+    spline::{Direction, SplineShape},
+};
+use atypical_forward::{Dual, Forward};
+use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive, ops::FloatTensor};
+
+fn tensor<B: FlowBackend, const D: usize>(x: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(x))
+}
+
+fn primitive<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> FloatTensor<B> {
+    x.into_primitive().tensor()
+}
+
+impl<B: FlowBackend> FlowBackend for Forward<B> {
+    const FUSED: bool = B::FUSED_GRADIENTS;
+
+    /// The map is elementwise, so the gradient of the sum of its outputs holds the derivative of each by its own input and
+    /// parameters; these are computed once for all directions.
+    fn spline(
+        x: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        shape: SplineShape,
+        direction: Direction,
+    ) -> FloatTensor<Self> {
+        let ((x, x_tangents), (logits, logits_tangents)) = (x.into_parts(), logits.into_parts());
+        let output = B::spline(x.clone(), logits.clone(), shape, direction);
+        if x_tangents.is_none() && logits_tangents.is_none() {
+            return Dual::new(output, None);
+        }
+        let [_, n, c, p] = [0, 1, 2, 3].map(|d| output.shape()[d]);
+        let q = shape.parameters();
+        let tangents = [0, 1].map(|part| {
+            let zero = Tensor::<B, 4>::zeros([2, n, c, p], &B::float_device(&output));
+            let ones = Tensor::ones([1, n, c, p], &zero.device());
+            let gradient = zero.slice_assign([part..part + 1, 0..n, 0..c, 0..p], ones);
+            let (dx, d_logits) = B::spline_gradient(
+                x.clone(),
+                logits.clone(),
+                output.clone(),
+                primitive(gradient),
+                shape,
+                direction,
+            );
+            let by_x = x_tangents.clone().map(|t| {
+                let dx = tensor::<B, 3>(dx).reshape([1, 1, n, c, p]);
+                tensor::<B, 4>(t).unsqueeze_dim::<5>(1) * dx
+            });
+            let by_logits = logits_tangents.clone().map(|t| {
+                let k = t.shape()[0];
+                let d_logits = tensor::<B, 3>(d_logits).reshape([1, n * c, q, p]);
+                let t = tensor::<B, 4>(t).reshape([k, n * c, q, p]);
+                (t * d_logits).sum_dim(2).reshape([k, 1, n, c, p])
+            });
+            match (by_x, by_logits) {
+                (Some(a), Some(b)) => a + b,
+                (Some(a), None) | (None, Some(a)) => a,
+                (None, None) => unreachable!("one of them has tangents"),
+            }
+        });
+        Dual::new(output, Some(primitive(Tensor::cat(tangents.to_vec(), 1))))
+    }
+
+    /// `ẏ = w ∗ ẋ + ẇ ∗ x + ḃ`: the directions of ẋ join the batch, those of the weights (which only who differentiates by
+    /// weights has) are taken one after the other.
+    fn conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let [(x, x_tangents), (weight, weight_tangents), (bias, bias_tangents)] =
+            [x, weight, bias].map(Dual::into_parts);
+        let zero = || primitive::<B, 1>(tensor::<B, 1>(bias.clone()).zeros_like());
+        let by_x = x_tangents.map(|t| {
+            let [k, n, c, h, w] = tensor::<B, 5>(t.clone()).dims();
+            let folded = primitive(tensor::<B, 5>(t).reshape([k * n, c, h, w]));
+            let y = tensor::<B, 4>(B::conv(folded, weight.clone(), zero()));
+            let output = y.dims()[1];
+            y.reshape([k, n, output, h, w])
+        });
+        let by_weight = weight_tangents.map(|t| {
+            let each = tensor::<B, 5>(t).iter_dim(0).map(|t| {
+                tensor::<B, 4>(B::conv(x.clone(), primitive(t.squeeze_dim::<4>(0)), zero()))
+            });
+            Tensor::stack::<5>(each.collect(), 0)
+        });
+        let y = B::conv(x, weight, bias.clone());
+        let by_bias = bias_tangents.map(|t| {
+            let t = tensor::<B, 2>(t);
+            let [k, output] = t.dims();
+            let [n, _, h, w] = tensor::<B, 4>(y.clone()).dims();
+            t.reshape([k, 1, output, 1, 1]).expand([k, n, output, h, w])
+        });
+        let tangents = [by_x, by_weight, by_bias].into_iter().flatten().reduce(|a, b| a + b);
+        Dual::new(y, tangents.map(primitive))
+    }
+}
