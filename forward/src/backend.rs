@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 
-use burn::tensor::backend::{AutodiffBackend, Backend, BackendTypes, DTypeUsageSet, ExecutionError};
+use burn::tensor::backend::{
+    AutodiffBackend, Backend, BackendTypes, DTypeUsageSet, ExecutionError,
+};
 use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor, QuantizedTensor};
 use burn::tensor::{DType, TensorData};
 
@@ -52,7 +54,11 @@ impl<B: Backend> Backend for Forward<B> {
         B::sync(device)
     }
 
-    fn memory_persistent_allocations<Output: Send, Input: Send, Func: Fn(Input) -> Output + Send>(
+    fn memory_persistent_allocations<
+        Output: Send,
+        Input: Send,
+        Func: Fn(Input) -> Output + Send,
+    >(
         device: &Self::Device,
         input: Input,
         func: Func,

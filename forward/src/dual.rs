@@ -105,7 +105,9 @@ pub(crate) fn scaled<B: Backend>(tangents: FloatTensor<B>, d: &FloatTensor<B>) -
 }
 
 /// The sum of the terms of a rule that exist.
-pub(crate) fn sum<B: Backend, const N: usize>(terms: [Option<FloatTensor<B>>; N]) -> Option<FloatTensor<B>> {
+pub(crate) fn sum<B: Backend, const N: usize>(
+    terms: [Option<FloatTensor<B>>; N],
+) -> Option<FloatTensor<B>> {
     terms.into_iter().flatten().reduce(|a, b| {
         // A single direction would broadcast, silently, to those of the other operand.
         let (k, l) = (a.shape()[0], b.shape()[0]);
@@ -121,7 +123,9 @@ pub(crate) fn broadcast<B: Backend>(tangents: FloatTensor<B>, shape: &[usize]) -
 }
 
 /// The number of directions of operands that go into one operation.
-pub(crate) fn directions<'a, B: Backend>(duals: impl IntoIterator<Item = &'a Dual<B>>) -> Option<usize> {
+pub(crate) fn directions<'a, B: Backend>(
+    duals: impl IntoIterator<Item = &'a Dual<B>>,
+) -> Option<usize> {
     let mut directions = duals.into_iter().filter_map(Dual::directions);
     let k = directions.next()?;
     for l in directions {
@@ -149,7 +153,10 @@ pub(crate) fn linear<B: Backend>(
 }
 
 /// A linear operation that treats the elements of its first dimension, a batch, alike: the directions join the batch.
-pub(crate) fn batched<B: Backend>(x: Dual<B>, f: impl Fn(FloatTensor<B>) -> FloatTensor<B>) -> Dual<B> {
+pub(crate) fn batched<B: Backend>(
+    x: Dual<B>,
+    f: impl Fn(FloatTensor<B>) -> FloatTensor<B>,
+) -> Dual<B> {
     let tangents = x.tangents.map(|t| folded::<B>(t, &f));
     Dual::new(f(x.primal), tangents)
 }

@@ -18,7 +18,9 @@ pub enum ForwardError {
         op: &'static str,
     },
     /// The tangents are not of the shape `[K, ...]` that belongs to the primal.
-    #[error("tangents of shape {tangents:?} do not belong to a tensor of shape {primal:?}: expected [K, ...{primal:?}]")]
+    #[error(
+        "tangents of shape {tangents:?} do not belong to a tensor of shape {primal:?}: expected [K, ...{primal:?}]"
+    )]
     TangentShape {
         /// The shape of the primal.
         primal: Vec<usize>,
@@ -59,7 +61,10 @@ thread_local! {
 ///
 /// The operations of a backend cannot return errors, so this unwinds: within [`catching`] quietly, elsewhere as a
 /// panic whose message names the operation.
-pub(crate) fn no_rule<'a, B: Backend>(op: &'static str, operands: impl IntoIterator<Item = &'a Dual<B>>) {
+pub(crate) fn no_rule<'a, B: Backend>(
+    op: &'static str,
+    operands: impl IntoIterator<Item = &'a Dual<B>>,
+) {
     if directions(operands).is_none() {
         return;
     }

@@ -53,7 +53,8 @@ pub fn jacobian<B: Backend>(
     for start in (0..n).step_by(chunk) {
         let k = chunk.min(n - start);
         let identity = Tensor::<B, 2>::eye(k, &device).cast(dtype).reshape([k, 1, k]);
-        let basis = Tensor::<B, 3>::zeros([k, 1, n], (&device, dtype)).slice_assign([0..k, 0..1, start..start + k], identity);
+        let basis = Tensor::<B, 3>::zeros([k, 1, n], (&device, dtype))
+            .slice_assign([0..k, 0..1, start..start + k], identity);
         let (value, products): (_, Tensor<B, 3>) = jvp(&f, x.clone(), basis)?;
         let outputs = row("output", value.dims())?;
         columns.push(products.reshape([k, outputs]));

@@ -18,7 +18,13 @@ impl<B: Backend> ActivationOps<Self> for Forward<B> {
         unary(
             tensor,
             |x| B::leaky_relu(x, negative_slope),
-            |x, _| where_negative::<B>(&x, ones::<B>(&x), B::float_mul_scalar(ones::<B>(&x), negative_slope)),
+            |x, _| {
+                where_negative::<B>(
+                    &x,
+                    ones::<B>(&x),
+                    B::float_mul_scalar(ones::<B>(&x), negative_slope),
+                )
+            },
         )
     }
 
@@ -38,10 +44,16 @@ impl<B: Backend> ActivationOps<Self> for Forward<B> {
     /// `y = x Φ(x)`, `y′ = Φ(x) + x φ(x)`, with the distribution function and density of the standard normal.
     fn gelu(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
         unary(tensor, B::gelu, |x, _| {
-            let erf = B::float_erf(B::float_mul_scalar(x.clone(), std::f64::consts::FRAC_1_SQRT_2.into()));
+            let erf = B::float_erf(B::float_mul_scalar(
+                x.clone(),
+                std::f64::consts::FRAC_1_SQRT_2.into(),
+            ));
             let cdf = B::float_mul_scalar(B::float_add_scalar(erf, 1.into()), 0.5.into());
             let exponent = B::float_mul_scalar(B::float_mul(x.clone(), x.clone()), (-0.5).into());
-            let density = B::float_mul_scalar(B::float_exp(exponent), (1.0 / std::f64::consts::TAU.sqrt()).into());
+            let density = B::float_mul_scalar(
+                B::float_exp(exponent),
+                (1.0 / std::f64::consts::TAU.sqrt()).into(),
+            );
             B::float_add(cdf, B::float_mul(x, density))
         })
     }
@@ -92,7 +104,11 @@ impl<B: Backend> ActivationOps<Self> for Forward<B> {
 }
 
 /// The tangents of `y = softmax(x)`.
-fn softmax_tangents<B: Backend>(y: &FloatTensor<B>, t: FloatTensor<B>, dim: usize) -> FloatTensor<B> {
+fn softmax_tangents<B: Backend>(
+    y: &FloatTensor<B>,
+    t: FloatTensor<B>,
+    dim: usize,
+) -> FloatTensor<B> {
     let weighted = scaled::<B>(t, y);
     let mean = B::float_sum_dim(weighted.clone(), dim + 1);
     B::float_sub(weighted, scaled::<B>(mean, y))
@@ -102,7 +118,11 @@ fn ones<B: Backend>(x: &FloatTensor<B>) -> FloatTensor<B> {
     B::float_ones(x.shape(), &B::float_device(x), x.dtype().into())
 }
 
-fn where_negative<B: Backend>(x: &FloatTensor<B>, other: FloatTensor<B>, negative: FloatTensor<B>) -> FloatTensor<B> {
+fn where_negative<B: Backend>(
+    x: &FloatTensor<B>,
+    other: FloatTensor<B>,
+    negative: FloatTensor<B>,
+) -> FloatTensor<B> {
     let bools = get_device_settings::<B>(&B::float_device(x)).bool_dtype;
     let mask = Lead::NONE.mask::<B>(B::float_lower_elem(x.clone(), 0.into(), bools), &x.shape());
     B::float_mask_where(other, mask, negative)

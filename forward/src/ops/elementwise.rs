@@ -103,12 +103,16 @@ pub(crate) fn power<B: Backend>(
     if exponent == 0.0 {
         return Dual::constant(f(x.primal, n));
     }
-    let less = n.try_as_integer().map_or(Scalar::from(exponent - 1.0), |n| (n.elem::<i64>() - 1).into());
+    let less =
+        n.try_as_integer().map_or(Scalar::from(exponent - 1.0), |n| (n.elem::<i64>() - 1).into());
     unary(x, |x| f(x, n), |x, _| B::float_mul_scalar(f(x, less), n))
 }
 
 /// A function that is the identity within bounds and constant outside: it has tangents where it keeps its operand.
-pub(crate) fn clamp<B: Backend>(x: Dual<B>, f: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>) -> Dual<B> {
+pub(crate) fn clamp<B: Backend>(
+    x: Dual<B>,
+    f: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>,
+) -> Dual<B> {
     let Some(tangents) = x.tangents else { return Dual::constant(f(x.primal)) };
     let y = f(x.primal.clone());
     let bools = get_device_settings::<B>(&B::float_device(&y)).bool_dtype;

@@ -6,7 +6,8 @@ use burn::tensor::ops::{
     BoolTensor, Device, FloatTensor, FloatTensorOps, GridSampleOptions, IntTensor, InterpolateMode,
 };
 use burn::tensor::{
-    BoolDType, Distribution, FloatDType, IndexingUpdateOp, IntDType, Scalar, Shape, Slice, TensorData, TensorMetadata,
+    BoolDType, Distribution, FloatDType, IndexingUpdateOp, IntDType, Scalar, Shape, Slice,
+    TensorData, TensorMetadata,
 };
 
 use crate::backend::Forward;
@@ -65,7 +66,12 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         Dual::constant(B::float_ones(shape, device, dtype))
     }
 
-    fn float_full(shape: Shape, fill_value: Scalar, device: &Device<Self>, dtype: FloatDType) -> FloatTensor<Self> {
+    fn float_full(
+        shape: Shape,
+        fill_value: Scalar,
+        device: &Device<Self>,
+        dtype: FloatDType,
+    ) -> FloatTensor<Self> {
         Dual::constant(B::float_full(shape, fill_value, device, dtype))
     }
 
@@ -247,7 +253,12 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         linear(tensor, |x, lead| B::float_repeat_dim(x, lead.dim(dim), times))
     }
 
-    fn float_unfold(tensor: FloatTensor<Self>, dim: usize, size: usize, step: usize) -> FloatTensor<Self> {
+    fn float_unfold(
+        tensor: FloatTensor<Self>,
+        dim: usize,
+        size: usize,
+        step: usize,
+    ) -> FloatTensor<Self> {
         linear(tensor, |x, lead| B::float_unfold(x, lead.dim(dim), size, step))
     }
 
@@ -255,11 +266,19 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         linear(tensor, |x, lead| B::float_slice(x, &lead.slices(slices)))
     }
 
-    fn float_select(tensor: FloatTensor<Self>, dim: usize, indices: IntTensor<Self>) -> FloatTensor<Self> {
+    fn float_select(
+        tensor: FloatTensor<Self>,
+        dim: usize,
+        indices: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
         linear(tensor, |x, lead| B::float_select(x, lead.dim(dim), indices.clone()))
     }
 
-    fn float_gather(dim: usize, tensor: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
+    fn float_gather(
+        dim: usize,
+        tensor: FloatTensor<Self>,
+        indices: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
         picked(tensor, dim, indices)
     }
 
@@ -278,7 +297,9 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         slices: &[Slice],
         value: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        indexing::placed(tensor, value, |x, v, lead| B::float_slice_assign(x, &lead.slices(slices), v))
+        indexing::placed(tensor, value, |x, v, lead| {
+            B::float_slice_assign(x, &lead.slices(slices), v)
+        })
     }
 
     fn float_scatter_add(
@@ -298,7 +319,9 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         indices: IntTensor<Self>,
         value: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        indexing::added(tensor, value, |x, v, lead| B::float_select_add(x, lead.dim(dim), indices.clone(), v))
+        indexing::added(tensor, value, |x, v, lead| {
+            B::float_select_add(x, lead.dim(dim), indices.clone(), v)
+        })
     }
 
     fn float_scatter_nd(
@@ -318,7 +341,11 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         indexing::mask_where(tensor, mask, value)
     }
 
-    fn float_mask_fill(tensor: FloatTensor<Self>, mask: BoolTensor<Self>, value: Scalar) -> FloatTensor<Self> {
+    fn float_mask_fill(
+        tensor: FloatTensor<Self>,
+        mask: BoolTensor<Self>,
+        value: Scalar,
+    ) -> FloatTensor<Self> {
         indexing::mask_fill(tensor, mask, value)
     }
 
@@ -328,7 +355,11 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         matmul::matmul(lhs, rhs)
     }
 
-    fn float_cross(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>, dim: usize) -> FloatTensor<Self> {
+    fn float_cross(
+        lhs: FloatTensor<Self>,
+        rhs: FloatTensor<Self>,
+        dim: usize,
+    ) -> FloatTensor<Self> {
         // Backends need not broadcast here, so the other operand is repeated for each direction.
         let cross = |l, r, at: &Point<B>, k| {
             let wide = |x| B::float_expand(x, [&[k], &at.y.shape()[..]].concat().into());
@@ -404,11 +435,21 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
     }
 
     fn float_max_dim(tensor: FloatTensor<Self>, dim: usize) -> FloatTensor<Self> {
-        reduce::at_indices(tensor, dim, |x| B::float_max_dim(x, dim), |x, ints| B::float_argmax(x, dim, ints))
+        reduce::at_indices(
+            tensor,
+            dim,
+            |x| B::float_max_dim(x, dim),
+            |x, ints| B::float_argmax(x, dim, ints),
+        )
     }
 
     fn float_min_dim(tensor: FloatTensor<Self>, dim: usize) -> FloatTensor<Self> {
-        reduce::at_indices(tensor, dim, |x| B::float_min_dim(x, dim), |x, ints| B::float_argmin(x, dim, ints))
+        reduce::at_indices(
+            tensor,
+            dim,
+            |x| B::float_min_dim(x, dim),
+            |x, ints| B::float_argmin(x, dim, ints),
+        )
     }
 
     fn float_max_abs_dim(tensor: FloatTensor<Self>, dim: usize) -> FloatTensor<Self> {
@@ -435,7 +476,7 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
     }
 
     fn float_topk(tensor: FloatTensor<Self>, dim: usize, k: usize) -> FloatTensor<Self> {
-        reduce::at_indices(tensor, dim, |x| B::float_topk(x, dim, k), |x, ints| B::float_argtopk(x, dim, k, ints))
+        reduce::topk(tensor, dim, k)
     }
 
     fn float_sort(tensor: FloatTensor<Self>, dim: usize, descending: bool) -> FloatTensor<Self> {
@@ -453,7 +494,9 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
         descending: bool,
         indices_dtype: IntDType,
     ) -> (FloatTensor<Self>, IntTensor<Self>) {
-        reduce::with_indices(tensor, dim, |x| B::float_sort_with_indices(x, dim, descending, indices_dtype))
+        reduce::with_indices(tensor, dim, |x| {
+            B::float_sort_with_indices(x, dim, descending, indices_dtype)
+        })
     }
 
     // Resampling.

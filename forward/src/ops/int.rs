@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::backend::{Backend, ExecutionError};
 use burn::tensor::ops::{BoolTensor, Device, FloatTensor, IntTensor, IntTensorOps};
-use burn::tensor::{BoolDType, Distribution, FloatDType, IndexingUpdateOp, IntDType, Scalar, Shape, Slice, TensorData};
+use burn::tensor::{
+    BoolDType, Distribution, FloatDType, IndexingUpdateOp, IntDType, Scalar, Shape, Slice,
+    TensorData,
+};
 
 use crate::backend::Forward;
 use crate::dual::Dual;

@@ -4,9 +4,9 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::attention::attention_fallback;
 use burn::tensor::ops::ctc::ctc_loss_default;
 use burn::tensor::ops::{
-    AttentionModuleOptions, BoolTensor, ConvOptions, ConvTransposeOptions, DeformConv2dBackward, DeformConvOptions,
-    FloatTensor, IntTensor, InterpolateOptions, MaxPool1dBackward, MaxPool1dWithIndices, MaxPool2dBackward,
-    MaxPool2dWithIndices, ModuleOps, UnfoldOptions,
+    AttentionModuleOptions, BoolTensor, ConvOptions, ConvTransposeOptions, DeformConv2dBackward,
+    DeformConvOptions, FloatTensor, IntTensor, InterpolateOptions, MaxPool1dBackward,
+    MaxPool1dWithIndices, MaxPool2dBackward, MaxPool2dWithIndices, ModuleOps, UnfoldOptions,
 };
 use burn::tensor::{Shape, TensorMetadata};
 
@@ -89,7 +89,8 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
             weight.tangents.map(|t| {
                 let (rank, shape) = (x.primal.rank(), t.shape());
                 let ones = vec![1; rank - 2];
-                let t = B::float_reshape(t, Shape::from([&shape[..1], &ones, &shape[1..]].concat()));
+                let t =
+                    B::float_reshape(t, Shape::from([&shape[..1], &ones, &shape[1..]].concat()));
                 B::float_matmul(lifted::<B>(&x.primal), t)
             }),
             bias_tangents.map(|t| {
@@ -113,7 +114,14 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
     ) -> FloatTensor<Self> {
         no_rule("deform_conv2d", [&x, &offset, &weight].into_iter().chain(&mask).chain(&bias));
         let primal = |x: Option<Dual<B>>| x.map(|x| x.primal);
-        Dual::constant(B::deform_conv2d(x.primal, offset.primal, weight.primal, primal(mask), primal(bias), options))
+        Dual::constant(B::deform_conv2d(
+            x.primal,
+            offset.primal,
+            weight.primal,
+            primal(mask),
+            primal(bias),
+            options,
+        ))
     }
 
     fn deform_conv2d_backward(
@@ -146,7 +154,11 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
         }
     }
 
-    fn unfold4d(x: FloatTensor<Self>, kernel_size: [usize; 2], options: UnfoldOptions) -> FloatTensor<Self> {
+    fn unfold4d(
+        x: FloatTensor<Self>,
+        kernel_size: [usize; 2],
+        options: UnfoldOptions,
+    ) -> FloatTensor<Self> {
         batched(x, |x| B::unfold4d(x, kernel_size, options.clone()))
     }
 
@@ -197,7 +209,14 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
         ceil_mode: bool,
     ) -> FloatTensor<Self> {
         if x.tangents.is_none() {
-            return Dual::constant(B::max_pool1d(x.primal, kernel_size, stride, padding, dilation, ceil_mode));
+            return Dual::constant(B::max_pool1d(
+                x.primal,
+                kernel_size,
+                stride,
+                padding,
+                dilation,
+                ceil_mode,
+            ));
         }
         Self::max_pool1d_with_indices(x, kernel_size, stride, padding, dilation, ceil_mode).output
     }
@@ -228,7 +247,10 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
     ) -> MaxPool1dBackward<Self> {
         let f = |x, grad, indices| {
             let args = (kernel_size, stride, padding, dilation, ceil_mode);
-            B::max_pool1d_with_indices_backward(x, args.0, args.1, args.2, args.3, args.4, grad, indices).x_grad
+            B::max_pool1d_with_indices_backward(
+                x, args.0, args.1, args.2, args.3, args.4, grad, indices,
+            )
+            .x_grad
         };
         MaxPool1dBackward { x_grad: pooled_gradient(x, output_grad, indices, f) }
     }
@@ -242,7 +264,14 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
         ceil_mode: bool,
     ) -> FloatTensor<Self> {
         if x.tangents.is_none() {
-            return Dual::constant(B::max_pool2d(x.primal, kernel_size, stride, padding, dilation, ceil_mode));
+            return Dual::constant(B::max_pool2d(
+                x.primal,
+                kernel_size,
+                stride,
+                padding,
+                dilation,
+                ceil_mode,
+            ));
         }
         Self::max_pool2d_with_indices(x, kernel_size, stride, padding, dilation, ceil_mode).output
     }
@@ -273,7 +302,10 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
     ) -> MaxPool2dBackward<Self> {
         let f = |x, grad, indices| {
             let args = (kernel_size, stride, padding, dilation, ceil_mode);
-            B::max_pool2d_with_indices_backward(x, args.0, args.1, args.2, args.3, args.4, grad, indices).x_grad
+            B::max_pool2d_with_indices_backward(
+                x, args.0, args.1, args.2, args.3, args.4, grad, indices,
+            )
+            .x_grad
         };
         MaxPool2dBackward { x_grad: pooled_gradient(x, output_grad, indices, f) }
     }
@@ -288,7 +320,14 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
     ) -> FloatTensor<Self> {
         if directions([&query, &key, &value].into_iter().chain(&attn_bias)).is_none() {
             let bias = attn_bias.map(|b| b.primal);
-            return Dual::constant(B::attention(query.primal, key.primal, value.primal, mask, bias, options));
+            return Dual::constant(B::attention(
+                query.primal,
+                key.primal,
+                value.primal,
+                mask,
+                bias,
+                options,
+            ));
         }
         // A kernel that keeps the weights to itself is of no use here: burn's composition, of operations with rules.
         attention_fallback::<Self>(query, key, value, mask, attn_bias, options)
@@ -322,7 +361,10 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
                 let t = B::float_sub(t.clone(), B::float_mean_dim(t, last + 1));
                 let along = B::float_mean_dim(scaled::<B>(t.clone(), &normal), last + 1);
                 let t = B::float_sub(t, scaled::<B>(along, &normal));
-                scaled::<B>(t, &B::float_mul(B::float_reshape(gamma.primal, Shape::from(line.clone())), scale))
+                scaled::<B>(
+                    t,
+                    &B::float_mul(B::float_reshape(gamma.primal, Shape::from(line.clone())), scale),
+                )
             }),
             gamma.tangents.map(|t| {
                 let lead = Lead::of::<B>(&t);
@@ -351,10 +393,16 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
         ctc_loss_default::<Self>(log_probs, targets, input_lengths, target_lengths, blank)
     }
 
-    fn rfft(signal: FloatTensor<Self>, dim: usize, n: Option<usize>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn rfft(
+        signal: FloatTensor<Self>,
+        dim: usize,
+        n: Option<usize>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (re, im) = B::rfft(signal.primal, dim, n);
         match signal.tangents.map(|t| B::rfft(t, dim + 1, n)) {
-            Some((re_tangents, im_tangents)) => (Dual::new(re, Some(re_tangents)), Dual::new(im, Some(im_tangents))),
+            Some((re_tangents, im_tangents)) => {
+                (Dual::new(re, Some(re_tangents)), Dual::new(im, Some(im_tangents)))
+            }
             None => (Dual::constant(re), Dual::constant(im)),
         }
     }
@@ -365,7 +413,9 @@ impl<B: Backend> ModuleOps<Self> for Forward<B> {
         dim: usize,
         n: Option<usize>,
     ) -> FloatTensor<Self> {
-        super::indexing::placed(spectrum_re, spectrum_im, |re, im, lead| B::irfft(re, im, lead.dim(dim), n))
+        super::indexing::placed(spectrum_re, spectrum_im, |re, im, lead| {
+            B::irfft(re, im, lead.dim(dim), n)
+        })
     }
 }
 
@@ -398,7 +448,8 @@ fn convolution<B: Backend>(
         line[1] = y.shape()[1];
         B::float_reshape(t, lead.shape(&line))
     });
-    let tangents = sum::<B, 3>([x_term, weight_term, bias_term]).map(|t| broadcast::<B>(t, &y.shape()));
+    let tangents =
+        sum::<B, 3>([x_term, weight_term, bias_term]).map(|t| broadcast::<B>(t, &y.shape()));
     Dual::new(y, tangents)
 }
 
@@ -407,7 +458,8 @@ fn among_outputs<B: Backend>(t: FloatTensor<B>, groups: usize) -> FloatTensor<B>
     let shape = t.shape();
     let (k, out) = (shape[0], shape[1]);
     let rest = &shape[2..];
-    let t = B::float_reshape(t, Shape::new([k, groups, out / groups * rest.iter().product::<usize>()]));
+    let t =
+        B::float_reshape(t, Shape::new([k, groups, out / groups * rest.iter().product::<usize>()]));
     B::float_reshape(B::float_swap_dims(t, 0, 1), Shape::from([&[k * out], rest].concat()))
 }
 
