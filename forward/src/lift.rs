@@ -29,7 +29,7 @@ use crate::error::ForwardError;
 ///
 /// let device = Default::default();
 /// let x = Tensor::<Flex, 1>::from_floats([1.0, 2.0], &device);
-/// let basis = Tensor::from_floats([[1.0, 0.0], [0.0, 1.0]], &device);
+/// let basis = Tensor::<Flex, 2>::from_floats([[1.0, 0.0], [0.0, 1.0]], &device);
 /// let x = lift(x, basis)?;
 /// let (_, tangents) = parts::<Flex, 1, 2>(x.clone() * x)?;
 /// assert_eq!(tangents.unwrap().to_data().to_vec::<f32>().unwrap(), [2.0, 0.0, 0.0, 4.0]);
@@ -100,6 +100,9 @@ pub fn parts<B: Backend, const D: usize, const E: usize>(
 
 /// A module over `B` as one over `Forward<B>`, with its parameters as constants and in inference: without dropout.
 ///
+/// Burn draws the parameters of a module when they are first used, and a copy made before that draws its own. To keep
+/// a module next to its twin, use it first, or take it back with `valid`.
+///
 /// # Example
 ///
 /// ```
@@ -109,13 +112,13 @@ pub fn parts<B: Backend, const D: usize, const E: usize>(
 /// use burn::tensor::Tensor;
 ///
 /// let device = Default::default();
-/// let layer = LinearConfig::new(3, 2).init::<Flex>(&device);
-/// let twin: Linear<Forward<Flex>> = on_forward(layer.clone());
+/// let twin: Linear<Forward<Flex>> = on_forward(LinearConfig::new(3, 2).init::<Flex>(&device));
 ///
 /// let direction = Tensor::<Flex, 3>::ones([1, 1, 3], &device);
-/// let (_, tangent) = jvp(|x| twin.forward(x), Tensor::<Flex, 2>::zeros([1, 3], &device), direction)?;
-/// let expected = Tensor::<Flex, 2>::ones([1, 3], &device).matmul(layer.weight.val());
-/// tangent.squeeze::<2>().to_data().assert_approx_eq::<f32>(&expected.to_data(), Default::default());
+/// let (_, product) = jvp(|x| twin.forward(x), Tensor::<Flex, 2>::zeros([1, 3], &device), direction)?;
+/// let product: Tensor<Flex, 3> = product;
+/// let expected = twin.weight.val().inner().sum_dim(0).unsqueeze::<3>();
+/// product.to_data().assert_approx_eq::<f32>(&expected.to_data(), Default::default());
 /// # Ok::<(), atypical_forward::ForwardError>(())
 /// ```
 pub fn on_forward<B: Backend, M: AutodiffModule<Forward<B>>>(module: M::InnerModule) -> M {

@@ -476,12 +476,7 @@ impl<B: Backend> FloatTensorOps<Self> for Forward<B> {
     }
 
     fn float_topk(tensor: FloatTensor<Self>, dim: usize, k: usize) -> FloatTensor<Self> {
-        reduce::at_indices(
-            tensor,
-            dim,
-            |x| B::float_topk(x, dim, k),
-            |x, ints| B::float_argtopk(x, dim, k, ints),
-        )
+        reduce::topk(tensor, dim, k)
     }
 
     fn float_sort(tensor: FloatTensor<Self>, dim: usize, descending: bool) -> FloatTensor<Self> {

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::{BoolTensor, FloatTensor, IntTensor};
 use burn::tensor::{IndexingUpdateOp, Scalar, Shape, TensorMetadata};
 
-use crate::dual::{Dual, Lead, broadcast, directions, zeros};
+use crate::dual::{Dual, Lead, broadcast, directions, linear, zeros};
 use crate::error::no_rule;
 
 /// Expansion, which may put dimensions in front: behind the directions, that is.
@@ -54,11 +54,9 @@ pub(crate) fn added<B: Backend>(
     placed(x, values, f)
 }
 
-/// Elements, or slices, at index tuples. These address leading dimensions, so the directions go last meanwhile.
+/// Elements, or slices, at index tuples, of which those of the tangents begin with the direction.
 pub(crate) fn gather_nd<B: Backend>(x: Dual<B>, indices: IntTensor<B>) -> Dual<B> {
-    let tangents =
-        x.tangents.map(|t| to_front::<B>(B::float_gather_nd(to_back::<B>(t), indices.clone())));
-    Dual::new(B::float_gather_nd(x.primal, indices), tangents)
+    linear(x, |x, lead| B::float_gather_nd(x, tuples::<B>(lead, indices.clone())))
 }
 
 pub(crate) fn scatter_nd<B: Backend>(
@@ -67,17 +65,7 @@ pub(crate) fn scatter_nd<B: Backend>(
     values: Dual<B>,
     reduction: IndexingUpdateOp,
 ) -> Dual<B> {
-    let f = |x, v, lead: Lead| {
-        if lead.dim(0) == 0 {
-            return B::float_scatter_nd(x, indices.clone(), v, reduction);
-        }
-        to_front::<B>(B::float_scatter_nd(
-            to_back::<B>(x),
-            indices.clone(),
-            to_back::<B>(v),
-            reduction,
-        ))
-    };
+    let f = |x, v, lead| B::float_scatter_nd(x, tuples::<B>(lead, indices.clone()), v, reduction);
     match reduction {
         IndexingUpdateOp::Assign => placed(x, values, f),
         IndexingUpdateOp::Add => added(x, values, f),
@@ -123,13 +111,20 @@ pub(crate) fn mask_fill<B: Backend>(x: Dual<B>, mask: BoolTensor<B>, value: Scal
     Dual::new(y, tangents)
 }
 
-fn to_back<B: Backend>(t: FloatTensor<B>) -> FloatTensor<B> {
-    let axes = (1..t.rank()).chain([0]).collect::<Vec<_>>();
-    B::float_permute(t, &axes)
-}
-
-fn to_front<B: Backend>(t: FloatTensor<B>) -> FloatTensor<B> {
-    let last = t.rank() - 1;
-    let axes = [last].into_iter().chain(0..last).collect::<Vec<_>>();
-    B::float_permute(t, &axes)
+/// Index tuples `[..., M]` as `[K, ..., 1 + M]`, the direction in front of each.
+fn tuples<B: Backend>(lead: Lead, indices: IntTensor<B>) -> IntTensor<B> {
+    if lead.dim(0) == 0 {
+        return indices;
+    }
+    let device = B::int_device(&indices);
+    let dtype = indices.dtype().into();
+    let indices = lead.indices::<B>(indices);
+    let mut shape = indices.shape();
+    let last = shape.len() - 1;
+    let mut line = vec![1; last + 1];
+    line[0] = shape[0];
+    shape[last] = 1;
+    let directions =
+        B::int_reshape(B::int_arange(0..line[0] as i64, &device, dtype), Shape::from(line));
+    B::int_cat(vec![B::int_expand(directions, shape), indices], last)
 }

@@ -45,7 +45,19 @@ pub(crate) fn at_indices<B: Backend>(
     picked(x, dim, indices)
 }
 
-/// The same, where the backend tells the indices along with the values.
+/// The `k` largest elements along a dimension, from the largest: by sorting, which every backend implements.
+pub(crate) fn topk<B: Backend>(x: Dual<B>, dim: usize, k: usize) -> Dual<B> {
+    let mut slices = vec![Slice::full(); x.rank()];
+    slices[dim] = Slice::from(0..k);
+    at_indices(
+        x,
+        dim,
+        |x| B::float_topk(x, dim, k),
+        |x, ints| B::int_slice(B::float_argsort(x, dim, true, ints), &slices),
+    )
+}
+
+/// As [`at_indices`], where the backend tells the indices along with the values.
 pub(crate) fn with_indices<B: Backend>(
     x: Dual<B>,
     dim: usize,

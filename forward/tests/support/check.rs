@@ -57,17 +57,23 @@ pub fn deviations<B: Backend>(case: &Case<B>) -> (Option<f64>, f64) {
     let mut random = Random(7);
     let (mut reverse, mut differences) = (case.reverse.map(|_| 0.0), 0.0);
     for _ in 0..3 {
-        let point: Vec<Vec<f64>> = case.operands.iter().map(|(low, high, s)| random.draw(*low, *high, s)).collect();
+        let point: Vec<Vec<f64>> =
+            case.operands.iter().map(|(low, high, s)| random.draw(*low, *high, s)).collect();
         for k in [1, 3] {
             for subset in 1..1_usize << point.len() {
                 let directions: Vec<Option<Vec<f64>>> = (0..point.len())
-                    .map(|i| (subset >> i & 1 == 1).then(|| random.draw(-1.0, 1.0, &[k, point[i].len()])))
+                    .map(|i| {
+                        (subset >> i & 1 == 1).then(|| random.draw(-1.0, 1.0, &[k, point[i].len()]))
+                    })
                     .collect();
                 let products = forward(case, &point, &directions, k);
                 if let (Some(f), Some(r)) = (case.reverse, &mut reverse) {
                     *r = worse(*r, deviation(&products, &by_reverse(f, &point, &directions, k)));
                 }
-                differences = worse(differences, deviation(&products, &by_differences(case, &point, &directions, k)));
+                differences = worse(
+                    differences,
+                    deviation(&products, &by_differences(case, &point, &directions, k)),
+                );
             }
         }
     }
@@ -101,7 +107,8 @@ fn forward<B: Backend>(
     let x = point.iter().zip(directions).map(|(x, t)| {
         let primal = tensor::<B, 1>(x, [x.len()]);
         match t {
-            Some(t) => lift(primal, tensor::<B, 2>(t, [k, x.len()])).expect("tangents of the primal's shape"),
+            Some(t) => lift(primal, tensor::<B, 2>(t, [k, x.len()]))
+                .expect("tangents of the primal's shape"),
             None => constant(primal),
         }
     });
@@ -118,12 +125,13 @@ fn by_reverse<B: Backend>(
     directions: &[Option<Vec<f64>>],
     k: usize,
 ) -> Vec<f64> {
-    let x: Vec<Tensor<Autodiff<B>, 1>> = point.iter().map(|x| tensor(x, [x.len()]).require_grad()).collect();
-    let y = f(x.clone());
-    let outputs = y.dims()[0];
+    let x: Vec<Tensor<Autodiff<B>, 1>> =
+        point.iter().map(|x| tensor(x, [x.len()]).require_grad()).collect();
+    let outputs = f(x.clone()).dims()[0];
     let mut products = vec![0.0; k * outputs];
     for o in 0..outputs {
-        let grads = y.clone().slice([o..o + 1]).backward();
+        // A backward pass uses the graph up.
+        let grads = f(x.clone()).slice([o..o + 1]).backward();
         for (x, t) in x.iter().zip(directions) {
             let (Some(t), Some(row)) = (t, x.grad(&grads)) else { continue };
             let row = values(row);

@@ -5,5 +5,6 @@
 mod check;
 mod registry;
 
-pub use check::{Case, Inner, case, deviations};
+pub(crate) use check::case;
+pub use check::{Case, Inner, deviations};
 pub use registry::registry;
