@@ -93,7 +93,7 @@ impl Demo {
             );
         }
         let display = Display { verbosity: common.verbosity(), tui: false };
-        let interrupter = interrupter()?;
+        let (interrupter, training_guard) = interrupter()?;
         let (results, outcome) = with_backend!(backend, common.device, |B, device| {
             let outcome = train::train::<Autodiff<B>>(
                 &training,
@@ -104,6 +104,7 @@ impl Demo {
                 display,
                 interrupter,
             )?;
+            drop(training_guard);
             if let Some(reason) = &outcome.interrupted {
                 eprintln!("{reason} after step {}; the demo starts anew next time", outcome.steps);
                 return Err(CliError::Stopped);

@@ -9,7 +9,14 @@ use crate::{
 };
 use burn::{backend::Autodiff, train::Interrupter};
 use clap::{ArgGroup, Args};
-use std::{io::IsTerminal, path::PathBuf};
+use std::{
+    io::IsTerminal,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Train a model into a run directory.
 #[derive(Debug, Args)]
@@ -87,7 +94,7 @@ impl Train {
             verbosity: common.verbosity(),
             tui: std::io::stdout().is_terminal() && !common.json && !common.quiet,
         };
-        let interrupter = interrupter()?;
+        let (interrupter, _training) = interrupter()?;
         let outcome = with_backend!(backend, common.device, |B, device| {
             train::train::<Autodiff<B>>(
                 loaded,
@@ -103,19 +110,30 @@ impl Train {
     }
 }
 
+/// While it lives, Ctrl-C asks the training to stop; afterwards it ends the program at once.
+pub(super) struct Training(Arc<AtomicBool>);
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Stop training on Ctrl-C; a second one ends the program.
-pub(super) fn interrupter() -> Result<Interrupter, CliError> {
+pub(super) fn interrupter() -> Result<(Interrupter, Training), CliError> {
     let interrupter = Interrupter::new();
     let handle = interrupter.clone();
+    let training = Training(Arc::new(AtomicBool::new(true)));
+    let active = training.0.clone();
     ctrlc::set_handler(move || {
-        if handle.should_stop() {
+        if handle.should_stop() || !active.load(Ordering::SeqCst) {
             std::process::exit(130);
         }
         eprintln!("stopping after this step; Ctrl-C again to quit without a checkpoint");
         handle.stop(Some("stopped by Ctrl-C"));
     })
     .map_err(|e| CliError::Other(format!("cannot listen for Ctrl-C: {e}")))?;
-    Ok(interrupter)
+    Ok((interrupter, training))
 }
 
 /// Refuse to resume with settings that would change the result.

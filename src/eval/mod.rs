@@ -69,5 +69,5 @@ fn check(side: &'static str, scores: &[f64]) -> Result<(), EvalError> {
     }
 }
 
-const IN: &str = "in-distribution";
-const OUT: &str = "out-of-distribution";
+pub(crate) const IN: &str = "in-distribution";
+pub(crate) const OUT: &str = "out-of-distribution";

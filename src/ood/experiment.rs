@@ -5,7 +5,8 @@ use crate::{
     config::{Method, OodConfig},
     data::{DataError, Images},
     eval::{
-        CONVENTION, EvalError, Interval, Metrics, Roc, bootstrap::Bootstrap, dual, dual::Pairs,
+        CONVENTION, EvalError, IN, Interval, Metrics, OUT, Roc, bootstrap::Bootstrap, dual,
+        dual::Pairs,
     },
     jacobian::JacobianError,
     lid::{
@@ -169,6 +170,14 @@ pub fn run<B: FlowBackend>(
         std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
     for images in sets.iter().copied().chain([&experiment.calibration]) {
         images.expect_shape(scorer.shape())?;
+    }
+    if config.methods.contains(&Method::Dual) {
+        for (side, images) in sets.iter().enumerate() {
+            let side = if side == 0 { IN } else { OUT };
+            if images.len() < 2 {
+                return Err(EvalError::TooFew { side, count: images.len() }.into());
+            }
+        }
     }
     // Likelihoods first: they take seconds, and what is wrong with a model shows in them.
     let mut scores: Vec<SetScores> = Vec::new();
@@ -400,20 +409,25 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
         ));
     }
     for (i, outside) in scores[1..].iter().enumerate() {
+        // The numbers of the table.
+        let area = |method: &str| {
+            let mut rows = results.rows.iter();
+            let row = rows.find(|r| r.outside == outside.name && r.method == method);
+            row.map_or(String::new(), |r| format!("{:.3}", r.auroc.value))
+        };
         let mut curves = Vec::new();
         let mut single = |label: &str, a: &[f64], b: &[f64]| {
             if let Ok(roc) = Roc::new(a, b) {
                 let points = roc.fpr.iter().copied().zip(roc.tpr.iter().copied()).collect();
-                curves.push((format!("{label} {:.3}", roc.auroc()), points));
+                curves.push((format!("{label} {}", area(label)), points));
             }
         };
         single(LIKELIHOOD, &inside.log_likelihood, &outside.log_likelihood);
         if with_lid {
             single(LID, &inside.lid, &outside.lid);
             if let Ok(points) = dual::frontier(pairs(inside), pairs(outside)) {
-                let area = dual::oracle(pairs(inside), pairs(outside)).unwrap_or(f64::NAN);
                 let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
-                curves.push((format!("{DUAL_ORACLE} {area:.3}"), points));
+                curves.push((format!("{DUAL_ORACLE} {}", area(DUAL_ORACLE)), points));
             }
         }
         let name = if scores.len() == 2 { "roc".to_owned() } else { format!("roc_{}", i + 1) };

@@ -47,8 +47,11 @@ pub enum TrainError {
     NoParameters,
     /// A loss, gradient or weight that is not finite.
     #[error(
-        "{what} became {value} at step {step} (epoch {epoch}); nothing of this step was kept. The last checkpoint is of step {saved}. \
-         Try a smaller learning rate (--set optimizer.lr=…) or gradient clipping (--set clip_grad_norm=1)"
+        "{what} became {value} at step {step} (epoch {epoch}); nothing of this step was kept. {}. Try a smaller learning rate (--set optimizer.lr=…) or gradient clipping (--set clip_grad_norm=1)",
+        match saved {
+            0 => "There is no checkpoint yet, and the run's name is free again".to_owned(),
+            saved => format!("The last checkpoint is of step {saved}"),
+        }
     )]
     Diverged {
         /// What is not finite.
