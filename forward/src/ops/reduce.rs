@@ -139,7 +139,7 @@ fn product<B: Backend>(mut x: Dual<B>, dim: usize) -> Dual<B> {
         }
         let half = n / 2;
         let halves = mul(along(x.clone(), dim, 0, half), along(x.clone(), dim, half, 2 * half));
-        x = if n % 2 == 0 { halves } else { cat([halves, along(x, dim, n - 1, n)], dim) };
+        x = if n.is_multiple_of(2) { halves } else { cat([halves, along(x, dim, n - 1, n)], dim) };
     }
 }
 

@@ -41,7 +41,7 @@ fn raw<B: Backend>(x: FloatTensor<B>) -> Tensor<B, 2> {
 
 /// Ones, but for a zero.
 fn zero_at<B: Backend>(like: &Tensor<B, 1>, i: usize) -> Tensor<B, 1> {
-    like.ones_like().slice_fill([i..i + 1], 0.0)
+    like.ones_like().slice_fill(i..i + 1, 0.0)
 }
 
 pub fn registry<B: Backend>() -> Vec<Case<B>> {
