@@ -68,7 +68,7 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
     Ok(Images { name: path.display().to_string(), shape, pixels, labels })
 }
 
-/// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what [`load`] reads.
+/// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what a SPEC of the file reads.
 ///
 /// # Errors
 /// The archive cannot be made.
