@@ -102,7 +102,7 @@ impl Elementwise {
     /// Parameters of one element.
     pub fn parameters(&self) -> usize {
         match self {
-            Elementwise::RqSpline { bins, .. } => 3 * bins - 1,
+            Elementwise::RqSpline { bins, .. } => crate::ops::spline_parameters(*bins),
             Elementwise::Affine {} => 2,
         }
     }

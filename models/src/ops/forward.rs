@@ -61,7 +61,7 @@ impl<B: FlowBackend> FlowBackend for Forward<B> {
                 (None, None) => unreachable!("one of them has tangents"),
             }
         });
-        Dual::new(output, Some(primitive(Tensor::cat(tangents.to_vec(), 1))))
+        Dual::new(output, Some(primitive(Tensor::cat(tangents.into(), 1))))
     }
 
     /// `ẏ = w ∗ ẋ + ẇ ∗ x + ḃ`: the directions of ẋ join the batch, those of the weights (which only who differentiates by

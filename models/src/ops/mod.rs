@@ -21,6 +21,7 @@ use burn::tensor::{
 };
 
 pub use kernel::MAX_BINS;
+pub(crate) use spline::spline_parameters;
 pub use spline::{Direction, SplineShape, rq_spline_reference};
 
 /// A backend that can run flows.

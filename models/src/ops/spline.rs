@@ -21,8 +21,13 @@ pub struct SplineShape {
 impl SplineShape {
     /// Parameters of one element: `K` widths, `K` heights, `K - 1` inner derivatives.
     pub fn parameters(&self) -> usize {
-        3 * self.bins - 1
+        spline_parameters(self.bins)
     }
+}
+
+/// Parameters of one element of a spline with `bins` bins.
+pub(crate) fn spline_parameters(bins: usize) -> usize {
+    3 * bins - 1
 }
 
 /// Which way a bijection is run.
