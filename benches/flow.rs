@@ -1,7 +1,12 @@
 //! The small greyscale RQ-NSF of the demo on the CPU: training step, log-density, sampling, decoder Jacobian with its
 //! spectrum. `cargo bench --bench flow`.
 
-use atypical::{data::Images, data::Noise, jacobian, lid::Spectrum, train::differentiable};
+use atypical::{
+    data::{Images, Noise},
+    jacobian::{self, Differential, Linearized, Map, Memory, Mode},
+    lid::Spectrum,
+};
+use atypical_forward::on_forward;
 use atypical_models::{
     DensityModel,
     flow::{Elementwise, Flow, ImagePreset},
@@ -55,16 +60,29 @@ fn benches(c: &mut Criterion) {
         b.iter(|| flow.sample(BATCH, &Default::default()).into_data());
     });
 
-    let one = x.narrow(0, 0, 1);
+    let one = x.clone().narrow(0, 0, 1);
     let z = flow.encode(one).0;
-    let decoder = differentiable(&flow);
-    let jacobian = jacobian::decoder(&decoder, z.clone(), 196).expect("finite");
+    let memory = Memory::mib(512);
+    let exact = || jacobian::decoder(&Linearized::new(&flow, z.clone()), memory).expect("finite");
+    let jacobian = exact();
     let z0: Vec<f32> = z.clone().into_data().iter::<f32>().collect();
-    group
-        .bench_function("jacobian/784", |b| b.iter(|| jacobian::decoder(&decoder, z.clone(), 196)));
-    group.bench_function("jacobian_whole_reverse/784", |b| {
-        b.iter(|| jacobian::reverse(|z| decoder.decode(z).0, z.clone(), 196));
+    group.bench_function("jacobian/784", |b| b.iter(exact));
+    let reverse = Flow::<Autodiff<Flex>>::from_inner(flow.clone());
+    let forward: Flow<_> = on_forward(flow.clone());
+    // 2 MiB a direction: chunks of 255.
+    let map = Map::new(|z| forward.decode(z).0, |z| reverse.decode(z).0, z.clone(), 2 << 20);
+    for (name, mode) in [("forward", Mode::Forward), ("reverse", Mode::Reverse)] {
+        group.bench_function(format!("jacobian_whole_{name}/784"), |b| {
+            b.iter(|| jacobian::jacobian(&map, mode, memory, &Default::default()));
+        });
+    }
+    let points = flow.encode(x).0;
+    group.bench_function("linearize/64", |b| {
+        b.iter(|| Linearized::new(&flow, points.clone()).decoded().into_data());
     });
+    let at = Linearized::new(&flow, points.clone());
+    group.bench_function("jvp/64", |b| b.iter(|| at.jvp(points.clone()).map(Tensor::into_data)));
+    group.bench_function("vjp/64", |b| b.iter(|| at.vjp(points.clone()).map(Tensor::into_data)));
     group.bench_function("spectrum/784", |b| b.iter(|| Spectrum::new(&jacobian, &z0)));
 }
 

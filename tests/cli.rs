@@ -286,7 +286,7 @@ fn one_environment_serves_all_commands() {
     let bench = Bench::new();
     let run = |arguments: &str| {
         let mut command = bench.command(arguments);
-        command.env("ATYPICAL_OPTIMIZER__LR", "1e-4").env("ATYPICAL_LID__CHUNK", "3");
+        command.env("ATYPICAL_OPTIMIZER__LR", "1e-4").env("ATYPICAL_LID__MEMORY_MIB", "99");
         command.output().unwrap()
     };
     for arguments in ["train --config train.yaml --quiet", "ood --config ood.yaml --quiet"] {
@@ -296,7 +296,7 @@ fn one_environment_serves_all_commands() {
     let config =
         |run: &str| std::fs::read_to_string(bench.path(&format!("runs/{run}/config.yaml")));
     assert!(config("train").unwrap().contains("lr: 0.0001"));
-    assert!(config("ood-ood").unwrap().contains("chunk: 3"));
+    assert!(config("ood-ood").unwrap().contains("memory_mib: 99"));
     let output = bench.command("runs").env("ATYPICAL_NONSENSE", "1").output().unwrap();
     assert!(output.status.success(), "a command without configuration reads none");
     let output =

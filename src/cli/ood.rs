@@ -29,10 +29,9 @@ pub struct Ood {
     /// Name of the experiment under MODEL_DIR [default: `name` in the configuration, else ood-<file>]
     #[arg(long)]
     name: Option<String>,
-    /// Rows of a Jacobian in one backward pass: less memory for smaller numbers [default: 196, which needs under 1 GiB
-    /// in all for 3x32x32 images]
-    #[arg(long)]
-    chunk: Option<usize>,
+    /// MiB that one Jacobian may take beside the model [default: 512]
+    #[arg(long, value_name = "MIB")]
+    memory: Option<usize>,
 }
 
 impl Ood {
@@ -40,7 +39,7 @@ impl Ood {
         let environment = Environment::read()?;
         let backend = common.backend()?;
         let mut sets = common.sets(&self.set);
-        sets.extend(self.chunk.map(|c| format!("lid.chunk={c}")));
+        sets.extend(self.memory.map(|m| format!("lid.memory_mib={m}")));
         let loaded = Loaded::<OodConfig>::new(&self.config, &sets)?;
         let config = &loaded.config;
         let name = self
@@ -119,8 +118,15 @@ pub(super) fn evaluate<B: atypical_models::FlowBackend>(
         "parameters of the model".into(),
         burn::module::Module::num_params(&flow).to_string(),
     ));
-    let scorer =
-        Scorer::new(flow, noise, config.batch_size, config.lid.chunk, device, common.verbosity());
+    let scorer = Scorer::new(
+        flow,
+        noise,
+        config.batch_size,
+        &config.lid,
+        config.seed,
+        device,
+        common.verbosity(),
+    );
     let verbosity = common.verbosity();
     let experiment = Experiment { config, title, calibration, inside, outside, facts, verbosity };
     Ok(ood::run(&experiment, &scorer, out, yaml)?)

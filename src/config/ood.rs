@@ -4,7 +4,7 @@ use super::{
     Section,
     train::{check, check_spec},
 };
-use crate::lid::{Estimator, Scale};
+use crate::lid::{Estimator, MatrixFree, Route, Scale};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,14 +70,54 @@ pub struct LidConfig {
     pub estimator: Estimator,
     /// How its scale is chosen.
     pub scale: Scale,
-    /// Rows of a Jacobian in one backward pass: more is faster until memory is short. With the default, scoring stays under
-    /// 1 GiB in all for the flows of `configs/train` (measured: 0.4 GiB at 1x28x28, 0.7 GiB at 3x32x32).
-    pub chunk: usize,
+    /// MiB that one Jacobian may take beside the model.
+    pub memory_mib: usize,
+    /// How the estimator `matrix_free` goes about it.
+    pub matrix_free: MatrixFree,
 }
 
 impl Default for LidConfig {
     fn default() -> Self {
-        Self { estimator: Estimator::Threshold, scale: Scale::default(), chunk: 196 }
+        Self {
+            estimator: Estimator::Threshold,
+            scale: Scale::default(),
+            memory_mib: 512,
+            matrix_free: MatrixFree::default(),
+        }
+    }
+}
+
+impl LidConfig {
+    /// Check the numbers; `prefix` says where the section stands.
+    pub(crate) fn validate(&self, prefix: &str) -> Result<(), (String, String)> {
+        let key = |key: &str| format!("{prefix}{key}");
+        check(&key("memory_mib"), 0, self.memory_mib > 0, "at least 1")?;
+        let MatrixFree { probes, tolerance, max_steps, max_probes, batch } = self.matrix_free;
+        check(&key("matrix_free.probes"), probes, probes >= 2, "at least 2")?;
+        check(&key("matrix_free.tolerance"), tolerance, tolerance > 0.0, "positive")?;
+        check(&key("matrix_free.max_steps"), max_steps, max_steps >= 1, "at least 1")?;
+        let enough = max_probes >= probes;
+        check(&key("matrix_free.max_probes"), max_probes, enough, "at least `probes`")?;
+        check(&key("matrix_free.batch"), batch, batch >= 1, "at least 1")?;
+        let range = |low: f64, high: f64| {
+            let allowed = format!("below {}, which is {high}", key("scale.high"));
+            check(&key("scale.low"), low, low < high, &allowed)
+        };
+        match self.scale {
+            Scale::Fixed { r } => check(&key("scale.r"), r, r.abs() <= 20.0, "in [-20, 20]"),
+            Scale::Plateau { tolerance, low, high, steps } => {
+                check(&key("scale.tolerance"), tolerance, tolerance > 0.0, "positive")?;
+                check(&key("scale.steps"), steps, steps >= 2, "at least 2")?;
+                range(low, high)
+            }
+            Scale::Calibrated { dimension, alpha, low, high } => {
+                if let Some(d) = dimension {
+                    check(&key("scale.dimension"), d, d > 0.0, "positive, or null")?;
+                }
+                check(&key("scale.alpha"), alpha, alpha > 0.0 && alpha < 1.0, "in (0, 1)")?;
+                range(low, high)
+            }
+        }
     }
 }
 
@@ -134,31 +174,16 @@ impl Section for OodConfig {
         check("methods", "empty", !self.methods.is_empty(), "a list of likelihood, lid, dual")?;
         check("calibration_count", 0, self.calibration_count > 0, "at least 1")?;
         check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
-        check("lid.chunk", 0, self.lid.chunk > 0, "at least 1")?;
         check("batch_size", 0, self.batch_size > 0, "at least 1")?;
         let level = self.bootstrap.level;
         let resamples = self.bootstrap.resamples;
         check("bootstrap.resamples", resamples, resamples <= 100_000, "at most 100000")?;
         check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
-        let range = |low: f64, high: f64| {
-            let allowed = format!("below lid.scale.high, which is {high}");
-            check("lid.scale.low", low, low < high, &allowed)
-        };
-        match self.lid.scale {
-            Scale::Fixed { r } => check("lid.scale.r", r, r.abs() <= 20.0, "in [-20, 20]"),
-            Scale::Plateau { tolerance, low, high, steps } => {
-                check("lid.scale.tolerance", tolerance, tolerance > 0.0, "positive")?;
-                check("lid.scale.steps", steps, steps >= 2, "at least 2")?;
-                range(low, high)
-            }
-            Scale::Calibrated { dimension, alpha, low, high } => {
-                if let Some(d) = dimension {
-                    check("lid.scale.dimension", d, d > 0.0, "positive, or null")?;
-                }
-                check("lid.scale.alpha", alpha, alpha > 0.0 && alpha < 1.0, "in (0, 1)")?;
-                range(low, high)
-            }
-        }
+        self.lid.validate("lid.")?;
+        let estimator = self.lid.estimator;
+        let reads_model = !matches!(estimator.route(), Route::Points(_));
+        let allowed = "an estimator that reads the model: threshold, spectral, gap or matrix_free";
+        check("lid.estimator", estimator.name(), reads_model, allowed)
     }
 }
 
@@ -177,6 +202,10 @@ mod tests {
             ("lid.scale.dimension", "lid.scale.dimension=0"),
             ("lid.scale.alpha", "lid.scale.alpha=-1"),
             ("lid.scale.low", "lid.scale.low=30"),
+            ("lid.estimator", "lid.estimator=mle"),
+            ("lid.matrix_free.probes", "lid.matrix_free.probes=1"),
+            ("lid.matrix_free.tolerance", "lid.matrix_free.tolerance=0"),
+            ("lid.matrix_free.max_probes", "lid.matrix_free.max_probes=1"),
             ("bootstrap.level", "bootstrap.level=95"),
             ("out_of_distribution.0", "out_of_distribution=[mnits:test]"),
         ] {

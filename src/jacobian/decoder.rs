@@ -1,123 +1,77 @@
 //! The Jacobian of a flow's decoder, accumulated step by step.
 
-use super::{JacobianError, finite};
-use atypical_models::{
-    FlowBackend,
-    flow::{Bijection, Coupling, Flow, Layer},
-    ops::Direction,
+use super::{
+    Differential, JacobianError, Linearized, Memory, finite,
+    linearized::{CouplingAt, StepAt},
 };
-use burn::{backend::Autodiff, tensor::Tensor};
+use atypical_models::{FlowBackend, flow::tiled};
+use burn::tensor::Tensor;
 
-/// Jacobian `dx/dz` of the decoder at `z`, exact; `chunk` bounds the rows of one backward pass.
-///
-/// The flow must have its dropout off ([`Flow::without_dropout`]).
+/// Most rows of one backward pass: more are no faster.
+const ROWS: usize = 256;
+
+/// Jacobian `dx/dz` of the decoder at one point, exact.
 ///
 /// # Shapes
-/// - z: `[1, D]`
 /// - output: `D x D` values, row-major, row i the gradient of `x_i`
 ///
 /// # Errors
-/// NaN or infinite entries, counted.
+/// Several points, too little memory, NaN or infinite entries.
 pub fn decoder<B: FlowBackend>(
-    flow: &Flow<Autodiff<B>>,
-    z: Tensor<B, 2>,
-    chunk: usize,
+    at: &Linearized<'_, B>,
+    memory: Memory,
 ) -> Result<Vec<f32>, JacobianError> {
-    let dimension = z.dims()[1];
-    let device = z.device();
-    // `x` is the decoder's state, `tangents[j]` its derivative along latent coordinate `end + j`.
-    let mut state: Option<(Tensor<B, 4>, Tensor<B, 4>)> = None;
-    let mut end = dimension;
-    for level in flow.levels.iter().rev() {
-        let [c, h, w] = level.output_shape();
-        let coarser = state.as_ref().map_or(0, |(x, _)| x.dims()[1]);
-        let own = (c - coarser) * h * w;
-        let start = end - own;
-        let latent = z.clone().narrow(1, start, own).reshape([1, c - coarser, h, w]);
-        let identity = Tensor::<B, 2>::eye(own, &device).reshape([own, c - coarser, h, w]);
-        let (mut x, mut tangents) = match state {
-            None => (latent, identity),
-            Some((x, tangents)) => {
-                let carried = tangents.dims()[0];
+    if at.points() != 1 {
+        return Err(JacobianError::Points(at.points()));
+    }
+    let dimension = at.dimension();
+    // The tangents before and after a step, their halves, and the matrix on the host.
+    let fixed = 4 * 5 * dimension * dimension;
+    let chunk = memory.directions(at.bytes_per_direction(), fixed, ROWS, dimension)?;
+    let device = at.decoded().device();
+    // `tangents[j]` is the derivative of the decoder's state along latent coordinate `end + j`.
+    let mut state: Option<Tensor<B, 4>> = None;
+    for level in &at.levels {
+        let [c, h, w] = level.shape;
+        let own = level.own * h * w;
+        let identity = Tensor::<B, 2>::eye(own, &device).reshape([own, level.own, h, w]);
+        let tangents = match state {
+            None => identity,
+            Some(carried) => {
                 // New latents first: their tangents touch the first channels only, the carried ones the others only.
-                let above = Tensor::zeros([own, coarser, h, w], &device);
-                let below = Tensor::zeros([carried, c - coarser, h, w], &device);
-                let tangents = Tensor::cat(
-                    vec![
-                        Tensor::cat(vec![identity, above], 1),
-                        Tensor::cat(vec![below, tangents], 1),
-                    ],
-                    0,
-                );
-                (Tensor::cat(vec![latent, x], 1), tangents)
+                let above = Tensor::zeros([own, c - level.own, h, w], &device);
+                let below = Tensor::zeros([carried.dims()[0], level.own, h, w], &device);
+                let new = Tensor::cat(vec![identity, above], 1);
+                Tensor::cat(vec![new, Tensor::cat(vec![below, carried], 1)], 0)
             }
         };
-        for step in level.steps.iter().rev() {
-            (x, tangents) = push(step, x, tangents, chunk);
-        }
-        (state, end) = (Some((x, tangents)), start);
+        state = Some(level.steps.iter().fold(tangents, |t, step| match step {
+            StepAt::Coupling(coupling) => push_coupling(coupling, t, chunk),
+            step => step.push(t),
+        }));
     }
-    let (_, tangents) = state.expect("a flow has at least one level");
-    let columns = tangents.reshape([dimension, dimension]);
+    let columns = state.expect("a flow has at least one level").reshape([dimension, dimension]);
     finite(columns.transpose().into_data().iter::<f32>().collect(), dimension)
 }
 
-/// One step of the decoder on the state and its tangents.
-fn push<B: FlowBackend>(
-    step: &Layer<Autodiff<B>>,
-    z: Tensor<B, 4>,
-    tangents: Tensor<B, 4>,
-    chunk: usize,
-) -> (Tensor<B, 4>, Tensor<B, 4>) {
-    if let Layer::Coupling(coupling) = step {
-        return push_coupling(coupling, z, tangents, chunk);
-    }
-    if let Some(pushed) = step.inverse_linear(&Tensor::from_inner(tangents.clone())) {
-        return (step.inverse(Tensor::from_inner(z)).0.inner(), pushed.inner());
-    }
-    // What is left is elementwise: one backward pass of the sum gives the diagonal.
-    let z = Tensor::<Autodiff<B>, 4>::from_inner(z).require_grad();
-    let x = step.inverse(z.clone()).0;
-    let gradients = x.clone().sum().backward();
-    let slope = z.grad(&gradients).expect("the output depends on the tracked input");
-    (x.inner(), tangents * slope)
-}
-
-/// `x_B = g⁻¹(z_B; θ(z_A))`: `dx_B = diag(∂x_B/∂z_B) dz_B + (∂x_B/∂θ · dθ/dz_A) dz_A`.
+/// `dx_B = diag(∂x_B/∂z_B) dz_B + (∂x_B/∂θ · dθ/dz_A) dz_A`, with the matrix in parentheses made once, by rows.
 fn push_coupling<B: FlowBackend>(
-    coupling: &Coupling<Autodiff<B>>,
-    z: Tensor<B, 4>,
+    at: &CouplingAt<'_, B>,
     tangents: Tensor<B, 4>,
     chunk: usize,
-) -> (Tensor<B, 4>, Tensor<B, 4>) {
-    let device = z.device();
-    let lift = |t: Tensor<B, 4>| Tensor::<Autodiff<B>, 4>::from_inner(t);
-    let [a, b] = coupling.part(lift(z));
-    let [_, channels, h, w] = b.dims();
+) -> Tensor<B, 4> {
+    let device = tangents.device();
+    let [_, channels, h, w] = at.slope.dims();
     let positions = h * w;
-
-    // The map is elementwise, so one backward pass of its sum gives every element's derivative by its own parameters.
-    let net = &coupling.conditioner;
-    let (parameters, pattern) = net.linearize(a.clone());
-    let parameters = lift(parameters.inner()).require_grad();
-    let [x_b, log_slope] = coupling.map(parameters.clone(), b, Direction::Inverse);
-    let gradients = x_b.clone().sum().backward();
-    let by_parameters =
-        parameters.grad(&gradients).expect("the output depends on the tracked parameters");
-    let slope = log_slope.inner().exp();
-
-    // Row (c, p) of ∂x_B/∂z_A: the parameters of element (c, p), through the output layer (which mixes channels at position p
-    // alone), then back through the blocks, `chunk` rows at a time.
-    let outputs = by_parameters.dims()[1];
-    let by_parameters =
-        Tensor::<Autodiff<B>, 2>::from_inner(by_parameters.reshape([outputs, positions]));
+    // Row (c, p): the parameters of element (c, p), through the output layer (which mixes channels at position p alone), then
+    // back through the blocks, `chunk` rows at a time.
+    let outputs = at.by_parameters.dims()[1];
+    let map = at.coupling.map();
+    let net = &at.coupling.conditioner;
     let hidden = net.hidden();
     let weight = net.output.weight.val().reshape([outputs, hidden]);
-    let by_hidden = coupling
-        .by_channel(by_parameters)
-        .swap_dims(1, 2)
-        .matmul(coupling.by_channel(weight))
-        .inner();
+    let by_parameters = map.by_channel(at.by_parameters.clone().reshape([outputs, positions]));
+    let by_hidden = by_parameters.swap_dims(1, 2).matmul(map.by_channel(weight));
     let by_hidden = by_hidden.reshape([channels * positions, hidden, 1]);
     let here = Tensor::<B, 2>::eye(positions, &device).reshape([1, positions, 1, positions]);
     let here = here.repeat_dim(0, channels).reshape([channels * positions, 1, positions]);
@@ -128,22 +82,24 @@ fn push_coupling<B: FlowBackend>(
         .map(|(by_hidden, here)| {
             let rows = by_hidden.dims()[0];
             let cotangents = (by_hidden * here).reshape([rows, hidden, h, w]);
-            net.pull_back(&pattern, lift(cotangents)).inner().flatten::<2>(1, 3)
+            net.pull_hidden(&at.pattern, cotangents).flatten::<2>(1, 3)
         })
         .collect();
     let block = Tensor::cat(block, 0);
 
-    let [t_a, t_b] = coupling.part(lift(tangents)).map(Tensor::inner);
+    let [t_a, t_b] = at.coupling.part(tangents);
     let count = t_b.dims()[0];
     let pushed = t_a.clone().flatten::<2>(1, 3).matmul(block.transpose());
-    let t_b = t_b * slope + pushed.reshape([count, channels, h, w]);
-    let join = |a: Tensor<B, 4>, b: Tensor<B, 4>| coupling.join(lift(a), lift(b)).inner();
-    (join(a.inner(), x_b.inner()), join(t_a, t_b))
+    let t_b = tiled(t_b, &at.slope) + pushed.reshape([count, channels, h, w]);
+    at.coupling.join(t_a, t_b)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::jacobian::{decoder, reverse};
+    use crate::jacobian::{
+        Differential, JacobianError, Linearized, Map, Memory, Mode, decoder, jacobian,
+    };
+    use atypical_forward::on_forward;
     use atypical_models::flow::{Elementwise, Flow, FlowConfig, ImagePreset, VectorPreset};
     use burn::{
         backend::{Autodiff, Flex},
@@ -159,26 +115,16 @@ mod tests {
         }
     }
 
-    /// Step by step against reverse mode over the whole decoder.
-    fn compare(config: &FlowConfig) {
-        let device = Default::default();
-        Flex::seed(&device, 3);
-        let flow = Flow::<Flex>::new(config, 1, &device).unwrap().map(&mut Shake);
-        let flow = Flow::<Autodiff<Flex>>::from_inner(flow).without_dropout();
-        let dimension = config.shape.iter().product();
-        let z = Tensor::<Flex, 2>::random([1, dimension], Distribution::Normal(0.0, 1.0), &device);
-        let stepwise = decoder(&flow, z.clone(), 7).unwrap();
-        let whole = reverse(|z| flow.decode(z).0, z, 5).unwrap();
-        let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        let difference: Vec<f32> = stepwise.iter().zip(&whole).map(|(a, b)| a - b).collect();
-        let relative = norm(&difference) / norm(&whole);
-        // Two orders of summation in f32.
-        assert!(relative < 5e-5, "off by {relative}");
+    fn flow(config: &FlowConfig) -> Flow<Flex> {
+        Flex::seed(&Default::default(), 3);
+        Flow::<Flex>::new(config, 1, &Default::default()).unwrap().map(&mut Shake)
     }
 
-    #[test]
-    fn stepwise_and_whole_agree() {
-        let spline = Elementwise::RqSpline { bins: 8, tail: 3.0 };
+    fn normal(dims: [usize; 2]) -> Tensor<Flex, 2> {
+        Tensor::random(dims, Distribution::Normal(0.0, 1.0), &Default::default())
+    }
+
+    fn flows() -> Vec<FlowConfig> {
         let image = ImagePreset {
             shape: [1, 8, 8],
             hidden: [6, 5, 8],
@@ -187,9 +133,88 @@ mod tests {
             ..Default::default()
         };
         let vector = VectorPreset { dimension: 5, layers: 2, hidden: 7, ..Default::default() };
-        for map in [spline, Elementwise::Affine {}] {
-            compare(&image.expand(&map));
-            compare(&vector.expand(&map));
+        [Elementwise::RqSpline { bins: 8, tail: 3.0 }, Elementwise::Affine {}]
+            .iter()
+            .flat_map(|map| [image.expand(map), vector.expand(map)])
+            .collect()
+    }
+
+    /// Relative to the norm; two orders of summation in f32.
+    fn assert_close(a: &[f32], b: &[f32], what: &str) {
+        let norm = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        let relative = norm(&difference) / norm(b);
+        assert!(a.len() == b.len() && relative < 5e-5, "{what}: off by {relative}");
+    }
+
+    fn host(t: Tensor<Flex, 2>) -> Vec<f32> {
+        t.into_data().to_vec().unwrap()
+    }
+
+    #[test]
+    fn all_ways_to_a_dense_jacobian_agree() {
+        let device = Default::default();
+        for config in flows() {
+            let flow = flow(&config);
+            let z = normal([1, config.shape.iter().product()]);
+            let reverse = Flow::<Autodiff<Flex>>::from_inner(flow.clone()).without_dropout();
+            let forward: Flow<_> = on_forward(flow.clone());
+            let map = Map::new(|z| forward.decode(z).0, |z| reverse.decode(z).0, z.clone(), 4096);
+            let at = Linearized::new(&flow, z.clone());
+            let whole = jacobian(&map, Mode::Reverse, Memory::mib(1), &device).unwrap();
+            assert_close(&decoder(&at, Memory::mib(1)).unwrap(), &whole, "step by step");
+            for mode in [Mode::Forward, Mode::Reverse] {
+                let products = jacobian(&at, mode, Memory::mib(1), &device).unwrap();
+                assert_close(&products, &whole, "linearised");
+            }
+            let forward = jacobian(&map, Mode::Forward, Memory::mib(1), &device).unwrap();
+            assert_close(&forward, &whole, "forward mode");
+            assert_close(&host(at.decoded()), &host(flow.decode(z).0), "decoded");
         }
+    }
+
+    #[test]
+    fn products_at_several_points_are_those_of_each() {
+        for config in flows() {
+            let flow = flow(&config);
+            let d: usize = config.shape.iter().product();
+            let (z, v) = (normal([3, d]), normal([6, d]));
+            let at = Linearized::new(&flow, z.clone());
+            let row = |t: &Tensor<Flex, 2>, i: usize| t.clone().narrow(0, i, 1);
+            let (pushed, pulled) = (at.jvp(v.clone()).unwrap(), at.vjp(v.clone()).unwrap());
+            for i in 0..6 {
+                let alone = Linearized::new(&flow, row(&z, i % 3));
+                let expected = host(alone.jvp(row(&v, i)).unwrap());
+                assert_close(&host(row(&pushed, i)), &expected, "jvp");
+                let expected = host(alone.vjp(row(&v, i)).unwrap());
+                assert_close(&host(row(&pulled, i)), &expected, "vjp");
+            }
+        }
+    }
+
+    #[test]
+    fn the_chunk_does_not_change_the_jacobian() {
+        let config = &flows()[0];
+        let flow = flow(config);
+        let at = Linearized::new(&flow, normal([1, 64]));
+        let fixed = 4 * 5 * 64 * 64;
+        let small = decoder(&at, Memory(fixed + 7 * at.bytes_per_direction())).unwrap();
+        assert_close(&small, &decoder(&at, Memory::mib(100)).unwrap(), "7 rows at a time");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let config = &flows()[0];
+        let flow = flow(config);
+        let one = Linearized::new(&flow, normal([1, 64]));
+        let error = decoder(&one, Memory::mib(0)).unwrap_err().to_string();
+        assert!(error.contains("matrix_free") && error.contains("0 MiB are allowed"), "{error}");
+        let two = Linearized::new(&flow, normal([2, 64]));
+        assert_eq!(decoder(&two, Memory::mib(9)), Err(JacobianError::Points(2)));
+        let rows = two.jvp(normal([3, 64])).unwrap_err();
+        assert_eq!(rows, JacobianError::Directions { rows: [3, 64], points: 2, dimension: 64 });
+        let nan = Linearized::new(&flow, Tensor::full([1, 64], f32::NAN, &Default::default()));
+        let error = decoder(&nan, Memory::mib(9)).unwrap_err();
+        assert!(matches!(error, JacobianError::NotFinite { dimension: 64, .. }), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Choosing the scale r at which LID is read.
 
-use super::{LidEstimator, Spectrum};
+use super::LidEstimator;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -53,6 +53,18 @@ impl Default for Scale {
             alpha: defaults::alpha(),
             low: defaults::low(),
             high: defaults::high(),
+        }
+    }
+}
+
+impl Scale {
+    /// The plateau with its usual numbers.
+    pub fn usual_plateau() -> Self {
+        Scale::Plateau {
+            tolerance: defaults::tolerance(),
+            low: defaults::low(),
+            high: defaults::high(),
+            steps: defaults::steps(),
         }
     }
 }
@@ -110,29 +122,34 @@ pub enum ScaleError {
     },
 }
 
-/// Mean LID of the samples at scale r.
-pub fn mean_lid(estimator: &impl LidEstimator, spectra: &[Spectrum], r: f64) -> f64 {
-    spectra.iter().map(|s| estimator.lid(s, r)).sum::<f64>() / spectra.len() as f64
+/// The scales that figures show.
+pub fn shown() -> Vec<f64> {
+    (0..61).map(|i| -8.0 + 0.2 * f64::from(i)).collect()
 }
 
-/// The scale at which the mean LID of `spectra` crosses `target` from above, by bisection on [low, high].
+/// Mean LID of the samples at scale r.
+pub fn mean_lid<E: LidEstimator>(estimator: &E, prepared: &[E::Prepared], r: f64) -> f64 {
+    prepared.iter().map(|p| estimator.lid(p, r)).sum::<f64>() / prepared.len() as f64
+}
+
+/// The scale at which the mean LID of `prepared` samples crosses `target` from above, by bisection on [low, high].
 ///
 /// Needs the mean LID to be above the target at `low` and not above it at `high`; where LID is not monotone in r
 /// ([`LidEstimator::is_monotone`]) it finds one of the crossings.
 ///
 /// # Errors
 /// No samples, or a target outside what the two ends give.
-pub fn calibrate(
-    estimator: &impl LidEstimator,
-    spectra: &[Spectrum],
+pub fn calibrate<E: LidEstimator>(
+    estimator: &E,
+    prepared: &[E::Prepared],
     target: f64,
     low: f64,
     high: f64,
 ) -> Result<f64, ScaleError> {
-    if spectra.is_empty() {
+    if prepared.is_empty() {
         return Err(ScaleError::NoSamples);
     }
-    let mean = |r| mean_lid(estimator, spectra, r);
+    let mean = |r| mean_lid(estimator, prepared, r);
     let (at_low, at_high) = (mean(low), mean(high));
     // Written so that NaN is an error.
     if !(at_low > target && at_high <= target) {
@@ -151,16 +168,19 @@ pub fn calibrate(
 ///
 /// # Errors
 /// No samples, or no run of at least two scales.
-pub fn plateau(
-    estimator: &impl LidEstimator,
-    spectra: &[Spectrum],
+pub fn plateau<E: LidEstimator>(
+    estimator: &E,
+    prepared: &[E::Prepared],
+    dimension: usize,
     tolerance: f64,
     [low, high]: [f64; 2],
     steps: usize,
 ) -> Result<f64, ScaleError> {
-    let dimension = spectra.first().ok_or(ScaleError::NoSamples)?.dimension();
+    if prepared.is_empty() {
+        return Err(ScaleError::NoSamples);
+    }
     let at = |i: usize| low + (high - low) * i as f64 / (steps.max(2) - 1) as f64;
-    let curve: Vec<f64> = (0..steps.max(2)).map(|i| mean_lid(estimator, spectra, at(i))).collect();
+    let curve: Vec<f64> = (0..steps.max(2)).map(|i| mean_lid(estimator, prepared, at(i))).collect();
     let margin = 0.5f64.min(dimension as f64 / 4.0);
     let inside = |v: f64| v > margin && v < dimension as f64 - margin;
     let mut longest = (0, 0);
@@ -190,7 +210,7 @@ pub fn plateau(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lid::{Spectral, Threshold};
+    use crate::lid::{Spectral, Spectrum, Threshold};
 
     /// J = diag(10 x 3, 0.001 x 5): dimension 3 on every scale between.
     fn spectra() -> Vec<Spectrum> {
@@ -203,10 +223,10 @@ mod tests {
 
     #[test]
     fn the_plateau_lies_between_the_two_clusters() {
-        let r = plateau(&Threshold, &spectra(), 1.0, [-20.0, 20.0], 201).unwrap();
+        let r = plateau(&Threshold, &spectra(), 8, 1.0, [-20.0, 20.0], 201).unwrap();
         let middle = (10f64.ln() + 0.001f64.ln()) / 2.0;
         assert!((r - middle).abs() < 0.3, "{r}, not {middle}");
-        let r = plateau(&Spectral, &spectra(), 0.1, [-20.0, 20.0], 201).unwrap();
+        let r = plateau(&Spectral, &spectra(), 8, 0.1, [-20.0, 20.0], 201).unwrap();
         assert!((r - middle).abs() < 0.5, "{r}, not {middle}");
     }
 
@@ -214,7 +234,7 @@ mod tests {
     fn without_structure_there_is_no_plateau() {
         let identity = Spectrum::new(&[1.0, 0.0, 0.0, 1.0], &[0.0; 2]).unwrap();
         assert_eq!(
-            plateau(&Threshold, &[identity], 0.1, [-20.0, 20.0], 201),
+            plateau(&Threshold, &[identity], 2, 0.1, [-20.0, 20.0], 201),
             Err(ScaleError::NoPlateau { tolerance: 0.1, dimension: 2 })
         );
     }

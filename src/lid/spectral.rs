@@ -26,6 +26,8 @@ impl Spectral {
 }
 
 impl LidEstimator for Spectral {
+    type Prepared = Spectrum;
+
     fn lid(&self, spectrum: &Spectrum, r: f64) -> f64 {
         let variance = (2.0 * r).exp();
         let trace: f64 = spectrum.eigenvalues().iter().map(|l| variance / (l + variance)).sum();

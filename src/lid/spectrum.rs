@@ -7,6 +7,7 @@ use faer::{
     linalg::{evd, householder, matmul::matmul, qr},
     prelude::*,
 };
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Spectrum of `A = JᵀJ` for one sample.
@@ -17,7 +18,7 @@ use thiserror::Error;
 /// A is formed from the f32 Jacobian in f64, where products of f32 are exact: formed in f32 it would read only rounding
 /// below 1e-7 of its largest eigenvalue. In f64 that floor is 1e-16, i.e. 1e-8 in singular values, below what the f32
 /// entries of J themselves resolve.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spectrum {
     eigenvalues: Vec<f64>,
     diagonal: Vec<f64>,
@@ -101,7 +102,7 @@ impl Spectrum {
     /// singular value by up to `2^-24 √D σ_max`. Below, LID reads rounding.
     pub fn resolution(&self) -> f64 {
         let largest = self.eigenvalues.first().map_or(0.0, |l| l.max(0.0).sqrt());
-        (largest * (self.dimension() as f64).sqrt() * 2f64.powi(-24)).ln()
+        resolution(largest, self.dimension())
     }
 
     /// `Qᵀ z0`.
@@ -127,6 +128,11 @@ impl Spectrum {
         }
         w
     }
+}
+
+/// The smallest scale r that f32 entries resolve beside a largest singular value.
+pub(super) fn resolution(largest: f64, dimension: usize) -> f64 {
+    (largest * (dimension as f64).sqrt() * 2f64.powi(-24)).ln()
 }
 
 /// Reduce A (lower triangle) to tridiagonal form in place and rotate z into its basis.

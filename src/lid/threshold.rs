@@ -8,6 +8,8 @@ use super::{LidEstimator, Spectrum};
 pub struct Threshold;
 
 impl LidEstimator for Threshold {
+    type Prepared = Spectrum;
+
     fn lid(&self, spectrum: &Spectrum, r: f64) -> f64 {
         let threshold = (2.0 * r).exp();
         spectrum.eigenvalues().partition_point(|&l| l > threshold) as f64

@@ -1,6 +1,6 @@
 //! One experiment: in-distribution against OOD sets.
 
-use super::Scorer;
+use super::{Scorer, choose_scale};
 use crate::{
     config::{Method, OodConfig},
     data::{DataError, Images},
@@ -10,8 +10,7 @@ use crate::{
     },
     jacobian::JacobianError,
     lid::{
-        LidEstimator, Scale, ScaleError, Spectrum, SpectrumError,
-        model_free::{ModelFreeError, lpca},
+        LidEstimator, Prepared, ScaleError, SpectrumError, StopAt, model_free::ModelFreeError,
         scale,
     },
     progress::Verbosity,
@@ -40,8 +39,13 @@ pub enum OodError {
     /// The scale of LID.
     #[error("the scale of LID cannot be chosen: {0}")]
     Scale(#[from] ScaleError),
+    /// A scale to be chosen, but nothing to choose it on.
+    #[error(
+        "choosing the scale needs training images; give them with --calibration SPEC, or a number as the scale"
+    )]
+    NoCalibration,
     /// The model-free dimension.
-    #[error("the dimension of the calibration images cannot be estimated: {0}")]
+    #[error("the dimension cannot be estimated without the model: {0}")]
     ModelFree(#[from] ModelFreeError),
     /// A Jacobian.
     #[error("{0}")]
@@ -91,8 +95,8 @@ pub struct SetScores {
     pub name: String,
     /// log p(x) in nats.
     pub log_likelihood: Vec<f64>,
-    /// Spectra, where LID is asked for.
-    pub spectra: Vec<Spectrum>,
+    /// What LID is read from, where it is asked for.
+    pub prepared: Vec<Prepared>,
     /// LID at the chosen scale, where LID is asked for.
     pub lid: Vec<f64>,
 }
@@ -129,8 +133,12 @@ pub struct Results {
     pub calibrated_to: Option<f64>,
     /// Eigenvalues that came out negative by rounding, over all images.
     pub negative_eigenvalues: usize,
-    /// Images whose Jacobian does not resolve the scale: r lies below [`Spectrum::resolution`].
+    /// Images whose Jacobian does not resolve the scale: r lies below [`Prepared::resolution`].
     pub unresolved: usize,
+    /// Images at which matrix-free LID stopped short of its tolerance.
+    pub not_converged: usize,
+    /// Root mean square of the standard errors of matrix-free LID, in dimensions.
+    pub lid_standard_error: Option<f64>,
     /// Resamples behind every interval.
     pub resamples: usize,
     /// What was seen, in two sentences.
@@ -187,70 +195,46 @@ pub fn run<B: FlowBackend>(
         if bad > 0 {
             return Err(OodError::Likelihood { set: images.name.clone(), bad, of: images.len() });
         }
-        let (spectra, lid) = (Vec::new(), Vec::new());
-        scores.push(SetScores { name: images.name.clone(), log_likelihood, spectra, lid });
+        let (prepared, lid) = (Vec::new(), Vec::new());
+        scores.push(SetScores { name: images.name.clone(), log_likelihood, prepared, lid });
     }
-    let (mut chosen, mut target, mut unresolved) = (None, None, 0);
+    let mut chosen = None;
     if config.needs_lid() {
+        let estimator = config.lid.estimator;
+        let scale = choose_scale(
+            estimator,
+            &config.lid.scale,
+            &experiment.calibration,
+            config.calibration_count,
+            config.seed,
+            |images, stop| scorer.prepare_all(images, estimator.route(), stop),
+        )?;
         for (set, images) in scores.iter_mut().zip(&sets) {
-            set.spectra = scorer.prepare(images)?;
+            set.prepared = scorer.prepare_all(images, estimator.route(), StopAt::Scale(scale.r))?;
+            set.lid = set.prepared.iter().map(|p| estimator.lid(p, scale.r)).collect();
         }
-        let (r, dimension) = choose_scale(experiment, scorer)?;
-        (chosen, target) = (Some(r), dimension);
-        for set in &mut scores {
-            set.lid = set.spectra.iter().map(|s| config.lid.estimator.lid(s, r)).collect();
-            unresolved += set.spectra.iter().filter(|s| r < s.resolution()).count();
-        }
+        chosen = Some(scale);
     }
+    let prepared = || scores.iter().flat_map(|s| &s.prepared);
+    let r = chosen.map_or(f64::NAN, |c| c.r);
+    let errors: Vec<f64> = prepared().filter_map(|p| p.standard_error(r)).collect();
     let rows = evaluate(config, &scores)?;
     let results = Results {
         convention: CONVENTION,
         finding: finding(&rows, &scores),
         rows,
-        scale: chosen,
-        calibrated_to: target,
-        unresolved,
+        scale: chosen.map(|c| c.r),
+        calibrated_to: chosen.and_then(|c| c.dimension),
+        unresolved: prepared().filter(|p| r < p.resolution()).count(),
+        not_converged: prepared().filter(|p| !p.converged()).count(),
+        lid_standard_error: (!errors.is_empty())
+            .then(|| (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()),
         resamples: config.bootstrap.resamples,
-        negative_eigenvalues: scores.iter().flat_map(|s| &s.spectra).map(Spectrum::negative).sum(),
+        negative_eigenvalues: prepared().map(Prepared::negative).sum(),
         seed: config.seed,
     };
     write(experiment, &results, &scores, out, config_yaml)?;
     Ok(results)
-}
-
-/// The scale r, and the dimension it was calibrated to.
-fn choose_scale<B: FlowBackend>(
-    experiment: &Experiment,
-    scorer: &Scorer<B>,
-) -> Result<(f64, Option<f64>), OodError> {
-    let config = experiment.config;
-    let estimator = &config.lid.estimator;
-    let images = &experiment.calibration;
-    let spectra = || scorer.prepare(&images.draw(config.calibration_count, config.seed));
-    match config.lid.scale {
-        Scale::Fixed { r } => Ok((r, None)),
-        Scale::Plateau { tolerance, low, high, steps } => {
-            Ok((scale::plateau(estimator, &spectra()?, tolerance, [low, high], steps)?, None))
-        }
-        Scale::Calibrated { dimension, alpha, low, high } => {
-            let target = match dimension {
-                Some(dimension) => dimension,
-                None => model_free_dimension(images, alpha, config.seed)?,
-            };
-            let r = scale::calibrate(estimator, &spectra()?, target, low, high)?;
-            Ok((r, Some(target)))
-        }
-    }
-}
-
-/// Images that LPCA looks at: enough for its estimate to settle, few enough for seconds.
-const LPCA_IMAGES: usize = 5000;
-
-/// Dimension of the images by LPCA, without noise.
-fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, OodError> {
-    let images = images.draw(LPCA_IMAGES, seed);
-    let points: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p)).collect();
-    Ok(lpca::global(&points, images.dimension(), alpha)? as f64)
 }
 
 fn evaluate(config: &OodConfig, scores: &[SetScores]) -> Result<Vec<Row>, OodError> {
@@ -342,6 +326,11 @@ fn write(
         if !set.lid.is_empty() {
             columns.push(("lid", &set.lid));
         }
+        let errors: Option<Vec<f64>> =
+            results.scale.and_then(|r| set.prepared.iter().map(|p| p.standard_error(r)).collect());
+        if let Some(errors) = errors.as_ref().filter(|_| !set.lid.is_empty()) {
+            columns.push(("lid_standard_error", errors));
+        }
         table.extend(&set.name, if i == 0 { "in" } else { "out" }, &columns)?;
     }
     table.write(&out.scores(), CONVENTION)?;
@@ -363,6 +352,12 @@ fn write(
         let negative = results.negative_eigenvalues;
         facts.push(("eigenvalues negative by rounding".into(), negative.to_string()));
         facts.push(("images that do not resolve the scale".into(), results.unresolved.to_string()));
+        if let Some(error) = results.lid_standard_error {
+            let text = format!("{error:.1} dimensions (root mean square)");
+            facts.push(("standard error of matrix-free LID".into(), text));
+            let short = results.not_converged.to_string();
+            facts.push(("images short of the tolerance".into(), short));
+        }
     }
     let page = report::Page {
         title: experiment.title.clone(),
@@ -438,19 +433,14 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
         ));
     }
     if let (true, Some(chosen)) = (with_lid, results.scale) {
-        let scales: Vec<f64> = (0..61).map(|i| -8.0 + 0.2 * f64::from(i)).collect();
+        let scales = scale::shown();
         let estimator = &experiment.config.lid.estimator;
         let bands: Vec<(&str, Vec<[f64; 3]>)> = scores
             .iter()
             .map(|set| {
-                let band = |r: &f64| {
-                    let mut lids: Vec<f64> =
-                        set.spectra.iter().map(|s| estimator.lid(s, *r)).collect();
-                    lids.sort_by(f64::total_cmp);
-                    let at = |q: f64| lids[((lids.len() - 1) as f64 * q).round() as usize];
-                    [at(0.1), mean(&lids), at(0.9)]
-                };
-                (set.name.as_str(), scales.iter().map(band).collect())
+                let lids = |r: &f64| set.prepared.iter().map(|p| estimator.lid(p, *r)).collect();
+                let bands = scales.iter().map(|r| report::band(lids(r))).collect();
+                (set.name.as_str(), bands)
             })
             .collect();
         figures.push(report::lid_curve(
@@ -458,7 +448,7 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
             "Mean LID against the scale at which it is read, with the band of the middle 80 % of images; the dashed line is the scale used.".into(),
             &scales,
             &bands,
-            chosen,
+            &[chosen],
             experiment.inside.dimension(),
         ));
     }

@@ -5,8 +5,10 @@
 
 mod experiment;
 mod scorer;
+mod survey;
 
 pub use experiment::{
     DUAL_CROSS_FITTED, DUAL_ORACLE, Experiment, LID, LIKELIHOOD, OodError, Results, SetScores, run,
 };
-pub use scorer::Scorer;
+pub use scorer::{Chosen, Outcome, Scorer, choose_scale};
+pub use survey::{Column, MatrixFreeColumns, Survey, Surveyed, Trouble, survey};

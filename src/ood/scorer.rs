@@ -1,47 +1,77 @@
-//! Likelihood and LID spectra of images.
+//! Likelihood and LID of images under a trained flow.
 
 use super::OodError;
 use crate::{
+    config::LidConfig,
     data::{Images, Noise},
-    jacobian,
-    lid::Spectrum,
+    jacobian::{self, JacobianError, Linearized, Memory},
+    lid::{
+        Estimator, MatrixFree, Prepared, Route, Scale, Spectrum, StopAt,
+        model_free::{ModelFree, ModelFreeError, lpca},
+        scale,
+    },
     progress::{Progress, Verbosity},
 };
 use atypical_models::{DensityModel, FlowBackend, flow::Flow};
-use burn::{
-    backend::Autodiff,
-    module::AutodiffModule,
-    tensor::{Tensor, TensorData},
-};
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 /// A trained flow, ready to score.
 pub struct Scorer<B: FlowBackend> {
     flow: Flow<B>,
-    differentiable: Flow<Autodiff<B>>,
     noise: Noise,
     batch_size: usize,
-    chunk: usize,
+    memory: Memory,
+    matrix_free: MatrixFree,
+    seed: u64,
     device: B::Device,
     verbosity: Verbosity,
 }
 
+/// A scale and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The scale r.
+    pub r: f64,
+    /// The dimension that it was calibrated to, where it was.
+    pub dimension: Option<f64>,
+}
+
+/// What one image gave, or what is wrong with the Jacobian there.
+pub type Outcome = Result<Prepared, JacobianError>;
+
+/// Images that LPCA looks at: enough for its estimate to settle, few enough for seconds.
+const LPCA_IMAGES: usize = 5000;
+
 impl<B: FlowBackend> Scorer<B> {
-    /// `chunk` bounds the rows of one backward pass of a Jacobian, and so its memory.
+    /// `seed` decides the random probes of matrix-free LID.
     pub fn new(
         flow: Flow<B>,
         noise: Noise,
         batch_size: usize,
-        chunk: usize,
+        lid: &LidConfig,
+        seed: u64,
         device: B::Device,
         verbosity: Verbosity,
     ) -> Self {
-        let differentiable = Flow::<Autodiff<B>>::from_inner(flow.clone()).without_dropout();
-        Self { flow, differentiable, noise, batch_size, chunk, device, verbosity }
+        let memory = Memory::mib(lid.memory_mib);
+        let matrix_free = lid.matrix_free.clone();
+        Self { flow, noise, batch_size, memory, matrix_free, seed, device, verbosity }
     }
 
     /// Shape of the images that the model takes.
     pub fn shape(&self) -> [usize; 3] {
         self.flow.shape()
+    }
+
+    /// Images whose products or Jacobians are computed together.
+    pub fn lid_batch(&self, route: Route) -> usize {
+        if route == Route::Krylov { self.matrix_free.batch } else { 1 }
+    }
+
+    /// A bar for so many images.
+    pub fn progress(&self, what: &str, images: usize) -> Progress {
+        Progress::new(self.verbosity, what, images)
     }
 
     fn batch(&self, images: &Images, index: &[usize]) -> Tensor<B, 2> {
@@ -51,7 +81,7 @@ impl<B: FlowBackend> Scorer<B> {
 
     /// log p(x) of every image, in nats.
     pub fn log_likelihood(&self, images: &Images) -> Vec<f64> {
-        let mut bar = Progress::new(self.verbosity, "likelihood", images.len());
+        let mut bar = self.progress("likelihood", images.len());
         let all: Vec<usize> = (0..images.len()).collect();
         let mut out = Vec::with_capacity(images.len());
         for index in all.chunks(self.batch_size) {
@@ -62,40 +92,162 @@ impl<B: FlowBackend> Scorer<B> {
         out
     }
 
-    /// The costly part of LID, for any estimator and scale: the spectrum of the decoder's Jacobian at every image.
+    /// The largest error, in units of x, with which each image comes back from the latent: what the model's inverse misses.
+    pub fn inverse_error(&self, images: &Images) -> Vec<f64> {
+        let all: Vec<usize> = (0..images.len()).collect();
+        let mut out = Vec::with_capacity(images.len());
+        for index in all.chunks(self.batch_size) {
+            let x = self.batch(images, index);
+            let back = self.flow.decode(self.flow.encode(x.clone()).0).0;
+            let difference: Vec<f64> = (back - x).into_data().iter::<f64>().collect();
+            out.extend(difference.chunks(images.dimension()).map(|d| {
+                // `max` would pass over a NaN.
+                d.iter()
+                    .map(|v| v.abs())
+                    .fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) })
+            }));
+        }
+        out
+    }
+
+    /// The costly part of LID at every image, for any scale; `stop` says where matrix-free LID is to be accurate.
     ///
     /// # Errors
-    /// A Jacobian with entries that are not finite.
-    pub fn prepare(&self, images: &Images) -> Result<Vec<Spectrum>, OodError> {
-        let dimension = images.dimension();
-        let mut bar = Progress::new(self.verbosity, "Jacobians", images.len());
+    /// Too little memory, an eigenvalue iteration that does not converge, too few points for the neighbours. What is wrong with single images is in their
+    /// outcome.
+    pub fn prepare(
+        &self,
+        images: &Images,
+        route: Route,
+        stop: StopAt,
+        bar: &mut Progress,
+    ) -> Result<Vec<Outcome>, OodError> {
+        match route {
+            Route::Spectrum => self.spectra(images, bar),
+            Route::Krylov => self.krylov(images, stop, bar),
+            Route::Points(estimator) => points(images, estimator, bar),
+        }
+    }
+
+    /// [`prepare`](Self::prepare), where an image whose Jacobian is not finite is an error.
+    ///
+    /// # Errors
+    /// The first image with NaN or infinite entries, besides.
+    pub fn prepare_all(
+        &self,
+        images: &Images,
+        route: Route,
+        stop: StopAt,
+    ) -> Result<Vec<Prepared>, OodError> {
+        let mut bar = self.progress("LID", images.len());
+        let outcomes = self.prepare(images, route, stop, &mut bar)?;
+        bar.finish(&format!("{} (D = {})", images.name, images.dimension()));
+        let outcomes = outcomes.into_iter().enumerate();
+        outcomes.map(|(i, o)| o.map_err(|e| OodError::from(e).at(&images.name, i))).collect()
+    }
+
+    fn spectra(&self, images: &Images, bar: &mut Progress) -> Result<Vec<Outcome>, OodError> {
         // The Jacobian runs on the backend, which is parallel inside; the decomposition of the one before runs beside it.
-        let mut spectra: Vec<Result<Spectrum, _>> = Vec::with_capacity(images.len());
-        let mut waiting: Option<(Vec<f32>, Vec<f32>)> = None;
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(images.len());
+        let mut waiting: Option<Result<(Vec<f32>, Vec<f32>), JacobianError>> = None;
         for i in 0..=images.len() {
             let ready = waiting.take();
             let (next, done) = rayon::join(
                 || {
                     (i < images.len()).then(|| {
                         let z = self.flow.encode(self.batch(images, &[i])).0;
-                        let jacobian =
-                            jacobian::decoder(&self.differentiable, z.clone(), self.chunk)?;
-                        Ok::<_, OodError>((jacobian, z.into_data().iter::<f32>().collect()))
+                        let at = Linearized::new(&self.flow, z.clone());
+                        let jacobian = jacobian::decoder(&at, self.memory)?;
+                        Ok((jacobian, z.into_data().iter::<f32>().collect::<Vec<_>>()))
                     })
                 },
-                || ready.map(|(jacobian, z)| Spectrum::new(&jacobian, &z)),
+                || {
+                    let (jacobian, z) = match ready? {
+                        Ok(ready) => ready,
+                        Err(error) => return Some(Ok(Err(error))),
+                    };
+                    Some(Spectrum::new(&jacobian, &z).map(|s| Ok(Prepared::Spectrum(s))))
+                },
             );
-            waiting = next.transpose().map_err(|e| e.at(&images.name, i))?;
-            spectra.extend(done);
-            if i > 0 {
+            if let Some(Err(error @ JacobianError::Memory { .. })) = next {
+                return Err(error.into());
+            }
+            waiting = next;
+            if let Some(done) = done {
+                outcomes.push(done.map_err(|e| OodError::from(e).at(&images.name, i - 1))?);
                 bar.advance(1, "");
             }
         }
-        bar.finish(&format!("{} (D = {dimension})", images.name));
-        spectra
-            .into_iter()
-            .enumerate()
-            .map(|(i, s)| s.map_err(|e| OodError::from(e).at(&images.name, i)))
-            .collect()
+        Ok(outcomes)
     }
+
+    fn krylov(
+        &self,
+        images: &Images,
+        stop: StopAt,
+        bar: &mut Progress,
+    ) -> Result<Vec<Outcome>, OodError> {
+        let all: Vec<usize> = (0..images.len()).collect();
+        let mut outcomes = Vec::with_capacity(images.len());
+        for index in all.chunks(self.matrix_free.batch) {
+            let z = self.flow.encode(self.batch(images, index)).0;
+            let at = Linearized::new(&self.flow, z.clone());
+            let spaces = self.matrix_free.prepare(&at, z, stop, self.seed)?;
+            outcomes.extend(spaces.into_iter().map(|s| s.map(Prepared::Krylov)));
+            bar.advance(index.len(), "");
+        }
+        Ok(outcomes)
+    }
+}
+
+/// Choose the scale of an estimator on `count` of the training images, which `prepare` prepares.
+///
+/// # Errors
+/// Those of `prepare`, a scale that cannot be chosen, a dimension that cannot be estimated.
+pub fn choose_scale(
+    estimator: Estimator,
+    scale: &Scale,
+    images: &Images,
+    count: usize,
+    seed: u64,
+    prepare: impl FnOnce(&Images, StopAt) -> Result<Vec<Prepared>, OodError>,
+) -> Result<Chosen, OodError> {
+    let drawn = || images.draw(count, seed);
+    match *scale {
+        Scale::Fixed { r } => Ok(Chosen { r, dimension: None }),
+        Scale::Plateau { tolerance, low, high, steps } => {
+            let prepared = prepare(&drawn(), StopAt::Everywhere)?;
+            let d = images.dimension();
+            let r = scale::plateau(&estimator, &prepared, d, tolerance, [low, high], steps)?;
+            Ok(Chosen { r, dimension: None })
+        }
+        Scale::Calibrated { dimension, alpha, low, high } => {
+            let target = match dimension {
+                Some(dimension) => dimension,
+                None => model_free_dimension(images, alpha, seed)?,
+            };
+            let prepared = prepare(&drawn(), StopAt::Dimension(target))?;
+            let r = scale::calibrate(&estimator, &prepared, target, low, high)?;
+            Ok(Chosen { r, dimension: Some(target) })
+        }
+    }
+}
+
+/// Dimension of the images by LPCA, without noise.
+fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, ModelFreeError> {
+    let images = images.draw(LPCA_IMAGES, seed);
+    let points: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p)).collect();
+    Ok(lpca::global(&points, images.dimension(), alpha)? as f64)
+}
+
+/// LID of every image from its neighbours among them. Without noise, which would add D dimensions of its own.
+pub(super) fn points(
+    images: &Images,
+    estimator: ModelFree,
+    bar: &mut Progress,
+) -> Result<Vec<Outcome>, OodError> {
+    let pixels: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p) / 255.0).collect();
+    let lids = estimator.local(&pixels, images.dimension(), estimator.usual_k())?;
+    bar.advance(images.len(), "");
+    Ok(lids.into_iter().map(|lid| Ok(Prepared::Point(lid))).collect())
 }

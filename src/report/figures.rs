@@ -226,13 +226,20 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
     Figure::new(name, caption, plots, layout)
 }
 
+/// The middle 80 % of values and their mean: `[10 %, mean, 90 %]`.
+pub fn band(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let at = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
+    [at(0.1), values.iter().sum::<f64>() / values.len() as f64, at(0.9)]
+}
+
 /// Mean LID with a band of quantiles against the scale, and the scale that was chosen.
 pub fn lid_curve(
     name: &str,
     caption: String,
     scales: &[f64],
     groups: &[(&str, Vec<[f64; 3]>)],
-    chosen: f64,
+    chosen: &[f64],
     dimension: usize,
 ) -> Figure {
     let plots = || -> Vec<Plot> {
@@ -255,15 +262,14 @@ pub fn lid_curve(
                     .into(),
             );
         }
-        let mark = vec![(chosen, 0.0), (chosen, dimension as f64)];
-        plots.push(
-            LinePlot::new()
-                .with_data(mark)
+        for (i, r) in chosen.iter().enumerate() {
+            let mark = LinePlot::new()
+                .with_data(vec![(*r, 0.0), (*r, dimension as f64)])
                 .with_color("#666666")
-                .with_dashed()
-                .with_legend("scale used")
-                .into(),
-        );
+                .with_dashed();
+            // One entry in the legend for all.
+            plots.push(if i == 0 { mark.with_legend("scale used") } else { mark }.into());
+        }
         plots
     };
     let layout = || {

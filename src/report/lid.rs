@@ -1,6 +1,6 @@
 //! Estimates of LID against known ones: the table and its figure.
 
-use super::{Figure, figures::truth, table};
+use super::{Figure, band, figures::truth, table};
 use crate::lid::bench::Score;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -68,6 +68,44 @@ pub fn lid_text(rows: &[LidRow]) -> String {
         }
     }
     text
+}
+
+/// One estimator on a set of images.
+#[derive(Clone, Copy, Debug)]
+pub struct LidSummary<'a> {
+    /// Its name.
+    pub estimator: &'static str,
+    /// Its scale, where it has one.
+    pub scale: Option<f64>,
+    /// One value an image, NaN where there is none.
+    pub lid: &'a [f64],
+    /// Root mean square of the standard errors, where it has any.
+    pub standard_error: Option<f64>,
+    /// Time taken, where anything was computed.
+    pub seconds_per_image: Option<f64>,
+}
+
+/// The estimators of a set of images, one a line.
+pub fn lid_summary(rows: &[LidSummary]) -> String {
+    let header = ["estimator", "scale r", "mean", "10 %", "90 %", "standard error", "s/image"];
+    let lines = rows.iter().map(|row| {
+        let finite: Vec<f64> = row.lid.iter().copied().filter(|v| v.is_finite()).collect();
+        let [low, mean, high] = if finite.is_empty() { [f64::NAN; 3] } else { band(finite) };
+        let number =
+            |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
+        vec![
+            row.estimator.to_owned(),
+            number(row.scale, 3),
+            number(Some(mean), 1),
+            number(Some(low), 1),
+            number(Some(high), 1),
+            number(row.standard_error, 1),
+            number(row.seconds_per_image, 3),
+        ]
+    });
+    let lines: Vec<Vec<String>> =
+        std::iter::once(header.map(String::from).to_vec()).chain(lines).collect();
+    table::aligned(&lines)
 }
 
 /// Mean estimate of every component of every manifold against its true LID.

@@ -101,6 +101,17 @@ impl ScoreTable {
         self.index.is_empty()
     }
 
+    /// Whether [`write`](Self::write) knows the format of a file of this name.
+    ///
+    /// # Errors
+    /// An unknown extension.
+    pub fn check_format(path: &Path) -> Result<(), ScoreError> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("parquet" | "csv" | "jsonl") => Ok(()),
+            _ => Err(ScoreError::Format(path.display().to_string())),
+        }
+    }
+
     /// Write by extension: `.parquet`, `.csv`, `.jsonl`; `convention` goes into the file where its format has a place.
     ///
     /// # Errors

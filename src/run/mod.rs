@@ -4,8 +4,10 @@
 //! leaves the old contents or the new, never half of either.
 
 mod checkpoint;
+mod journal;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
+pub use journal::Journal;
 
 use std::{
     fs::TryLockError,

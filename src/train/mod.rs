@@ -27,7 +27,6 @@ use crate::{
 };
 use atypical_models::{FlowBackend, flow::Flow};
 use burn::{
-    module::AutodiffModule,
     optim::AdamWConfig,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
     train::{Interrupter, Learner, LearningComponentsMarker, SupervisedTraining, TrainingStrategy},
@@ -176,9 +175,4 @@ where
     };
     let _trained = training.launch(Learner::new(trainee, optimizer, schedule));
     strategy.outcome()
-}
-
-/// A flow on the autodiff backend with dropout off, for Jacobians.
-pub fn differentiable<B: FlowBackend>(flow: &Flow<B>) -> Flow<burn::backend::Autodiff<B>> {
-    Flow::<burn::backend::Autodiff<B>>::from_inner(flow.clone()).without_dropout()
 }

@@ -1,7 +1,7 @@
 //! Convolutions that keep the map's size, and the residual network made of them.
 
 use super::init::Init;
-use crate::ops::{FlowBackend, same_conv};
+use crate::ops::{FlowBackend, conv_product, same_conv};
 use burn::{
     module::{Module, Param},
     nn::{Dropout, DropoutConfig},
@@ -55,11 +55,14 @@ pub struct ResidualBlock<B: Backend> {
 }
 
 impl<B: FlowBackend> SameConv<B> {
-    /// The transposed map, without bias: cotangents of the output to cotangents of the input.
-    fn pull_back(&self, cotangent: Tensor<B, 4>) -> Tensor<B, 4> {
-        let weight = self.weight.val().swap_dims(0, 1).flip([2, 3]);
-        let bias = Tensor::zeros([weight.dims()[0]], &weight.device());
-        same_conv(cotangent, weight, bias)
+    /// The linear part: tangents of the input to tangents of the output.
+    fn push(&self, tangent: Tensor<B, 4>) -> Tensor<B, 4> {
+        conv_product(tangent, self.weight.val(), false)
+    }
+
+    /// Its adjoint: cotangents of the output to cotangents of the input.
+    fn pull(&self, cotangent: Tensor<B, 4>) -> Tensor<B, 4> {
+        conv_product(cotangent, self.weight.val(), true)
     }
 }
 
@@ -132,18 +135,33 @@ impl<B: FlowBackend> ConvResidualNet<B> {
     }
 }
 
-/// A residual network's activation pattern at one input. The network is piecewise linear: the pattern is its derivative.
+/// A residual network's activation patterns at a batch of inputs. The network is piecewise linear: the pattern is its
+/// derivative.
 #[derive(Clone, Debug)]
 pub struct Pattern<B: Backend> {
-    /// For each block, where its two activations pass: 0 or 1, `[1, hidden, height, width]`.
+    /// For each block, where its two activations pass: 0 or 1, `[batch, hidden, height, width]`.
     blocks: Vec<[Tensor<B, 4>; 2]>,
 }
 
+impl<B: Backend> Pattern<B> {
+    /// The patterns of some samples of the batch.
+    pub fn select(&self, samples: &[usize]) -> Self {
+        let pick = |pair: &[Tensor<B, 4>; 2]| [0, 1].map(|i| rows(&pair[i], samples));
+        Self { blocks: self.blocks.iter().map(pick).collect() }
+    }
+}
+
+/// Some entries of the first dimension.
+pub fn rows<B: Backend, const D: usize>(x: &Tensor<B, D>, index: &[usize]) -> Tensor<B, D> {
+    let index: Vec<i64> = index.iter().map(|&i| i as i64).collect();
+    x.clone().select(0, Tensor::from_data(index.as_slice(), &x.device()))
+}
+
 impl<B: FlowBackend> ConvResidualNet<B> {
-    /// The output at one input, and the activation pattern there, without dropout.
+    /// The output at a batch of inputs, and the activation patterns there, without dropout.
     ///
     /// # Shapes
-    /// - x: `[1, in, height, width]`
+    /// - x: `[batch, in, height, width]`
     pub fn linearize(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Pattern<B>) {
         let passes = |x: &Tensor<B, 4>| x.clone().greater_elem(0.0).float();
         let mut h = self.initial.forward(x);
@@ -156,21 +174,50 @@ impl<B: FlowBackend> ConvResidualNet<B> {
         (self.output.forward(h), Pattern { blocks })
     }
 
-    /// Vector-Jacobian products at the input of a [`Pattern`]: cotangents of the last hidden map to cotangents of the input,
-    /// any number at a time. The reverse sweep that automatic differentiation would do, but the forward pass, which is the
-    /// same for all of them, is done once.
+    /// Jacobian-vector products at the inputs of a [`Pattern`]: tangents of the input to tangents of the output. The forward
+    /// pass, which is the same for all directions, was done once, in [`linearize`](Self::linearize).
     ///
     /// # Shapes
-    /// - cotangents: `[count, hidden, height, width]`
-    /// - output: `[count, in, height, width]`
-    pub fn pull_back(&self, pattern: &Pattern<B>, cotangents: Tensor<B, 4>) -> Tensor<B, 4> {
-        let count = cotangents.dims()[0];
+    /// - tangents: `[count · batch, in, height, width]`, sample `i` of the batch at every `count · batch + i`
+    /// - output: `[count · batch, out, height, width]`
+    pub fn push(&self, pattern: &Pattern<B>, tangents: Tensor<B, 4>) -> Tensor<B, 4> {
+        let mut t = self.initial.push(tangents);
+        for (block, [outer, inner]) in self.blocks.iter().zip(&pattern.blocks) {
+            let s = block.first.push(tiled(t.clone(), outer));
+            t = t + block.second.push(tiled(s, inner));
+        }
+        self.output.push(t)
+    }
+
+    /// Vector-Jacobian products at the inputs of a [`Pattern`]: cotangents of the output to cotangents of the input.
+    ///
+    /// # Shapes
+    /// - cotangents: `[count · batch, out, height, width]`, ordered as in [`push`](Self::push)
+    /// - output: `[count · batch, in, height, width]`
+    pub fn pull(&self, pattern: &Pattern<B>, cotangents: Tensor<B, 4>) -> Tensor<B, 4> {
+        self.pull_hidden(pattern, self.output.pull(cotangents))
+    }
+
+    /// [`pull`](Self::pull) from the last hidden map, before the output layer.
+    ///
+    /// # Shapes
+    /// - cotangents: `[count · batch, hidden, height, width]`
+    pub fn pull_hidden(&self, pattern: &Pattern<B>, cotangents: Tensor<B, 4>) -> Tensor<B, 4> {
         let mut g = cotangents;
         for (block, [outer, inner]) in self.blocks.iter().zip(&pattern.blocks).rev() {
-            let t = block.second.pull_back(g.clone()) * inner.clone().repeat_dim(0, count);
-            let t = block.first.pull_back(t) * outer.clone().repeat_dim(0, count);
-            g = g + t;
+            let s = tiled(block.second.pull(g.clone()), inner);
+            g = g + tiled(block.first.pull(s), outer);
         }
-        self.initial.pull_back(g)
+        self.initial.pull(g)
     }
+}
+
+/// `x · factor`, the factor of each sample of a batch repeated over all directions.
+///
+/// # Shapes
+/// - x: `[count · batch, channels, height, width]`
+/// - factor: `[batch, channels, height, width]`
+pub fn tiled<B: Backend>(x: Tensor<B, 4>, factor: &Tensor<B, 4>) -> Tensor<B, 4> {
+    let count = x.dims()[0] / factor.dims()[0];
+    if count == 1 { x * factor.clone() } else { x * factor.clone().repeat_dim(0, count) }
 }

@@ -29,6 +29,92 @@ pub enum CouplingMap {
     Affine,
 }
 
+impl CouplingMap {
+    /// Elementwise map of `b` with the conditioner's output `parameters`: the mapped values and their log-derivatives,
+    /// both like `b`.
+    ///
+    /// # Shapes
+    /// - parameters: `[batch, channels of b · parameters of one element, height, width]`, one element's parameters
+    ///   following each other for the spline, all shifts before all scales for the affine map
+    /// - b: `[batch, channels of b, height, width]`
+    pub fn apply<B: FlowBackend>(
+        self,
+        parameters: Tensor<B, 4>,
+        b: Tensor<B, 4>,
+        direction: Direction,
+    ) -> [Tensor<B, 4>; 2] {
+        let dims = b.dims();
+        let [n, c, h, w] = dims;
+        match self {
+            CouplingMap::RqSpline(shape) => {
+                let parameters = parameters.reshape([n, c * shape.parameters(), h * w]);
+                let (y, log_derivative) =
+                    rq_spline(b.reshape([n, c, h * w]), parameters, shape, direction);
+                [y.reshape(dims), log_derivative.reshape(dims)]
+            }
+            CouplingMap::Affine => {
+                let shift = parameters.clone().narrow(1, 0, c);
+                let scale = sigmoid(parameters.narrow(1, c, c) + 2.0) + 1e-3;
+                let log_scale = scale.clone().log();
+                match direction {
+                    Direction::Forward => [b * scale + shift, log_scale],
+                    Direction::Inverse => [(b - shift) / scale, -log_scale],
+                }
+            }
+        }
+    }
+
+    /// Rows of the conditioner's output channels, grouped by the channel of b that they set.
+    ///
+    /// # Shapes
+    /// - rows: `[conditioner's output channels, n]`
+    /// - output: `[channels of b, parameters of one element, n]`
+    pub fn by_channel<B: Backend>(self, rows: Tensor<B, 2>) -> Tensor<B, 3> {
+        let [outputs, n] = rows.dims();
+        match self {
+            CouplingMap::RqSpline(shape) => {
+                let q = shape.parameters();
+                rows.reshape([outputs / q, q, n])
+            }
+            CouplingMap::Affine => rows.reshape([2, outputs / 2, n]).swap_dims(0, 1),
+        }
+    }
+
+    /// `Σ_q ∂x_q θ_q` for every element: directions of the parameters, weighted by an element's derivatives by its own
+    /// parameters and summed over them.
+    ///
+    /// # Shapes
+    /// - weighted: `[count, channels of b · parameters of one element, height, width]`
+    /// - output: `[count, channels of b, height, width]`
+    pub fn sum_parameters<B: Backend>(self, weighted: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [n, outputs, h, w] = weighted.dims();
+        match self {
+            CouplingMap::RqSpline(shape) => {
+                let q = shape.parameters();
+                let c = outputs / q;
+                weighted.reshape([n * c, q, h * w]).sum_dim(1).reshape([n, c, h, w])
+            }
+            CouplingMap::Affine => {
+                let c = outputs / 2;
+                weighted.clone().narrow(1, 0, c) + weighted.narrow(1, c, c)
+            }
+        }
+    }
+
+    /// The transpose of [`sum_parameters`](Self::sum_parameters): each element's value at each of its parameters.
+    pub fn spread_elements<B: Backend>(self, elements: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [n, c, h, w] = elements.dims();
+        match self {
+            CouplingMap::RqSpline(shape) => {
+                let q = shape.parameters();
+                let spread = elements.reshape([n * c, 1, h * w]).repeat_dim(1, q);
+                spread.reshape([n, c * q, h, w])
+            }
+            CouplingMap::Affine => Tensor::cat(vec![elements.clone(), elements], 1),
+        }
+    }
+}
+
 impl<B: Backend> Coupling<B> {
     /// A coupling on `channels` channels; `kernel` is the conditioner's.
     pub fn new(
@@ -67,6 +153,11 @@ impl<B: Backend> Coupling<B> {
         }
     }
 
+    /// The elementwise map.
+    pub fn map(&self) -> CouplingMap {
+        self.map
+    }
+
     /// Which channels are transformed.
     pub fn mask(&self) -> Mask {
         self.mask
@@ -100,22 +191,6 @@ impl<B: Backend> Coupling<B> {
         if odds < evens { joined.narrow(1, 0, evens + odds) } else { joined }
     }
 
-    /// Rows of the conditioner's output channels, grouped by the channel of b that they set.
-    ///
-    /// # Shapes
-    /// - rows: `[conditioner's output channels, n]`
-    /// - output: `[channels of b, parameters of one element, n]`
-    pub fn by_channel(&self, rows: Tensor<B, 2>) -> Tensor<B, 3> {
-        let [outputs, n] = rows.dims();
-        match self.map {
-            CouplingMap::RqSpline(shape) => {
-                let q = shape.parameters();
-                rows.reshape([outputs / q, q, n])
-            }
-            CouplingMap::Affine => rows.reshape([2, outputs / 2, n]).swap_dims(0, 1),
-        }
-    }
-
     /// The same coupling with dropout off.
     pub fn without_dropout(self) -> Self {
         Self { conditioner: self.conditioner.without_dropout(), ..self }
@@ -123,44 +198,10 @@ impl<B: Backend> Coupling<B> {
 }
 
 impl<B: FlowBackend> Coupling<B> {
-    /// Elementwise map of `b` with the conditioner's output `parameters`: the mapped values and their log-derivatives,
-    /// both like `b`.
-    ///
-    /// # Shapes
-    /// - parameters: `[batch, channels of b · parameters of one element, height, width]`, one element's parameters
-    ///   following each other for the spline, all shifts before all scales for the affine map
-    /// - b: `[batch, channels of b, height, width]`
-    pub fn map(
-        &self,
-        parameters: Tensor<B, 4>,
-        b: Tensor<B, 4>,
-        direction: Direction,
-    ) -> [Tensor<B, 4>; 2] {
-        let dims = b.dims();
-        let [n, c, h, w] = dims;
-        match self.map {
-            CouplingMap::RqSpline(shape) => {
-                let parameters = parameters.reshape([n, c * shape.parameters(), h * w]);
-                let (y, log_derivative) =
-                    rq_spline(b.reshape([n, c, h * w]), parameters, shape, direction);
-                [y.reshape(dims), log_derivative.reshape(dims)]
-            }
-            CouplingMap::Affine => {
-                let shift = parameters.clone().narrow(1, 0, c);
-                let scale = sigmoid(parameters.narrow(1, c, c) + 2.0) + 1e-3;
-                let log_scale = scale.clone().log();
-                match direction {
-                    Direction::Forward => [b * scale + shift, log_scale],
-                    Direction::Inverse => [(b - shift) / scale, -log_scale],
-                }
-            }
-        }
-    }
-
     fn run(&self, x: Tensor<B, 4>, direction: Direction) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [copied, transformed] = self.part(x);
         let parameters = self.conditioner.forward(copied.clone());
-        let [transformed, log_derivative] = self.map(parameters, transformed, direction);
+        let [transformed, log_derivative] = self.map.apply(parameters, transformed, direction);
         (self.join(copied, transformed), sum_per_sample(log_derivative))
     }
 }

@@ -1,7 +1,7 @@
 //! One step of a flow, built.
 
 use super::{ActNorm, Bijection, Conv1x1, Coupling, Logit, Squeeze};
-use crate::ops::{FlowBackend, same_conv};
+use crate::ops::FlowBackend;
 use burn::{
     module::Module,
     tensor::{Tensor, backend::Backend},
@@ -35,25 +35,19 @@ impl<B: Backend> Layer<B> {
 }
 
 impl<B: FlowBackend> Layer<B> {
-    /// The linear part of an affine step's inverse, applied to tangents; none for the other steps.
+    /// The matrix over channels of the inverse of a step that is affine at every position alike; none for the other steps.
     ///
     /// # Shapes
-    /// - tangents: `[count, channels, height, width]` in the step's output
-    pub fn inverse_linear(&self, tangents: &Tensor<B, 4>) -> Option<Tensor<B, 4>> {
-        let mix = |matrix: Tensor<B, 2>| {
-            let [c, _] = matrix.dims();
-            let bias = Tensor::zeros([c], &matrix.device());
-            same_conv(tangents.clone(), matrix.reshape([c, c, 1, 1]), bias)
-        };
+    /// - output: `[channels, channels]`
+    pub fn inverse_matrix(&self) -> Option<Tensor<B, 2>> {
         match self {
-            Layer::Squeeze(step) => Some(step.inverse(tangents.clone()).0),
             Layer::ActNorm(step) => {
                 let scale = (-step.log_scale.val()).exp();
                 let [c] = scale.dims();
-                Some(mix(Tensor::eye(c, &scale.device()) * scale.unsqueeze_dim(1)))
+                Some(Tensor::eye(c, &scale.device()) * scale.unsqueeze_dim(1))
             }
-            Layer::Conv1x1(step) => Some(mix(step.inverse_matrix())),
-            Layer::Logit(_) | Layer::Coupling(_) => None,
+            Layer::Conv1x1(step) => Some(step.inverse_matrix()),
+            Layer::Squeeze(_) | Layer::Logit(_) | Layer::Coupling(_) => None,
         }
     }
 }

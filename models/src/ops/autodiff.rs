@@ -67,7 +67,7 @@ impl<B: FlowBackend> Backward<B, 3> for ConvBackward {
         let gradient = grads.consume::<B>(&ops.node);
         let [node_x, node_weight, node_bias] = ops.parents;
         if let Some(node) = node_x {
-            grads.register::<B>(node.id, B::conv_input_gradient(weight, gradient.clone()));
+            grads.register::<B>(node.id, B::conv_product(gradient.clone(), weight, true));
         }
         if node_weight.is_some() || node_bias.is_some() {
             let (dw, db) = B::conv_weight_gradient(x, gradient, kernel);

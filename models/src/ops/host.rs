@@ -5,6 +5,7 @@ use super::{
     conv::{self as convolution, Geometry},
     kernel::{self, MAX_BINS, Scratch},
     spline::{Direction, SplineShape},
+    winograd,
 };
 use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend, ops::FloatTensor};
 use rayon::prelude::*;
@@ -43,11 +44,12 @@ macro_rules! host_backend {
                 conv::<Self>(x, weight, bias)
             }
 
-            fn conv_input_gradient(
+            fn conv_product(
+                x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
-                gradient: FloatTensor<Self>,
+                adjoint: bool,
             ) -> FloatTensor<Self> {
-                conv_input_gradient::<Self>(weight, gradient)
+                conv_product::<Self>(x, weight, adjoint)
             }
 
             fn conv_weight_gradient(
@@ -74,7 +76,7 @@ impl FlowBackend for burn_ndarray::NdArray<f64> {}
 fn values<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> (Vec<f32>, [usize; D]) {
     let tensor = Tensor::<B, D>::from_primitive(TensorPrimitive::Float(tensor));
     let dims = tensor.dims();
-    let values = tensor.into_data().to_vec::<f32>().expect("the caller checked for f32");
+    let values = tensor.into_data().into_vec::<f32>().expect("the caller checked for f32");
     (values, dims)
 }
 
@@ -185,16 +187,26 @@ fn conv<B: Backend>(
     tensor::<B, 4>(y, [batch, output, height, width], &device)
 }
 
-fn conv_input_gradient<B: Backend>(
+fn conv_product<B: Backend>(
+    x: FloatTensor<B>,
     weight: FloatTensor<B>,
-    gradient: FloatTensor<B>,
+    adjoint: bool,
 ) -> FloatTensor<B> {
-    let device = B::float_device(&weight);
-    let (weight, [output, input, kernel, _]) = values::<B, 4>(weight);
-    let (gradient, [batch, _, height, width]) = values::<B, 4>(gradient);
+    let device = B::float_device(&x);
+    let (x, [batch, input, height, width]) = values::<B, 4>(x);
+    let (weight, [a, b, kernel, _]) = values::<B, 4>(weight);
+    let output = if adjoint { b } else { a };
     let geometry = Geometry { batch, input, output, height, width, kernel };
-    let dx = convolution::input_gradient(geometry, &weight, &gradient);
-    tensor::<B, 4>(dx, [batch, input, height, width], &device)
+    let y = match adjoint {
+        _ if winograd::pays(&geometry) => winograd::convolve(geometry, &x, &weight, adjoint),
+        false => convolution::forward(geometry, &x, &weight, &vec![0.0; output]),
+        // Its geometry is that of the convolution whose adjoint is asked for.
+        true => {
+            let geometry = Geometry { input: output, output: input, ..geometry };
+            convolution::input_gradient(geometry, &weight, &x)
+        }
+    };
+    tensor::<B, 4>(y, [batch, output, height, width], &device)
 }
 
 fn conv_weight_gradient<B: Backend>(

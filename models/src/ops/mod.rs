@@ -12,6 +12,8 @@ mod forward;
 mod host;
 mod kernel;
 mod spline;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod winograd;
 
 use burn::tensor::{
     DType, Tensor, TensorPrimitive,
@@ -80,12 +82,18 @@ pub trait FlowBackend: Backend {
         unreachable!("only for backends with FUSED")
     }
 
-    /// Gradient of x, from that of [`conv`](Self::conv)'s output.
-    fn conv_input_gradient(
+    /// [`conv`](Self::conv) without bias, a linear map, or its adjoint, which is the gradient of x: from cotangents of the
+    /// output to cotangents of the input.
+    ///
+    /// # Shapes
+    /// - x: `[batch, in, height, width]`, of the adjoint `[batch, out, height, width]`
+    /// - weight: `[out, in, kernel, kernel]`
+    fn conv_product(
+        _x: FloatTensor<Self>,
         _weight: FloatTensor<Self>,
-        _gradient: FloatTensor<Self>,
+        _adjoint: bool,
     ) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED")
+        unreachable!("only for backends with FUSED_GRADIENTS")
     }
 
     /// Gradients of weight and bias, from that of [`conv`](Self::conv)'s output; `kernel` is the kernel's side.
@@ -143,6 +151,26 @@ pub fn same_conv_reference<B: Backend>(
     }
     let pad = kernel / 2;
     conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [pad, pad], [1, 1], 1))
+}
+
+/// [`same_conv`] without bias, or its adjoint in x: tangents of the input to tangents of the output, or cotangents of the output
+/// to cotangents of the input. Not differentiable where it is fused.
+///
+/// # Shapes
+/// - x: `[batch, in, height, width]`, of the adjoint `[batch, out, height, width]`
+/// - weight: `[out, in, kernel, kernel]`
+pub fn conv_product<B: FlowBackend>(
+    x: Tensor<B, 4>,
+    weight: Tensor<B, 4>,
+    adjoint: bool,
+) -> Tensor<B, 4> {
+    if is_fused(&x) && B::FUSED_GRADIENTS {
+        let [x, weight] = [x, weight].map(|t| t.into_primitive().tensor());
+        return Tensor::from_primitive(TensorPrimitive::Float(B::conv_product(x, weight, adjoint)));
+    }
+    let weight = if adjoint { weight.swap_dims(0, 1).flip([2, 3]) } else { weight };
+    let bias = Tensor::zeros([weight.dims()[0]], &weight.device());
+    same_conv(x, weight, bias)
 }
 
 /// Elementwise rational-quadratic spline (Durkan et al. 2019, "Neural Spline Flows", arXiv 1906.04032), by the backend's

@@ -1,7 +1,7 @@
-//! `lid`.
+//! `lid bench`.
 
-use super::{CliError, Common, print, print_json};
 use crate::{
+    cli::{CliError, Common, print, print_json},
     config::Environment,
     data::manifold::{MANIFOLDS, Manifold},
     lid::{bench, model_free::ModelFree},
@@ -9,32 +9,12 @@ use crate::{
     report,
     run::write_atomic,
 };
-use clap::{Args, Subcommand};
+use clap::Args;
 use std::{path::PathBuf, time::Instant};
 
-/// Local intrinsic dimension.
+/// Compare estimators on synthetic manifolds whose LID is known.
 #[derive(Debug, Args)]
-pub struct Lid {
-    #[command(subcommand)]
-    command: LidCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum LidCommand {
-    /// Compare estimators on synthetic manifolds whose LID is known
-    #[command(after_help = "\
-Examples:
-  atypical lid bench
-  atypical lid bench --manifold lollipop --manifold affine-10 --estimator mle --n 5000
-  atypical lid bench --json | jq '.rows[] | select(.estimator == \"lpca\") | {manifold, mae}'
-
-mae: mean absolute error in dimensions. bias: mean of (estimate - truth) / truth. concordance: how often of two points of
-different LID the one of higher LID has the higher estimate (1 always, 0.5 by chance).")]
-    Bench(Bench),
-}
-
-#[derive(Debug, Args)]
-struct Bench {
+pub struct Bench {
     /// Manifold; may be given several times [default: all]
     #[arg(long)]
     manifold: Vec<String>,
@@ -52,16 +32,8 @@ struct Bench {
     out: Option<PathBuf>,
 }
 
-impl Lid {
-    pub fn run(&self, common: &Common) -> Result<(), CliError> {
-        match &self.command {
-            LidCommand::Bench(bench) => bench.run(common),
-        }
-    }
-}
-
 impl Bench {
-    fn run(&self, common: &Common) -> Result<(), CliError> {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let manifolds: Vec<&Manifold> = match self.manifold.is_empty() {
             true => MANIFOLDS.iter().collect(),

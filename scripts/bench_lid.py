@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Time the LID of single images: `atypical lid` beside the Python reference's own route, by turns, and print ratios.
+
+Usage:
+  scripts/bench_lid.py --binary target/release/atypical --run RUN --data fashion-mnist:test --images 4
+  scripts/bench_lid.py --binary target/release/atypical --run RUN --data cifar10:test --images 1 --shape 3 32 32
+  scripts/bench_lid.py --skip-ours --images 1 --repeats 1      the PyTorch half alone
+
+The reference's route, one image at a time in float32: encode, Jacobian of the decoder by `jacfwd` (`vmap` of `jvp`),
+symmetrised and clamped J'J, `eigh`, count of the eigenvalues above the scale. It is given its best: chunks of 98, 196
+or 392 directions, whichever a probe finds fastest, instead of all at once; 1x1 kernels in the third level, where the
+reference has 3x3 kernels on 1x1 maps; and `eigvalsh`, which is enough for the count, timed in the place of `eigh` too.
+Its flow has nflows' modules, the structure of configs/train/rq_nsf_fmnist.yaml and rq_nsf_cifar10.yaml, and random
+weights and images, which do not change the work. The run should be of that structure.
+
+Seconds are those of scoring, without start and loading. Peak memory is that of the process, for PyTorch once it is built.
+The machine must be idle: PyTorch's threads wait for each other at every operation, and one other busy process can make
+it 30 times slower. The column "others" says how many cores other processes had meanwhile: near 0, or the ratios mean
+nothing.
+Needs torch and nflows 0.14. atypical finds its folders by DATA_DIR and MODEL_DIR.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+CHUNKS = [98, 196, 392]
+ESTIMATORS = ["threshold", "spectral", "matrix_free"]
+SPECTRA = ["eigh", "eigvalsh"]
+
+
+def ours(args, estimator):
+    """Seconds an image of one `atypical lid`, and its cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [args.binary, "lid", "--run", args.run, "--data", f"{args.data}[:{args.images}]"]
+        command += ["--estimator", estimator, f"--scale={args.scale}", "--out", f"{folder}/lid.csv", "--json"]
+        report, cost = measured(command, RAYON_NUM_THREADS=str(args.threads))
+    return report["estimators"][estimator]["seconds_per_image"], cost
+
+
+def pytorch(args, chunk):
+    """Report of one process that runs `worker`, and its cost."""
+    command = [sys.executable, __file__, "--worker", f"--images={args.images}", f"--threads={args.threads}"]
+    command += [f"--scale={args.scale}", f"--chunk={chunk}", "--shape", *map(str, args.shape)]
+    return measured(command)
+
+
+def measured(command, **environment):
+    """The JSON that a command prints, and its cost: peak memory in MiB, cores that other processes had meanwhile."""
+    start, busy_before = time.perf_counter(), busy()
+    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"exit status {process.returncode}: {' '.join(command)}")
+    others = busy() - busy_before - usage.ru_utime - usage.ru_stime
+    # Linux counts peak memory in KiB.
+    return json.loads(output), (usage.ru_maxrss / 1024, max(0, others / (time.perf_counter() - start)))
+
+
+def busy():
+    """CPU seconds of the whole machine since it started."""
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, open("/proc/stat").readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+# The worker: PyTorch in a process of its own. Only it imports torch: a child's peak counts from the size of its parent.
+
+
+def worker(args):
+    """Print as JSON the mean seconds an image of every part of the route, and the chunk."""
+    warnings.simplefilter("ignore", FutureWarning)
+    import torch
+
+    torch.set_num_threads(args.threads)
+    transform, draw = build(args.shape)
+    # Linux forgets the peak so far, that of the 3x3 kernels.
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    with torch.no_grad():
+        chunk = args.chunk or fastest_chunk(transform, draw(1))
+        seconds_of_chunk(transform, draw(1), chunk)  # warm-up
+        images = [score(transform, image, chunk, float(args.scale)) for image in draw(args.images).split(1)]
+    seconds = {part: statistics.fmean(image[part] for image in images) for part in images[0]}
+    print(json.dumps({"seconds": seconds, "chunk": chunk}))
+
+
+def build(shape, hidden=(64, 64, 1024), repeats=(3, 3, 2)):
+    """`ImagePreset` of models/src/flow/config.rs as an nflows transform, and a function that draws images."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "reference"))
+    import torch
+    from flow_goldens import ACT_NORM, CONV1X1, RQ, SPLIT, Flow, coupling
+
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(0)
+    steps = [{"kind": "logit", "alpha": 0.05, "form": "symmetric"}]
+    for level in range(2):
+        steps.append({"kind": "squeeze", "factor": 2})
+        for mask in ("even", "odd") * repeats[level]:
+            steps += [ACT_NORM, CONV1X1, coupling(RQ, mask, hidden[level])]
+        steps += [CONV1X1, SPLIT]
+    steps.append({"kind": "squeeze", "factor": shape[1] // 4})
+    for mask in ("even", "odd") * repeats[2]:
+        steps += [ACT_NORM, coupling(RQ, mask, hidden[2])]
+    flow = Flow(shape, steps + [CONV1X1])
+    for _, step, shape_of_step in flow.steps:
+        if shape_of_step[1:] == [1, 1]:
+            keep_centres(step)
+    draw = lambda count: 0.02 + 0.96 * torch.rand(count, *shape)
+    flow.initialise(draw(64))
+    return flow.transform, draw
+
+
+def keep_centres(step):
+    """On 1x1 maps only the centre of a 3x3 kernel meets data."""
+    import torch
+
+    for layer in step.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3):
+            layer.weight = torch.nn.Parameter(layer.weight.detach()[:, :, 1:2, 1:2].clone())
+            layer.kernel_size, layer.padding = (1, 1), (0, 0)
+
+
+def decoder(transform):
+    return lambda z: transform.inverse(z)[0].flatten()
+
+
+def jacobian(transform, z, chunk, columns=None):
+    """dx/dz at one latent, or its first columns: what `jacfwd` does, which itself takes no chunks."""
+    import torch
+
+    column = lambda direction: torch.func.jvp(decoder(transform), (z,), (direction[None],))[1]
+    return torch.vmap(column, out_dims=1, chunk_size=chunk)(torch.eye(z.shape[1])[:columns])
+
+
+def seconds_of_chunk(transform, image, chunk):
+    """Seconds a direction of one chunk."""
+    z = transform(image)[0]
+    start = time.perf_counter()
+    columns = jacobian(transform, z, chunk, columns=chunk).shape[1]
+    return (time.perf_counter() - start) / columns
+
+
+def fastest_chunk(transform, image):
+    """The best of two turns each: the first one pays for what PyTorch sets up once."""
+    seconds = {chunk: min(seconds_of_chunk(transform, image, chunk) for _ in range(2)) for chunk in CHUNKS}
+    return min(seconds, key=seconds.get)
+
+
+def score(transform, image, chunk, scale):
+    """Seconds of every part of one image's threshold LID."""
+    import torch
+
+    times = [time.perf_counter()]
+    lap = lambda: times.append(time.perf_counter())
+    z = transform(image)[0]
+    lap()
+    j = jacobian(transform, z, chunk)
+    lap()
+    gram = j.T @ j
+    gram = ((gram + gram.T) / 2).clamp(-(10**4.5), 10**4.5).nan_to_num(0)
+    lap()
+    values, _ = torch.linalg.eigh(gram)
+    int((values.clamp(min=1e-20) > torch.tensor(2 * scale).exp()).sum())
+    lap()
+    torch.linalg.eigvalsh(gram)
+    lap()
+    parts = ["encode", "jacobian", "gram", *SPECTRA]
+    return {part: end - start for part, start, end in zip(parts, times, times[1:])}
+
+
+# Report --------------------------------------------------------------------------------------------------------------
+
+
+def spread(values):
+    return "".join(f"{value:10.2f}" for value in (statistics.median(values), min(values), max(values)))
+
+
+def main():
+    args = arguments()
+    if args.worker:
+        return worker(args)
+    seconds, costs, chunk = {}, {}, args.chunk
+
+    def add(route, value, cost):
+        seconds.setdefault(route, []).append(value)
+        costs.setdefault(route, []).append(cost)
+        print(f"{route}: {value:.2f} s an image, others {cost[1]:.2f}", file=sys.stderr)
+
+    for _ in range(args.repeats):
+        for estimator in args.estimator:
+            add(f"atypical {estimator}", *ours(args, estimator))
+        report, cost = pytorch(args, chunk)
+        chunk, parts = report["chunk"], report["seconds"]
+        for spectrum in SPECTRA:
+            shared = parts["encode"] + parts["jacobian"] + parts["gram"]
+            add(f"PyTorch {spectrum}", shared + parts[spectrum], cost)
+
+    shape = "x".join(map(str, args.shape))
+    print(f"{shape}, {args.images} images a turn, {args.repeats} turns, {args.threads} threads")
+    parts = ", ".join(f"{part} {value:.2f} s" for part, value in parts.items())
+    print(f"PyTorch's last turn: {parts}; chunks of {chunk}")
+    print(f"\n{'seconds an image':32}{'median':>10}{'min':>10}{'max':>10}{'peak MiB':>10}{'others':>10}")
+    for route, values in seconds.items():
+        peak, others = map(max, zip(*costs[route]))
+        print(f"{route:32}{spread(values)}{peak:10.0f}{others:10.2f}")
+    if args.estimator:
+        print(f"\n{'reference / ours, turn by turn':32}{'median':>10}{'min':>10}{'max':>10}")
+    for estimator in args.estimator:
+        for spectrum in SPECTRA:
+            turns = zip(seconds[f"PyTorch {spectrum}"], seconds[f"atypical {estimator}"])
+            ratios = [reference / own for reference, own in turns]
+            print(f"{f'{spectrum} / {estimator}':32}{spread(ratios)}")
+
+
+def arguments():
+    about, _, more = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=about, epilog=more, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--binary", help="the atypical program, built with --release")
+    parser.add_argument("--run", help="run whose flow is scored: its name under MODEL_DIR, or its folder")
+    parser.add_argument("--data", help="SPEC without a slice, e.g. fashion-mnist:test; its first images are scored")
+    parser.add_argument(
+        "--estimator", action="append", choices=ESTIMATORS, help="may be given several times [default: all]"
+    )
+    parser.add_argument("--scale", default="-3", help="log of the threshold, for both programs [default: -3]")
+    parser.add_argument("--images", type=int, default=1, help="images a turn [default: 1]")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each program [default: 3]")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each program [default: 2]")
+    parser.add_argument(
+        "--shape", type=int, nargs=3, default=[1, 28, 28], metavar=("C", "H", "W"),
+        help="shape of an image, H and W equal and multiples of 4, as the run has it [default: 1 28 28]",
+    )
+    parser.add_argument("--chunk", type=int, default=0, help="directions PyTorch takes at once [default: by a probe]")
+    parser.add_argument("--skip-ours", action="store_true", help="time PyTorch alone")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.estimator = [] if args.skip_ours else list(dict.fromkeys(args.estimator or ESTIMATORS))
+    missing = [f"--{name}" for name in ("binary", "run", "data") if getattr(args, name) is None]
+    if missing and not (args.skip_ours or args.worker):
+        parser.error(f"{', '.join(missing)} missing; --skip-ours times PyTorch alone")
+    return args
+
+
+if __name__ == "__main__":
+    main()

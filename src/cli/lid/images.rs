@@ -1,0 +1,438 @@
+//! `lid --data`: LID of every image of a set.
+
+use crate::{
+    backend::BackendName,
+    cli::{CliError, Common, print, print_json},
+    config::{Environment, LidConfig, Loaded, TrainConfig},
+    data::{Images, Noise, Spec},
+    lid::{Estimator, MatrixFree, Route, Scale, scale},
+    ood::{Column, Scorer, Survey, Surveyed, survey},
+    report::{self, ScoreTable},
+    run::{Journal, RunDir},
+    train, with_backend,
+};
+use clap::Args;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// Local intrinsic dimension of every image of a set.
+#[derive(Debug, Args)]
+pub struct OfImages {
+    /// The trained run: a name under MODEL_DIR or a path; needed by threshold, spectral, gap and matrix_free
+    #[arg(long)]
+    run: Option<String>,
+    /// SPEC of the images: name:split, a file, each with an optional slice [from:to]
+    #[arg(long, value_name = "SPEC", required = true)]
+    data: String,
+    /// Estimators, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "threshold")]
+    estimator: Vec<Estimator>,
+    /// Scale r (log-sigma): a number in [-20, 20], `calibrate` or `plateau`
+    #[arg(long, default_value = "calibrate", allow_hyphen_values = true)]
+    scale: ScaleArgument,
+    /// Dimension to calibrate to [default: what LPCA finds in the calibration images]
+    #[arg(long)]
+    dimension: Option<f64>,
+    /// SPEC of the images to choose the scale on [default: those that the run was trained on]
+    #[arg(long, value_name = "SPEC")]
+    calibration: Option<String>,
+    /// How many of them
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    calibration_count: usize,
+    /// matrix_free: dimensions by which one more step may change the LID, and standard error asked for [default: 7]
+    #[arg(long)]
+    tolerance: Option<f64>,
+    /// matrix_free: random probes of one round, at least 2 [default: 2]
+    #[arg(long)]
+    probes: Option<usize>,
+    /// matrix_free: most steps of one Krylov space [default: 40]
+    #[arg(long)]
+    max_steps: Option<usize>,
+    /// MiB that one exact Jacobian may take beside the model [default: 512]
+    #[arg(long, value_name = "MIB")]
+    memory: Option<usize>,
+    /// File to write: .parquet, .csv or .jsonl
+    #[arg(long, default_value = "lid.parquet")]
+    out: PathBuf,
+}
+
+/// `--scale`.
+#[derive(Clone, Copy, Debug)]
+enum ScaleArgument {
+    Number(f64),
+    Calibrate,
+    Plateau,
+}
+
+impl FromStr for ScaleArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "calibrate" => Ok(Self::Calibrate),
+            "plateau" => Ok(Self::Plateau),
+            number => match number.parse() {
+                Ok(r) => Ok(Self::Number(r)),
+                Err(_) => Err("write a number such as -3, `calibrate` or `plateau`".into()),
+            },
+        }
+    }
+}
+
+/// A trained run and its settings.
+struct Model {
+    run: RunDir,
+    config: TrainConfig,
+}
+
+impl OfImages {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
+        let environment = Environment::read()?;
+        let backend = common.backend()?;
+        let lid = self.lid_config()?;
+        ScoreTable::check_format(&self.out).map_err(crate::ood::OodError::from)?;
+        let model = self.model(&environment)?;
+        let images = self.data.parse::<Spec>()?.load(&environment.data_dir)?;
+        let calibration = self.calibration_images(&environment, model.as_ref())?;
+        let seed = common.seed.unwrap_or(0);
+        let journal_path = PathBuf::from(format!("{}.journal", self.out.display()));
+        let fingerprint =
+            self.fingerprint(&lid, backend, seed, &images, calibration.as_ref(), model.as_ref())?;
+        let mut journal = Journal::open(&journal_path, &fingerprint)?;
+        let asked = Survey {
+            images: &images,
+            calibration: calibration.as_ref(),
+            calibration_count: self.calibration_count,
+            estimators: &self.estimator,
+            lid: &lid,
+            seed,
+            verbosity: common.verbosity(),
+        };
+        let (surveyed, inverse_error) = with_backend!(backend, common.device, |B, device| {
+            let scorer = match &model {
+                Some(model) => {
+                    let (flow, config) = train::open_flow::<B>(&model.run, &device)?;
+                    let noise = match config.data.dequantize {
+                        true => Noise::Evaluation { seed },
+                        false => Noise::Off,
+                    };
+                    let (batch, verbosity) = (config.batch_size, common.verbosity());
+                    let scorer = Scorer::new(flow, noise, batch, &lid, seed, device, verbosity);
+                    images.expect_shape(scorer.shape())?;
+                    Some(scorer)
+                }
+                None => None,
+            };
+            let surveyed = survey::<B>(&asked, scorer.as_ref(), &mut journal)?;
+            (surveyed, scorer.map(|s| s.inverse_error(&images)))
+        });
+        let table = table(&images, &surveyed, inverse_error.as_deref())?;
+        table.write(&self.out, CONVENTION).map_err(crate::ood::OodError::from)?;
+        let figure = figure(&self.out, &images, &surveyed);
+        if let Some(figure) = &figure {
+            figure.write(folder(&self.out))?;
+        }
+        journal.finish();
+        self.tell(common, &images, &surveyed, inverse_error.as_deref(), figure.is_some())
+    }
+
+    fn lid_config(&self) -> Result<LidConfig, CliError> {
+        let usual = LidConfig::default();
+        let scale = match self.scale {
+            ScaleArgument::Number(r) => Scale::Fixed { r },
+            ScaleArgument::Plateau => Scale::usual_plateau(),
+            ScaleArgument::Calibrate => match Scale::default() {
+                Scale::Calibrated { alpha, low, high, .. } => {
+                    Scale::Calibrated { dimension: self.dimension, alpha, low, high }
+                }
+                other => other,
+            },
+        };
+        let free = MatrixFree::default();
+        let probes = self.probes.unwrap_or(free.probes);
+        let lid = LidConfig {
+            estimator: self.estimator[0],
+            scale,
+            memory_mib: self.memory.unwrap_or(usual.memory_mib),
+            matrix_free: MatrixFree {
+                probes,
+                tolerance: self.tolerance.unwrap_or(free.tolerance),
+                max_steps: self.max_steps.unwrap_or(free.max_steps),
+                max_probes: free.max_probes.max(probes),
+                ..free
+            },
+        };
+        let named = |(key, problem): (String, String)| {
+            let flag = key.rsplit('.').next().unwrap_or(&key);
+            let flag = match flag {
+                "r" => "scale".to_owned(),
+                "memory_mib" => "memory".to_owned(),
+                flag => flag.replace('_', "-"),
+            };
+            CliError::Other(format!("--{flag} {problem}"))
+        };
+        lid.validate("").map_err(named)?;
+        if self.calibration_count == 0 {
+            return Err(CliError::Other(
+                "--calibration-count is 0, but it must be at least 1".into(),
+            ));
+        }
+        Ok(lid)
+    }
+
+    fn model(&self, environment: &Environment) -> Result<Option<Model>, CliError> {
+        let reads_model = |e: &&Estimator| !matches!(e.route(), Route::Points(_));
+        match (&self.run, self.estimator.iter().find(reads_model)) {
+            (Some(name), _) => {
+                let run = RunDir::open(&environment.model_dir, name)?;
+                let config = Loaded::<TrainConfig>::file(&run.config())?.config;
+                Ok(Some(Model { run, config }))
+            }
+            (None, None) => Ok(None),
+            (None, Some(estimator)) => Err(CliError::Other(format!(
+                "the estimator {} reads a trained model: say which, with --run NAME (`runs` lists them), or take one that needs \
+                 none: lpca, mle, twonn, ess, corrint",
+                estimator.name()
+            ))),
+        }
+    }
+
+    /// The images to choose a scale on, where one is to be chosen.
+    fn calibration_images(
+        &self,
+        environment: &Environment,
+        model: Option<&Model>,
+    ) -> Result<Option<Images>, CliError> {
+        let fixed = matches!(self.scale, ScaleArgument::Number(_));
+        if fixed || !self.estimator.iter().any(|e| e.has_scale()) {
+            return Ok(None);
+        }
+        let load = |spec: &str| spec.parse::<Spec>()?.load(&environment.data_dir);
+        match (&self.calibration, model) {
+            (Some(spec), _) => Ok(Some(load(spec)?)),
+            (None, Some(model)) => {
+                let images = load(&model.config.data.train)?;
+                Ok(Some(match model.config.data.limit {
+                    Some(limit) => images.take(limit),
+                    None => images,
+                }))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whatever the numbers depend on.
+    fn fingerprint(
+        &self,
+        lid: &LidConfig,
+        backend: BackendName,
+        seed: u64,
+        images: &Images,
+        calibration: Option<&Images>,
+        model: Option<&Model>,
+    ) -> Result<String, CliError> {
+        let mut hash = Sha256::new();
+        let settings = json!({
+            "version": env!("CARGO_PKG_VERSION"), "lid": lid, "estimators": self.estimator, "seed": seed,
+            "backend": format!("{backend:?}"), "count": self.calibration_count,
+            "shape": images.shape, "noise": model.map(|m| m.config.data.dequantize),
+        });
+        hash.update(settings.to_string());
+        hash.update(&images.pixels);
+        hash.update(calibration.map_or(&[][..], |images| &images.pixels));
+        if let Some(model) = model {
+            let best = model.run.best_model();
+            let path = if best.exists() { best } else { model.run.latest_model() };
+            let weights = std::fs::read(&path)
+                .map_err(|source| crate::run::RunError::Read { path, source })?;
+            hash.update(weights);
+        }
+        Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    fn tell(
+        &self,
+        common: &Common,
+        images: &Images,
+        surveyed: &Surveyed,
+        inverse_error: Option<&[f64]>,
+        with_figure: bool,
+    ) -> Result<(), CliError> {
+        let trouble = &surveyed.trouble;
+        let not_finite = trouble.iter().filter(|t| t.not_finite > 0).count();
+        let negative: usize = trouble.iter().map(|t| t.negative).sum();
+        let unresolved = trouble.iter().filter(|t| t.unresolved).count();
+        let worst = inverse_error.map(|errors| errors.iter().copied().fold(0.0, f64::max));
+        if common.json {
+            let estimators: serde_json::Map<String, serde_json::Value> = surveyed
+                .columns
+                .iter()
+                .map(|column| (column.estimator.name().to_owned(), summary(column)))
+                .collect();
+            return print_json(&json!({
+                "data": images.name, "images": images.len(), "estimators": estimators,
+                "images_not_finite": not_finite, "negative_eigenvalues": negative,
+                "images_unresolved": unresolved, "largest_inverse_error": worst,
+                "out": self.out.display().to_string(),
+            }));
+        }
+        if common.quiet {
+            return Ok(());
+        }
+        let lines: Vec<report::LidSummary> = surveyed.columns.iter().map(line).collect();
+        print(report::lid_summary(&lines).trim_end())?;
+        if not_finite > 0 {
+            print(format_args!(
+                "{not_finite} of {} images have NaN or infinite entries in their Jacobian: their LID is NaN (column not_finite_entries)",
+                images.len()
+            ))?;
+        }
+        if unresolved > 0 {
+            print(format_args!(
+                "{unresolved} of {} images do not resolve the scale in f32: there LID reads rounding (column unresolved)",
+                images.len()
+            ))?;
+        }
+        for column in &surveyed.columns {
+            let short = column.matrix_free.iter().flatten().filter(|m| !m.converged).count();
+            if short > 0 {
+                print(format_args!(
+                    "{short} of {} images stopped short of the tolerance (column matrix_free_converged); raise --max-steps, --tolerance or --scale",
+                    images.len()
+                ))?;
+            }
+        }
+        if let Some(worst) = worst.filter(|w| w.is_nan() || *w > INVERSE) {
+            print(format_args!(
+                "the model does not invert some images: they come back from the latent up to {worst:.3} away (column inverse_error)"
+            ))?;
+        }
+        let beside = if with_figure {
+            format!("\nfigure: {}", figure_path(&self.out).display())
+        } else {
+            String::new()
+        };
+        print(format_args!("\nLID:    {}{beside}", self.out.display()))
+    }
+}
+
+/// Errors of the inverse, in units of x in [0, 1], above which it is worth a line: a quarter of a grey level.
+const INVERSE: f64 = 1e-3;
+
+/// What the columns mean; it goes into the file where its format has a place.
+const CONVENTION: &str = "local intrinsic dimension, in dimensions, by estimator; NaN where the Jacobian has entries that are not finite";
+
+/// One estimator in the table.
+fn line(column: &Column) -> report::LidSummary<'_> {
+    let errors = column.matrix_free.as_ref().map(|rows| {
+        let errors = rows.iter().filter_map(|m| m.standard_error);
+        (errors.map(|e| e * e).sum::<f64>() / rows.len() as f64).sqrt()
+    });
+    report::LidSummary {
+        estimator: column.estimator.name(),
+        scale: column.scale.map(|c| c.r),
+        lid: &column.lid,
+        standard_error: errors,
+        seconds_per_image: column.seconds_per_image,
+    }
+}
+
+/// One estimator in JSON.
+fn summary(column: &Column) -> serde_json::Value {
+    let finite: Vec<f64> = column.lid.iter().copied().filter(|v| v.is_finite()).collect();
+    let mean = finite.iter().sum::<f64>() / finite.len() as f64;
+    let free = column.matrix_free.as_ref();
+    let per_image = |f: fn(&crate::ood::MatrixFreeColumns) -> f64| {
+        free.map(|rows| rows.iter().map(f).sum::<f64>() / rows.len() as f64)
+    };
+    json!({
+        "scale": column.scale.map(|c| c.r), "calibrated_to": column.scale.and_then(|c| c.dimension),
+        "mean": mean, "seconds_per_image": column.seconds_per_image,
+        "mean_products": per_image(|m| m.products as f64), "mean_probes": per_image(|m| m.probes as f64),
+        "mean_standard_error": per_image(|m| m.standard_error.unwrap_or(f64::NAN)),
+        "not_converged": free.map(|rows| rows.iter().filter(|m| !m.converged).count()),
+    })
+}
+
+/// One row an image.
+fn table(
+    images: &Images,
+    surveyed: &Surveyed,
+    inverse_error: Option<&[f64]>,
+) -> Result<ScoreTable, CliError> {
+    let mut columns: Vec<(String, Vec<f64>)> = Vec::new();
+    for column in &surveyed.columns {
+        let name = column.estimator.name();
+        columns.push((name.to_owned(), column.lid.clone()));
+        if let Some(rows) = &column.matrix_free {
+            let of = |f: fn(&crate::ood::MatrixFreeColumns) -> f64| rows.iter().map(f).collect();
+            columns.extend([
+                (format!("{name}_standard_error"), of(|m| m.standard_error.unwrap_or(f64::NAN))),
+                (format!("{name}_low"), of(|m| m.low.unwrap_or(f64::NAN))),
+                (format!("{name}_high"), of(|m| m.high.unwrap_or(f64::NAN))),
+                (format!("{name}_products"), of(|m| m.products as f64)),
+                (format!("{name}_converged"), of(|m| f64::from(u8::from(m.converged)))),
+            ]);
+        }
+    }
+    if let Some(errors) = inverse_error {
+        let trouble = &surveyed.trouble;
+        columns.extend([
+            ("not_finite_entries".into(), trouble.iter().map(|t| t.not_finite as f64).collect()),
+            ("negative_eigenvalues".into(), trouble.iter().map(|t| t.negative as f64).collect()),
+            (
+                "unresolved".into(),
+                trouble.iter().map(|t| f64::from(u8::from(t.unresolved))).collect(),
+            ),
+            ("inverse_error".into(), errors.to_vec()),
+        ]);
+    }
+    let columns: Vec<(&str, &[f64])> =
+        columns.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
+    let mut table = ScoreTable::default();
+    table.extend(&images.name, "", &columns).map_err(crate::ood::OodError::from)?;
+    Ok(table)
+}
+
+fn folder(out: &Path) -> &Path {
+    out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn figure_name(out: &Path) -> String {
+    let stem = out.file_stem().map_or("lid".into(), |s| s.to_string_lossy().into_owned());
+    format!("{stem}_scale")
+}
+
+fn figure_path(out: &Path) -> PathBuf {
+    folder(out).join(format!("{}.svg", figure_name(out)))
+}
+
+/// LID against the scale, by estimator.
+fn figure(out: &Path, images: &Images, surveyed: &Surveyed) -> Option<report::Figure> {
+    let scales = scale::shown();
+    let bands: Vec<(&str, Vec<[f64; 3]>)> = surveyed
+        .columns
+        .iter()
+        .filter(|column| column.scale.is_some() && !column.curves.is_empty())
+        .map(|column| {
+            let at = |i: usize| column.curves.iter().map(|curve| curve[i]).collect();
+            let bands = (0..scales.len()).map(|i| report::band(at(i))).collect();
+            (column.estimator.name(), bands)
+        })
+        .collect();
+    let chosen: Vec<f64> = surveyed.columns.iter().filter_map(|c| Some(c.scale?.r)).collect();
+    (!bands.is_empty()).then(|| {
+        report::lid_curve(
+            &figure_name(out),
+            format!("LID of {} against the scale at which it is read: the mean over images, with the band of their middle 80 %.", images.name),
+            &scales,
+            &bands,
+            &chosen,
+            images.dimension(),
+        )
+    })
+}

@@ -1,0 +1,191 @@
+//! What is kept of an image's Krylov spaces: LID at any scale.
+
+use super::{Space, Trace, estimate::Quadrature, space::Rule};
+use crate::lid::spectrum::resolution;
+use serde::{Deserialize, Serialize};
+
+/// Quadrature rules of one image: enough for the LID, its bracket and its standard error at every scale.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Krylov {
+    dimension: usize,
+    /// Quadratic forms of `y = J z0`, by Gauss.
+    latent: Nodes,
+    /// The trace, over all probes, after the last step and after the one before.
+    trace: [Bracket; 2],
+    /// Standard error of the trace over scales `top - step · i`.
+    errors: Vec<f64>,
+    top: f64,
+    /// Products with A.
+    pub products: usize,
+    /// Probes of the trace.
+    pub probes: usize,
+    /// Whether both rules of stopping were met.
+    pub converged: bool,
+    /// Nodes below zero by rounding, taken as zero.
+    pub negative: usize,
+}
+
+/// Nodes and weights of a rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Nodes(Vec<(f64, f64)>);
+
+/// The trace by both rules.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Bracket {
+    gauss: Nodes,
+    radau: Nodes,
+}
+
+/// LID at one scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The estimate.
+    pub lid: f64,
+    /// The quadrature's lower bound of the trace for the probes at hand, plus the quadratic form.
+    pub low: f64,
+    /// The same with the upper bound.
+    pub high: f64,
+    /// Standard error of the trace over the choice of the probes.
+    pub standard_error: f64,
+}
+
+/// Scales between which the standard error is interpolated, from the largest node down.
+const SCALES: usize = 33;
+const STEP: f64 = 0.5;
+
+/// What accumulates while spaces are built.
+#[derive(Debug)]
+pub(super) struct Builder {
+    krylov: Krylov,
+    errors: Vec<Trace>,
+}
+
+impl Nodes {
+    fn sum(&self, f: impl Fn(f64) -> f64) -> f64 {
+        self.0.iter().map(|&(l, w)| w * f(l)).sum()
+    }
+
+    /// Add a start's nodes; those below zero are rounding and count as zero.
+    fn add(&mut self, rule: &Rule, start: usize) {
+        let nodes = rule.nodes.iter().zip(&rule.components[start]);
+        self.0.extend(nodes.map(|(&l, c)| (l.max(0.0), c * c)));
+    }
+}
+
+impl Builder {
+    pub fn new(dimension: usize) -> Self {
+        let krylov = Krylov {
+            dimension,
+            latent: Default::default(),
+            trace: Default::default(),
+            errors: Vec::new(),
+            top: 0.0,
+            products: 0,
+            probes: 0,
+            converged: true,
+            negative: 0,
+        };
+        Self { krylov, errors: Vec::new() }
+    }
+
+    /// Take the probes of a space, its last starts, with the rules after the last step and after the one before.
+    pub fn add_trace(&mut self, space: &Space, probes: &[Vec<f64>], rules: [&Quadrature; 2]) {
+        let krylov = &mut self.krylov;
+        let gauss = &rules[0].gauss;
+        let first = gauss.components.len() - probes.len();
+        if self.errors.is_empty() {
+            let largest = gauss.nodes.iter().fold(f64::MIN_POSITIVE, |a, b| a.max(*b));
+            krylov.top = 0.5 * largest.ln() + 1.0;
+            self.errors = vec![Trace::new(krylov.dimension); SCALES];
+        }
+        for (i, probe) in probes.iter().enumerate() {
+            for (bracket, rule) in krylov.trace.iter_mut().zip(rules) {
+                bracket.gauss.add(&rule.gauss, first + i);
+                bracket.radau.add(&rule.radau, first + i);
+            }
+            for (s, errors) in self.errors.iter_mut().enumerate() {
+                let v = variance(krylov.top - STEP * s as f64);
+                errors.add(probe, &space.apply(gauss, first + i, |l| l / (l + v)));
+            }
+        }
+        krylov.negative += gauss.nodes.iter().filter(|l| **l < 0.0).count();
+        krylov.probes += probes.len();
+        krylov.errors =
+            self.errors.iter().map(|e| e.standard_error().unwrap_or(f64::NAN)).collect();
+    }
+
+    /// Take the quadratic form of y, the first start of a space.
+    pub fn add_latent(&mut self, gauss: &Rule) {
+        self.krylov.latent.add(gauss, 0);
+    }
+
+    /// Count products.
+    pub fn add_products(&mut self, count: usize) {
+        self.krylov.products += count;
+    }
+
+    /// What is there so far.
+    pub fn so_far(&self) -> &Krylov {
+        &self.krylov
+    }
+
+    pub fn finish(mut self, converged: bool) -> Krylov {
+        self.krylov.converged = converged;
+        self.krylov
+    }
+}
+
+/// `exp(2r)`.
+fn variance(r: f64) -> f64 {
+    (2.0 * r).exp()
+}
+
+/// `v yᵀ (A + v)⁻² y` and `tr A (A + v)⁻¹` at one scale, out of rules.
+pub(super) fn parts(v: f64) -> (impl Fn(f64) -> f64, impl Fn(f64) -> f64) {
+    (move |l: f64| v / (l + v).powi(2), move |l: f64| l / (l + v))
+}
+
+/// Where between its bounds `[low, high]` a form lies, from what the last step moved them: if both close in on it at one rate,
+/// `(high' - x) / (high - x) = (low' - x) / (low - x)`, then x divides the bracket as the two movements do.
+pub(super) fn within([low, high]: [f64; 2], before: [f64; 2]) -> f64 {
+    let (rise, fall) = ((low - before[0]).max(0.0), (before[1] - high).max(0.0));
+    let share = if rise + fall > 0.0 { rise / (rise + fall) } else { 0.5 };
+    low + share * (high - low)
+}
+
+impl Krylov {
+    /// Dimension D.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// LID at log-scale r, with its bracket and its standard error.
+    pub fn read(&self, r: f64) -> Reading {
+        let v = variance(r);
+        let (form, trace) = parts(v);
+        let m = self.probes.max(1) as f64;
+        let latent = self.latent.sum(form);
+        let [now, before] = &self.trace;
+        let bounds = |b: &Bracket| [b.radau.sum(&trace) / m, b.gauss.sum(&trace) / m];
+        let (now, before) = (bounds(now), bounds(before));
+        Reading {
+            lid: within(now, before) + latent,
+            low: now[0] + latent,
+            high: now[1] + latent,
+            standard_error: self.standard_error(r),
+        }
+    }
+
+    /// The smallest scale r that f32 products resolve.
+    pub fn resolution(&self) -> f64 {
+        let largest = self.trace[0].gauss.0.iter().fold(0.0, |a: f64, (l, _)| a.max(*l));
+        resolution(largest.sqrt(), self.dimension)
+    }
+
+    fn standard_error(&self, r: f64) -> f64 {
+        let at = ((self.top - r) / STEP).clamp(0.0, (SCALES - 1) as f64);
+        let i = (at as usize).min(SCALES - 2);
+        let between = at - i as f64;
+        self.errors[i] * (1.0 - between) + self.errors[i + 1] * between
+    }
+}

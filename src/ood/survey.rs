@@ -1,0 +1,302 @@
+//! LID of every image of one set, by any estimators, resumable.
+
+use super::{
+    OodError, Scorer, choose_scale,
+    scorer::{Chosen, Outcome, points},
+};
+use crate::{
+    config::LidConfig,
+    data::Images,
+    jacobian::JacobianError,
+    lid::{Estimator, LidEstimator, Prepared, Route, Scale, StopAt, scale},
+    progress::{Progress, Verbosity},
+    run::Journal,
+};
+use atypical_models::FlowBackend;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Survey<'a> {
+    /// The images.
+    pub images: &'a Images,
+    /// Training images, for the scales.
+    pub calibration: Option<&'a Images>,
+    /// How many of them.
+    pub calibration_count: usize,
+    /// By what.
+    pub estimators: &'a [Estimator],
+    /// How.
+    pub lid: &'a LidConfig,
+    /// Seed of the draw of the calibration images.
+    pub seed: u64,
+    /// Progress.
+    pub verbosity: Verbosity,
+}
+
+/// The LIDs of one estimator.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The estimator.
+    pub estimator: Estimator,
+    /// Its scale, where it has one.
+    pub scale: Option<Chosen>,
+    /// One value an image; NaN where the Jacobian is not finite.
+    pub lid: Vec<f64>,
+    /// LID over [`scale::shown`] of every image; none where there is no scale.
+    pub curves: Vec<Vec<f64>>,
+    /// Standard errors, brackets and steps of a matrix-free estimate.
+    pub matrix_free: Option<Vec<MatrixFreeColumns>>,
+    /// Seconds of computing for each image, of those that this call computed.
+    pub seconds_per_image: Option<f64>,
+}
+
+/// What a matrix-free estimate says beside its LID.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct MatrixFreeColumns {
+    /// Standard error of the trace, in dimensions.
+    pub standard_error: Option<f64>,
+    /// The bracket of the quadrature.
+    pub low: Option<f64>,
+    /// Its upper end.
+    pub high: Option<f64>,
+    /// Products with J Jᵀ.
+    pub products: usize,
+    /// Probes of the trace.
+    pub probes: usize,
+    /// Whether the tolerance was met.
+    pub converged: bool,
+}
+
+/// What went wrong at an image, counted.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Trouble {
+    /// NaN or infinite entries of the Jacobian or of a product with it.
+    pub not_finite: usize,
+    /// Eigenvalues or nodes that are negative by rounding and count as zero.
+    pub negative: usize,
+    /// Whether the scale lies below what the Jacobian resolves.
+    pub unresolved: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    /// One an estimator.
+    pub columns: Vec<Column>,
+    /// One an image, over all estimators.
+    pub trouble: Vec<Trouble>,
+}
+
+/// One image by one route, as the journal keeps it. JSON has no NaN: it is null there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Piece {
+    lids: Vec<Option<f64>>,
+    curves: Vec<Vec<f64>>,
+    matrix_free: Option<MatrixFreeColumns>,
+    trouble: Trouble,
+}
+
+/// Images that are lost when the work is cut off.
+const CHUNK: usize = 8;
+
+/// Compute, or take from the journal, the LID of every image.
+///
+/// # Errors
+/// Images of another shape, scales that cannot be chosen, too little memory, too few points, a journal that cannot be written.
+pub fn survey<B: FlowBackend>(
+    survey: &Survey,
+    scorer: Option<&Scorer<B>>,
+    journal: &mut Journal,
+) -> Result<Surveyed, OodError> {
+    let images = survey.images;
+    let mut routes: Vec<Route> = survey.estimators.iter().map(|e| e.route()).collect();
+    routes.sort();
+    routes.dedup();
+    let mut surveyed =
+        Surveyed { columns: Vec::new(), trouble: vec![Trouble::default(); images.len()] };
+    for route in routes {
+        let estimators: Vec<Estimator> =
+            survey.estimators.iter().copied().filter(|e| e.route() == route).collect();
+        let scales = scales(survey, &estimators, scorer, journal)?;
+        let (pieces, seconds) = pieces(survey, route, &estimators, &scales, scorer, journal)?;
+        for (trouble, piece) in surveyed.trouble.iter_mut().zip(&pieces) {
+            trouble.not_finite = trouble.not_finite.max(piece.trouble.not_finite);
+            trouble.negative += piece.trouble.negative;
+            trouble.unresolved |= piece.trouble.unresolved;
+        }
+        for (i, (&estimator, scale)) in estimators.iter().zip(scales).enumerate() {
+            surveyed.columns.push(Column {
+                estimator,
+                scale,
+                lid: pieces.iter().map(|p| p.lids[i].unwrap_or(f64::NAN)).collect(),
+                curves: pieces.iter().filter_map(|p| p.curves.get(i).cloned()).collect(),
+                matrix_free: pieces.iter().map(|p| p.matrix_free).collect(),
+                seconds_per_image: seconds,
+            });
+        }
+    }
+    // In the order asked for.
+    surveyed.columns.sort_by_key(|c| survey.estimators.iter().position(|e| *e == c.estimator));
+    Ok(surveyed)
+}
+
+fn model<'a, B: FlowBackend>(scorer: Option<&'a Scorer<B>>) -> &'a Scorer<B> {
+    scorer.expect("the caller opens the model where an estimator reads it")
+}
+
+/// The scales of estimators that share a route.
+fn scales<B: FlowBackend>(
+    survey: &Survey,
+    estimators: &[Estimator],
+    scorer: Option<&Scorer<B>>,
+    journal: &mut Journal,
+) -> Result<Vec<Option<Chosen>>, OodError> {
+    let mut scales = Vec::with_capacity(estimators.len());
+    for &estimator in estimators {
+        let scale = match (estimator.has_scale(), survey.calibration, &survey.lid.scale) {
+            (false, ..) => None,
+            (true, _, &Scale::Fixed { r }) => Some(Chosen { r, dimension: None }),
+            (true, None, _) => return Err(OodError::NoCalibration),
+            (true, Some(images), scale) => {
+                let (count, seed) = (survey.calibration_count, survey.seed);
+                Some(choose_scale(estimator, scale, images, count, seed, |images, stop| {
+                    calibration(images, estimator.route(), stop, model(scorer), journal)
+                })?)
+            }
+        };
+        scales.push(scale);
+    }
+    Ok(scales)
+}
+
+/// Prepare the calibration images, or take them from the journal.
+fn calibration<B: FlowBackend>(
+    images: &Images,
+    route: Route,
+    stop: StopAt,
+    scorer: &Scorer<B>,
+    journal: &mut Journal,
+) -> Result<Vec<Prepared>, OodError> {
+    let mut bar = scorer.progress("calibration", images.len());
+    let mut all = Vec::with_capacity(images.len());
+    for chunk in chunks(images.len(), scorer.lid_batch(route)) {
+        let key = format!("calibration {route:?} {}", chunk.start);
+        if journal.get::<Vec<Prepared>>(&key).is_none() {
+            let part = images.select(&chunk.clone().collect::<Vec<_>>());
+            let outcomes = scorer.prepare(&part, route, stop, &mut bar)?;
+            let prepared: Vec<Prepared> = outcomes
+                .into_iter()
+                .enumerate()
+                .map(|(i, o)| o.map_err(|e| OodError::from(e).at(&images.name, chunk.start + i)))
+                .collect::<Result<_, _>>()?;
+            journal.put(&key, &prepared)?;
+        } else {
+            bar.advance(chunk.len(), "resumed");
+        }
+        all.extend(journal.get::<Vec<Prepared>>(&key).into_iter().flatten());
+    }
+    bar.finish(&images.name);
+    Ok(all)
+}
+
+fn chunks(len: usize, batch: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let size = batch.max(CHUNK);
+    (0..len).step_by(size).map(move |from| from..(from + size).min(len))
+}
+
+/// Every image by one route, and the seconds that each took which was computed now.
+fn pieces<B: FlowBackend>(
+    survey: &Survey,
+    route: Route,
+    estimators: &[Estimator],
+    scales: &[Option<Chosen>],
+    scorer: Option<&Scorer<B>>,
+    journal: &mut Journal,
+) -> Result<(Vec<Piece>, Option<f64>), OodError> {
+    let images = survey.images;
+    // The first scale decides where matrix-free LID is accurate; no two estimators share that route.
+    let stop = scales.iter().flatten().next().map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r));
+    let mut bar = Progress::new(survey.verbosity, "LID", images.len());
+    let (mut all, mut seconds, mut computed) = (Vec::with_capacity(images.len()), 0.0, 0);
+    let chunks: Vec<_> = match (route, scorer) {
+        // Neighbours are looked for among all.
+        (Route::Points(_), _) | (_, None) => chunks(images.len(), images.len()).collect(),
+        (_, Some(scorer)) => chunks(images.len(), scorer.lid_batch(route)).collect(),
+    };
+    for chunk in chunks {
+        let key = format!("images {route:?} {}", chunk.start);
+        if journal.get::<Vec<Piece>>(&key).is_none() {
+            let start = Instant::now();
+            let outcomes = match route {
+                Route::Points(estimator) => points(images, estimator, &mut bar)?,
+                Route::Spectrum | Route::Krylov => {
+                    let part = images.select(&chunk.clone().collect::<Vec<_>>());
+                    model(scorer).prepare(&part, route, stop, &mut bar)?
+                }
+            };
+            seconds += start.elapsed().as_secs_f64();
+            computed += chunk.len();
+            let pieces: Vec<Piece> =
+                outcomes.iter().map(|o| piece(o, estimators, scales)).collect();
+            journal.put(&key, &pieces)?;
+        } else {
+            bar.advance(chunk.len(), "resumed");
+        }
+        all.extend(journal.get::<Vec<Piece>>(&key).into_iter().flatten());
+    }
+    bar.finish(&images.name);
+    Ok((all, (computed > 0).then(|| seconds / computed as f64)))
+}
+
+/// What is kept of one image.
+fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>]) -> Piece {
+    let prepared = match outcome {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let not_finite = match error {
+                JacobianError::NotFinite { count, .. } => *count,
+                _ => 0,
+            };
+            return Piece {
+                lids: vec![None; estimators.len()],
+                curves: Vec::new(),
+                matrix_free: None,
+                trouble: Trouble { not_finite, ..Trouble::default() },
+            };
+        }
+    };
+    let pairs = || estimators.iter().zip(scales);
+    let r = scales.iter().flatten().map(|c| c.r).fold(f64::INFINITY, f64::min);
+    let matrix_free = match prepared {
+        Prepared::Krylov(krylov) => {
+            let reading = krylov.read(r);
+            let finite = |v: f64| v.is_finite().then_some(v);
+            Some(MatrixFreeColumns {
+                standard_error: finite(reading.standard_error),
+                low: finite(reading.low),
+                high: finite(reading.high),
+                products: krylov.products,
+                probes: krylov.probes,
+                converged: krylov.converged,
+            })
+        }
+        Prepared::Spectrum(_) | Prepared::Point(_) => None,
+    };
+    Piece {
+        lids: pairs().map(|(e, c)| Some(e.lid(prepared, c.map_or(0.0, |c| c.r)))).collect(),
+        curves: pairs()
+            .map(|(e, c)| match c {
+                Some(_) => scale::shown().iter().map(|r| e.lid(prepared, *r)).collect(),
+                None => Vec::new(),
+            })
+            .collect(),
+        matrix_free,
+        trouble: Trouble {
+            not_finite: 0,
+            negative: prepared.negative(),
+            unresolved: r < prepared.resolution(),
+        },
+    }
+}
