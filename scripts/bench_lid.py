@@ -38,8 +38,9 @@ SPECTRA = ["eigh", "eigvalsh"]
 
 def ours(args, estimator):
     """Seconds an image of one `atypical lid`, and its cost."""
+    images = args.together if estimator == "matrix_free" else args.images
     with tempfile.TemporaryDirectory() as folder:
-        command = [args.binary, "lid", "--run", args.run, "--data", f"{args.data}[:{args.images}]"]
+        command = [args.binary, "lid", "--run", args.run, "--data", f"{args.data}[:{images}]"]
         command += ["--estimator", estimator, f"--scale={args.scale}", "--out", f"{folder}/lid.csv", "--json"]
         report, cost = measured(command, RAYON_NUM_THREADS=str(args.threads))
     return report["estimators"][estimator]["seconds_per_image"], cost
@@ -233,6 +234,9 @@ def arguments():
     )
     parser.add_argument("--scale", default="-3", help="log of the threshold, for both programs [default: -3]")
     parser.add_argument("--images", type=int, default=1, help="images a turn [default: 1]")
+    parser.add_argument(
+        "--together", type=int, default=64, help="images a turn of matrix_free, which computes them together [default: 64]"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="turns of each program [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each program [default: 2]")
     parser.add_argument(

@@ -30,6 +30,13 @@ impl Bench {
         bench
     }
 
+    /// With a trained run.
+    fn trained() -> Self {
+        let bench = Self::new();
+        bench.ok("train --config train.yaml --quiet");
+        bench
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -567,4 +574,87 @@ fn a_full_disk_leaves_the_earlier_experiment() {
     assert_eq!(output.status.code(), Some(1), "{}", texts(&output).1);
     assert!(read() == before, "the earlier experiment changed");
     assert_eq!(std::fs::read_dir(bench.path("runs")).unwrap().count(), 2, "nothing half is left");
+}
+
+#[test]
+fn lid_of_every_image_goes_into_one_table() {
+    let bench = Bench::trained();
+    let out = bench.ok(
+        "lid --run train --data train.npz[:30] --estimator threshold,spectral,gap,matrix_free,mle --calibration-count 6 \
+         --dimension 20 --out lids/a.csv --json --quiet",
+    );
+    let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let estimators = &summary["estimators"];
+    assert_eq!(estimators["threshold"]["calibrated_to"], 20.0);
+    assert!(estimators["gap"]["scale"].is_null() && estimators["mle"]["scale"].is_null());
+    assert!(estimators["matrix_free"]["mean_standard_error"].as_f64().unwrap() <= 7.0);
+    assert_eq!(summary["images_not_finite"], 0);
+    assert!(summary["largest_inverse_error"].as_f64().unwrap() < 1e-2);
+    let text = std::fs::read_to_string(bench.path("lids/a.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 32, "a convention, a header, 30 images");
+    for column in ["threshold", "matrix_free_standard_error", "mle", "not_finite_entries"] {
+        assert!(lines[1].split(',').any(|c| c == column), "{column} in {}", lines[1]);
+    }
+    assert!(bench.path("lids/a_scale.svg").exists() && bench.path("lids/a_scale.png").exists());
+    assert!(!bench.path("lids/a.csv.journal").exists(), "nothing is left of the journal");
+    for name in ["b.parquet", "b.jsonl"] {
+        bench.ok(&format!("lid --run train --data other.npz --scale -2 --out {name} --quiet"));
+        assert!(bench.path(name).exists());
+    }
+}
+
+#[test]
+fn a_killed_lid_goes_on_to_the_same_table() {
+    let bench = Bench::trained();
+    let command = |out: &str| {
+        format!(
+            "lid --run train --data train.npz --estimator threshold,matrix_free --calibration-count 20 --dimension 20 --out {out} --quiet"
+        )
+    };
+    bench.ok(&command("whole.csv"));
+    let journal = bench.path("cut.csv.journal");
+    let mut child = bench.command(&command("cut.csv")).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    // Killed once a part of the images is done.
+    let done = || std::fs::read_to_string(&journal).is_ok_and(|t| t.contains("images Spectrum"));
+    while !done() && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "no image was done in two minutes");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = std::fs::read_to_string(&journal).unwrap_or_default();
+    bench.ok(&command("cut.csv"));
+    let [whole, cut] =
+        ["whole.csv", "cut.csv"].map(|f| std::fs::read_to_string(bench.path(f)).unwrap());
+    assert_eq!(whole, cut);
+    // With other settings the journal is not taken.
+    std::fs::write(&journal, kept).unwrap();
+    bench.ok(&command("cut.csv").replace("--dimension 20", "--dimension 30"));
+    assert_ne!(whole, std::fs::read_to_string(bench.path("cut.csv")).unwrap());
+}
+
+#[test]
+fn lid_says_what_is_missing() {
+    let bench = Bench::trained();
+    let error = bench.error("lid --data train.npz --estimator spectral");
+    assert!(error.contains("--run NAME") && error.contains("mle"), "{error}");
+    let error = bench.error("lid --run train --data train.npz --scale 21");
+    assert!(error.contains("--scale is 21, but it must be in [-20, 20]"), "{error}");
+    let error = bench.usage("lid --run train --data train.npz --scale calibrat");
+    assert!(error.contains("a number such as -3, `calibrate` or `plateau`"), "{error}");
+    let error = bench.error("lid --run train --data train.npz --out lid.txt");
+    assert!(error.contains("lid.txt") && error.contains("parquet"), "{error}");
+    let error = bench.error("lid --data other.npz --estimator mle");
+    assert!(error.contains("points are too few") || error.contains("neighbours"), "{error}");
+    let error = bench.error("lid --run train --data train.npz --memory 0");
+    assert!(error.contains("--memory is 0"), "{error}");
+    let error = bench.error("lid --run train --data train.npz --probes 1");
+    assert!(error.contains("--probes is 1, but it must be at least 2"), "{error}");
+    let error = bench.usage("lid --run train");
+    assert!(error.contains("--data"), "{error}");
+    bench.npz("wide.npz", &[2, 9, 9], &[1u8; 162]);
+    let error = bench.error("lid --run train --data wide.npz --scale -2");
+    assert!(error.contains("wide.npz"), "{error}");
 }

@@ -5,7 +5,10 @@ mod common;
 
 use atypical_models::{
     FlowBackend,
-    ops::{Direction, SplineShape, rq_spline, rq_spline_reference, same_conv, same_conv_reference},
+    ops::{
+        Direction, SplineShape, conv_product, rq_spline, rq_spline_reference, same_conv,
+        same_conv_reference,
+    },
 };
 use burn::{backend::Autodiff, tensor::Tensor};
 use common::{deviation, uniform, values};
@@ -80,6 +83,34 @@ fn conv<B: FlowBackend>() {
     }
 }
 
+/// The bare convolution and its adjoint, by whichever algorithm the sizes choose, against the tensor operations.
+fn conv_both_ways<B: FlowBackend>() {
+    let device = Default::default();
+    for ([batch, input, output], [height, width], kernel) in [
+        ([3, 9, 16], [14, 14], 3),
+        ([5, 8, 11], [7, 7], 3),
+        ([1, 12, 8], [5, 6], 3),
+        ([4, 3, 5], [6, 5], 3),
+        ([9, 4, 6], [3, 3], 1),
+        ([7, 5, 2], [1, 1], 1),
+        ([2, 2, 5], [4, 4], 5),
+    ] {
+        let w = uniform::<B, 4>([output, input, kernel, kernel], -1.0..1.0, 2, &device);
+        for adjoint in [false, true] {
+            let [from, to] = if adjoint { [output, input] } else { [input, output] };
+            let x = uniform::<B, 4>([batch, from, height, width], -1.0..1.0, 1, &device);
+            let direct = if adjoint { w.clone().swap_dims(0, 1).flip([2, 3]) } else { w.clone() };
+            let zero = Tensor::zeros([to], &device);
+            let reference = values(same_conv_reference(x.clone(), direct, zero));
+            let error = deviation(&values(conv_product(x, w.clone(), adjoint)), &reference);
+            assert!(
+                error < 1e-5,
+                "kernel {kernel}, {height}x{width}, adjoint {adjoint}: off by {error}"
+            );
+        }
+    }
+}
+
 /// A NaN in the input stays a NaN in the output, on both routes.
 fn nan_passes_through<B: FlowBackend>() {
     let device = Default::default();
@@ -105,6 +136,11 @@ macro_rules! suite {
             #[test]
             fn fused_convolution_matches_the_tensor_operations() {
                 super::conv::<$type>();
+            }
+
+            #[test]
+            fn bare_convolution_matches_both_ways() {
+                super::conv_both_ways::<$type>();
             }
 
             #[test]

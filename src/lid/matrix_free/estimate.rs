@@ -32,7 +32,7 @@ pub struct MatrixFree {
 
 impl Default for MatrixFree {
     fn default() -> Self {
-        Self { probes: 2, tolerance: 7.0, max_steps: 40, max_probes: 64, batch: 32 }
+        Self { probes: 2, tolerance: 7.0, max_steps: 40, max_probes: 64, batch: 64 }
     }
 }
 
@@ -402,4 +402,166 @@ fn rows<B: Backend>(tensor: Tensor<B, 2>, dimension: usize) -> Vec<Vec<f64>> {
 
 fn not_finite(values: &[f64]) -> usize {
     values.iter().filter(|v| !v.is_finite()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lid::{LidEstimator, Spectral, Spectrum};
+    use burn::backend::Flex;
+
+    const D: usize = 48;
+
+    /// Matrices that are their own derivative, one a point; entry `[i][j]` of the k-th falls with j and with |i - j|, as a decoder's
+    /// does.
+    #[derive(Clone)]
+    struct Matrices(Vec<Vec<f32>>);
+
+    impl Matrices {
+        fn new(points: usize) -> Self {
+            let entry = |k: usize, i: usize, j: usize| {
+                let wave = ((k + 2) * (i + 1) * (j + 3)) as f32;
+                let near = 0.5f32.powi(i.abs_diff(j) as i32);
+                (wave.sin() + if i == j { 2.0 } else { 0.0 }) * near * 0.8f32.powi((j / 2) as i32)
+            };
+            let matrix = |k| (0..D * D).map(|at| entry(k, at / D, at % D)).collect();
+            Self((0..points).map(matrix).collect())
+        }
+
+        fn multiply(&self, vectors: Tensor<Flex, 2>, transposed: bool) -> Tensor<Flex, 2> {
+            let device = vectors.device();
+            let [count, _] = vectors.dims();
+            let values: Vec<f32> = vectors.into_data().to_vec().unwrap();
+            let mut out = Vec::with_capacity(values.len());
+            for (row, v) in values.chunks(D).enumerate() {
+                let m = &self.0[row % self.0.len()];
+                let at = |i: usize, j: usize| if transposed { m[j * D + i] } else { m[i * D + j] };
+                out.extend((0..D).map(|i| (0..D).map(|j| at(i, j) * v[j]).sum::<f32>()));
+            }
+            Tensor::from_data(TensorData::new(out, [count, D]), &device)
+        }
+
+        fn spectrum(&self, point: usize) -> Spectrum {
+            Spectrum::new(&self.0[point], &latent(point)).unwrap()
+        }
+    }
+
+    impl Differential<Flex> for Matrices {
+        fn points(&self) -> usize {
+            self.0.len()
+        }
+        fn dimension(&self) -> usize {
+            D
+        }
+        fn select(&self, points: &[usize]) -> Self {
+            Self(points.iter().map(|&i| self.0[i].clone()).collect())
+        }
+        fn bytes_per_direction(&self) -> usize {
+            4 * D
+        }
+        fn jvp(&self, v: Tensor<Flex, 2>) -> Result<Tensor<Flex, 2>, JacobianError> {
+            Ok(self.multiply(v, false))
+        }
+        fn vjp(&self, v: Tensor<Flex, 2>) -> Result<Tensor<Flex, 2>, JacobianError> {
+            Ok(self.multiply(v, true))
+        }
+    }
+
+    fn latent(point: usize) -> Vec<f32> {
+        (0..D).map(|i| ((point + 1) as f32 * (i as f32 + 0.5)).cos() * 1.4).collect()
+    }
+
+    fn prepare(
+        settings: &MatrixFree,
+        matrices: &Matrices,
+        stop: StopAt,
+    ) -> Vec<Result<Krylov, JacobianError>> {
+        let z: Vec<f32> = (0..matrices.points()).flat_map(latent).collect();
+        let z = Tensor::from_data(TensorData::new(z, [matrices.points(), D]), &Default::default());
+        settings.prepare(matrices, z, stop, 1).unwrap()
+    }
+
+    #[test]
+    fn agrees_with_the_spectrum_within_its_standard_error() {
+        let matrices = Matrices::new(5);
+        let all = MatrixFree { max_probes: 8, probes: 8, ..Default::default() };
+        for (i, krylov) in prepare(&all, &matrices, StopAt::Everywhere).into_iter().enumerate() {
+            let krylov = krylov.unwrap();
+            for r in [-3.0, -1.5, 0.0, 1.0] {
+                let exact = Spectral.lid(&matrices.spectrum(i), r);
+                let reading = krylov.read(r);
+                let error = (reading.lid - exact).abs();
+                assert!(error < 4.0 * reading.standard_error + 0.01, "{i} at {r}: {error}");
+                assert!(reading.standard_error < 3.0 && reading.high - reading.low < 0.01);
+            }
+            // Every scale resolves to nothing or to everything at the ends.
+            assert!(krylov.read(15.0).lid.abs() < 1e-3);
+            assert!((krylov.read(-30.0).lid - D as f64).abs() < 0.1);
+        }
+    }
+
+    #[test]
+    fn the_tolerance_is_kept_and_tighter_costs_more() {
+        let matrices = Matrices::new(6);
+        let mut products = 0;
+        for tolerance in [4.0, 1.0, 0.3] {
+            let settings = MatrixFree { tolerance, max_probes: 512, ..Default::default() };
+            let mut squares = 0.0;
+            let mut now = 0;
+            for (i, k) in prepare(&settings, &matrices, StopAt::Scale(-1.5)).into_iter().enumerate()
+            {
+                let krylov = k.unwrap();
+                assert!(krylov.converged && krylov.read(-1.5).standard_error <= tolerance);
+                let exact = Spectral.lid(&matrices.spectrum(i), -1.5);
+                squares += (krylov.read(-1.5).lid - exact).powi(2) / 6.0;
+                now += krylov.products;
+            }
+            // The quadrature and the probes each contribute up to the tolerance.
+            assert!(squares.sqrt() < 2.0 * tolerance, "{} at {tolerance}", squares.sqrt());
+            assert!(now > products);
+            products = now;
+        }
+    }
+
+    #[test]
+    fn an_image_is_estimated_alike_in_every_company() {
+        let matrices = Matrices::new(4);
+        let settings = MatrixFree::default();
+        let together = prepare(&settings, &matrices, StopAt::Dimension(20.0));
+        for (i, krylov) in together.iter().enumerate() {
+            let lone = matrices.select(&[i]);
+            let z = Tensor::from_data(TensorData::new(latent(i), [1, D]), &Default::default());
+            let lone = settings.prepare(&lone, z, StopAt::Dimension(20.0), 1).unwrap().remove(0);
+            let [a, b] = [krylov, &lone].map(|k| k.as_ref().unwrap().read(-1.0).lid);
+            assert!((a - b).abs() < 1e-4, "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn a_broken_image_is_counted_and_leaves_the_others_alone() {
+        let mut matrices = Matrices::new(3);
+        let whole = prepare(&MatrixFree::default(), &matrices, StopAt::Scale(-1.0));
+        matrices.0[1][5] = f32::NAN;
+        let broken = prepare(&MatrixFree::default(), &matrices, StopAt::Scale(-1.0));
+        let Err(JacobianError::NotFinite { count, dimension: D }) = broken[1] else {
+            panic!("{:?}", broken[1]);
+        };
+        assert!(count > 0);
+        for i in [0, 2] {
+            let [a, b] = [&whole, &broken].map(|k| k[i].as_ref().unwrap().read(-1.0).lid);
+            assert!((a - b).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn too_few_steps_are_owned_up_to() {
+        let settings = MatrixFree { max_steps: 2, tolerance: 0.1, ..Default::default() };
+        for krylov in prepare(&settings, &Matrices::new(2), StopAt::Scale(-3.0)) {
+            assert!(!krylov.unwrap().converged);
+        }
+        let probes = MatrixFree { max_probes: 2, tolerance: 0.01, ..Default::default() };
+        for krylov in prepare(&probes, &Matrices::new(2), StopAt::Scale(-1.0)) {
+            assert!(!krylov.unwrap().converged, "the standard error stays above the tolerance");
+        }
+    }
 }

@@ -291,7 +291,7 @@ mod tests {
         let f = |l: f64| l / (l + 0.01);
         for start in 0..3 {
             let mut width = f64::INFINITY;
-            for steps in 2..8 {
+            for steps in 2..11 {
                 let space = space(3, steps);
                 let high = space.gauss().unwrap().form(start, f);
                 let low = space.radau(&space.gauss().unwrap()).unwrap().form(start, f);
@@ -326,7 +326,7 @@ mod tests {
         let mut space = space(3, 4);
         let exact = truth(0, form);
         let mut error = exact - space.gauss().unwrap().form(0, form);
-        for _ in 0..12 {
+        for _ in 0..20 {
             space.single_out(0, v);
             let [product] = multiply(space.block()).try_into().unwrap();
             space.extend_single(product);
