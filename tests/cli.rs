@@ -658,3 +658,28 @@ fn lid_says_what_is_missing() {
     let error = bench.error("lid --run train --data wide.npz --scale -2");
     assert!(error.contains("wide.npz"), "{error}");
 }
+
+#[test]
+fn lidl_reads_an_ensemble_of_noised_runs() {
+    let bench = Bench::new();
+    for (run, noise) in [("d1", "0.01"), ("d2", "0.02"), ("d3", "0.04")] {
+        bench.ok(&format!(
+            "train --config train.yaml --set data.noise={noise} --set model.alpha=0.3 --run {run} --quiet"
+        ));
+    }
+    let out = bench
+        .ok("lid --data other.npz --estimator lidl --ensemble d1,d2,d3 --out a.csv --json --quiet");
+    let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(summary["estimators"]["lidl"]["mean"].as_f64().unwrap().is_finite());
+    assert!(bench.path("a.csv").exists());
+
+    let error = bench.error("lid --data other.npz --estimator lidl");
+    assert!(error.contains("--ensemble A,B"), "{error}");
+    let error = bench.error("lid --data other.npz --estimator lidl --ensemble d1,d1");
+    assert!(error.contains("fewer than two levels of noise"), "{error}");
+    bench.ok("train --config train.yaml --quiet");
+    let error = bench.error("lid --data other.npz --estimator lidl --ensemble d1,train");
+    assert!(error.contains("without noise"), "{error}");
+    let error = bench.error("train --config train.yaml --set data.noise=0.1 --run d4");
+    assert!(error.contains("data.noise") && error.contains("set model.alpha=0.27"), "{error}");
+}

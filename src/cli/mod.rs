@@ -51,7 +51,7 @@ enum Command {
     /// Score in- and out-of-distribution images with a trained run
     Ood(ood::Ood),
     /// Local intrinsic dimension: estimators on manifolds of known LID
-    Lid(lid::Lid),
+    Lid(Box<lid::Lid>),
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs

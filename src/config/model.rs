@@ -98,6 +98,33 @@ impl ModelConfig {
     }
 }
 
+/// Standard deviations of noise that must fit into the logit's margin: beyond it the density is 0.
+const DEVIATIONS: f64 = 5.5;
+
+impl ModelConfig {
+    /// Whether x in [0, 1] with Gaussian noise of standard deviation `noise` stays where the flow is defined.
+    pub(super) fn check_noise(&self, noise: f64) -> Checked {
+        let margin = match self {
+            ModelConfig::RqNsf { preset, .. } | ModelConfig::Glow(preset) => Some(preset.alpha),
+            ModelConfig::Flow(flow) => flow.transform.iter().find_map(|step| match step {
+                Step::Logit { alpha, .. } => Some(*alpha),
+                _ => None,
+            }),
+            ModelConfig::RqNsfVector { .. } | ModelConfig::GlowVector(_) => None,
+        };
+        let Some(alpha) = margin else { return Ok(()) };
+        // logit(α + (1 - 2α) x) is defined for x down to -α/(1 - 2α).
+        let room = alpha / (1.0 - 2.0 * alpha);
+        let needed = DEVIATIONS * noise / (1.0 + 2.0 * DEVIATIONS * noise);
+        let allowed = format!(
+            "at most {:.4} for the logit's margin alpha = {alpha}, which noise must not leave; set model.alpha={:.2}",
+            room / DEVIATIONS,
+            (needed * 100.0).ceil() / 100.0
+        );
+        check("data.noise", noise, DEVIATIONS * noise <= room, &allowed)
+    }
+}
+
 fn image(preset: &ImagePreset) -> Checked {
     let [_, height, width] = preset.shape;
     let fits = !preset.shape.contains(&0) && height == width && height.is_multiple_of(4);

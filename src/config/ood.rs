@@ -181,7 +181,7 @@ impl Section for OodConfig {
         check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
         self.lid.validate("lid.")?;
         let estimator = self.lid.estimator;
-        let reads_model = !matches!(estimator.route(), Route::Points(_));
+        let reads_model = matches!(estimator.route(), Route::Spectrum | Route::Krylov);
         let allowed = "an estimator that reads the model: threshold, spectral, gap or matrix_free";
         check("lid.estimator", estimator.name(), reads_model, allowed)
     }

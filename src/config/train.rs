@@ -63,6 +63,10 @@ pub struct DataConfig {
     /// Add uniform noise below one grey level, so that the density is one of continuous data.
     #[serde(default = "yes")]
     pub dequantize: bool,
+    /// Standard deviation δ of Gaussian noise that is added to every image, in units of x in [0, 1]: for the ensemble of the LID
+    /// estimator `lidl`.
+    #[serde(default)]
+    pub noise: f64,
     /// Use the first so many training images; null for all.
     #[serde(default)]
     pub limit: Option<usize>,
@@ -235,6 +239,13 @@ impl Section for TrainConfig {
         check("data.valid_fraction", fraction, fraction > 0.0 && fraction < 1.0, "in (0, 1)")?;
         check("data.limit", 0, self.data.limit != Some(0), "at least 1, or null")?;
         self.model.check()?;
+        let noise = self.data.noise;
+        check("data.noise", noise, (0.0..=1.0).contains(&noise), "in [0, 1]")?;
+        if noise > 0.0 {
+            let with = "0 where `data.dequantize` is false";
+            check("data.noise", noise, self.data.dequantize, with)?;
+            self.model.check_noise(noise)?;
+        }
         let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = self.optimizer;
         check("optimizer.lr", lr, lr > 0.0 && lr.is_finite(), "positive")?;
         check("optimizer.weight_decay", weight_decay, weight_decay >= 0.0, "at least 0")?;

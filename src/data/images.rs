@@ -1,6 +1,6 @@
 //! A set of images in memory.
 
-use super::{DataError, noise};
+use super::{DataError, manifold::normal, noise};
 use rand::{Rng, RngCore};
 
 /// Images of one shape, uint8, channels first.
@@ -35,6 +35,9 @@ pub enum Noise {
         seed: u64,
     },
 }
+
+/// Keeps Gaussian noise apart from that of the dequantisation.
+const GAUSSIAN: u64 = 0x6761_7573;
 
 /// Keeps the order of a draw apart from those of epochs and of splits.
 const DRAW: u64 = u64::MAX - 1;
@@ -97,13 +100,9 @@ impl Images {
         let mut out = Vec::with_capacity(index.len() * self.dimension());
         for &i in index {
             let sample = self.sample(i);
-            let seed = match noise {
-                Noise::Off => {
-                    out.extend(sample.iter().map(|&p| (f32::from(p) + 0.5) / 256.0));
-                    continue;
-                }
-                Noise::Training { seed, epoch } => noise::mix(noise::mix(seed, epoch), i as u64),
-                Noise::Evaluation { seed } => noise::mix(seed, noise::content(sample)),
+            let Some(seed) = self.noise_seed(i, noise) else {
+                out.extend(sample.iter().map(|&p| (f32::from(p) + 0.5) / 256.0));
+                continue;
             };
             let mut rng = noise::rng(seed);
             // Pixel and noise together fill f32's 24 bits, so x is exact. The noise's last bit is 1: its values are odd
@@ -118,6 +117,28 @@ impl Images {
             }
         }
         out
+    }
+
+    /// [`unit`](Self::unit) with Gaussian noise of standard deviation `sigma` added, by the same seeds; dequantisation must be on.
+    pub fn noisy(&self, index: &[usize], noise: Noise, sigma: f64) -> Vec<f32> {
+        let mut out = self.unit(index, noise);
+        if sigma > 0.0 {
+            for (row, &i) in out.chunks_mut(self.dimension()).zip(index) {
+                let seed = self.noise_seed(i, noise).unwrap_or_default();
+                let mut rng = noise::rng(noise::mix(seed, GAUSSIAN));
+                row.iter_mut().for_each(|x| *x += (sigma * normal(&mut rng)) as f32);
+            }
+        }
+        out
+    }
+
+    /// The seed of sample i's noise; none where noise is off.
+    fn noise_seed(&self, i: usize, noise: Noise) -> Option<u64> {
+        match noise {
+            Noise::Off => None,
+            Noise::Training { seed, epoch } => Some(noise::mix(noise::mix(seed, epoch), i as u64)),
+            Noise::Evaluation { seed } => Some(noise::mix(seed, noise::content(self.sample(i)))),
+        }
     }
 
     /// Refuse images of another shape.
@@ -156,6 +177,21 @@ mod tests {
                 assert!(x > 0.0 && x < 1.0);
             }
         }
+    }
+
+    #[test]
+    fn added_noise_is_gaussian_and_seeded() {
+        let images = Images { pixels: vec![7; 40_000], ..Images::random(1, [1, 200, 200], 0) };
+        let noise = Noise::Training { seed: 1, epoch: 2 };
+        let (plain, noisy) = (images.unit(&[0], noise), images.noisy(&[0], noise, 0.05));
+        let z: Vec<f64> = noisy.iter().zip(&plain).map(|(a, b)| f64::from(a - b) / 0.05).collect();
+        let moment = |p: i32| z.iter().map(|z| z.powi(p)).sum::<f64>() / z.len() as f64;
+        // Standard errors: 0.005, 0.007 and 0.05.
+        assert!(moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.03);
+        assert!((moment(4) - 3.0).abs() < 0.2);
+        assert_eq!(noisy, images.noisy(&[0], noise, 0.05));
+        assert_ne!(noisy, images.noisy(&[0], Noise::Training { seed: 1, epoch: 3 }, 0.05));
+        assert_eq!(plain, images.noisy(&[0], noise, 0.0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What every LID estimator offers, and the list of them.
 
-use super::{Gap, Krylov, Spectral, Spectrum, Threshold, model_free::ModelFree};
+use super::{Densities, Gap, Krylov, Lidl, Spectral, Spectrum, Threshold, model_free::ModelFree};
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub enum Estimator {
     Gap,
     /// Spectral LID from products with J alone, by stochastic Lanczos quadrature (Ubaru, Chen & Saad 2017).
     MatrixFree,
+    /// Rate at which the density falls over an ensemble of runs trained on noised data (Tempczyk et al. 2022).
+    Lidl,
     /// Without the model: principal components of the neighbours above 5 % of the largest (Fukunaga & Olsen 1971).
     Lpca,
     /// Without the model: maximum likelihood of distances to neighbours (Levina & Bickel 2004).
@@ -63,6 +65,8 @@ pub enum Route {
     Spectrum,
     /// Products with the decoder's Jacobian.
     Krylov,
+    /// Log-densities of an ensemble.
+    Ensemble,
     /// The points themselves.
     Points(ModelFree),
 }
@@ -75,17 +79,20 @@ pub enum Prepared {
     Spectrum(Spectrum),
     /// Quadrature rules.
     Krylov(Krylov),
+    /// Log-densities at several levels of noise.
+    Densities(Densities),
     /// A LID that knows no scale.
     Point(f64),
 }
 
 impl Estimator {
     /// All of them.
-    pub const ALL: [Estimator; 9] = [
+    pub const ALL: [Estimator; 10] = [
         Estimator::Threshold,
         Estimator::Spectral,
         Estimator::Gap,
         Estimator::MatrixFree,
+        Estimator::Lidl,
         Estimator::Lpca,
         Estimator::Mle,
         Estimator::Twonn,
@@ -98,6 +105,7 @@ impl Estimator {
         match self {
             Estimator::Threshold | Estimator::Spectral | Estimator::Gap => Route::Spectrum,
             Estimator::MatrixFree => Route::Krylov,
+            Estimator::Lidl => Route::Ensemble,
             Estimator::Lpca => Route::Points(ModelFree::Lpca),
             Estimator::Mle => Route::Points(ModelFree::Mle),
             Estimator::Twonn => Route::Points(ModelFree::Twonn),
@@ -113,6 +121,7 @@ impl Estimator {
             Estimator::Spectral => "spectral",
             Estimator::Gap => "gap",
             Estimator::MatrixFree => "matrix_free",
+            Estimator::Lidl => "lidl",
             Estimator::Lpca => ModelFree::Lpca.name(),
             Estimator::Mle => ModelFree::Mle.name(),
             Estimator::Twonn => ModelFree::Twonn.name(),
@@ -133,7 +142,7 @@ impl Prepared {
         match self {
             Prepared::Spectrum(spectrum) => spectrum.negative(),
             Prepared::Krylov(krylov) => krylov.negative,
-            Prepared::Point(_) => 0,
+            Prepared::Densities(_) | Prepared::Point(_) => 0,
         }
     }
 
@@ -142,7 +151,7 @@ impl Prepared {
         match self {
             Prepared::Spectrum(spectrum) => spectrum.resolution(),
             Prepared::Krylov(krylov) => krylov.resolution(),
-            Prepared::Point(_) => f64::NEG_INFINITY,
+            Prepared::Densities(_) | Prepared::Point(_) => f64::NEG_INFINITY,
         }
     }
 
@@ -150,7 +159,7 @@ impl Prepared {
     pub fn converged(&self) -> bool {
         match self {
             Prepared::Krylov(krylov) => krylov.converged,
-            Prepared::Spectrum(_) | Prepared::Point(_) => true,
+            Prepared::Spectrum(_) | Prepared::Densities(_) | Prepared::Point(_) => true,
         }
     }
 
@@ -158,7 +167,7 @@ impl Prepared {
     pub fn standard_error(&self, r: f64) -> Option<f64> {
         match self {
             Prepared::Krylov(krylov) => Some(krylov.read(r).standard_error),
-            Prepared::Spectrum(_) | Prepared::Point(_) => None,
+            Prepared::Spectrum(_) | Prepared::Densities(_) | Prepared::Point(_) => None,
         }
     }
 }
@@ -174,6 +183,7 @@ impl LidEstimator for Estimator {
             (Estimator::Spectral, Prepared::Spectrum(spectrum)) => Spectral.lid(spectrum, r),
             (Estimator::Gap, Prepared::Spectrum(spectrum)) => Gap.lid(spectrum, r),
             (Estimator::MatrixFree, Prepared::Krylov(krylov)) => krylov.read(r).lid,
+            (Estimator::Lidl, Prepared::Densities(densities)) => Lidl.lid(densities, r),
             (_, Prepared::Point(lid)) => *lid,
             _ => panic!("{} cannot read what was prepared for another route", self.name()),
         }
@@ -184,6 +194,7 @@ impl LidEstimator for Estimator {
             Estimator::Threshold => Threshold.is_monotone(),
             Estimator::Spectral | Estimator::MatrixFree => Spectral.is_monotone(),
             Estimator::Gap => Gap.is_monotone(),
+            Estimator::Lidl => Lidl.is_monotone(),
             Estimator::Lpca
             | Estimator::Mle
             | Estimator::Twonn

@@ -11,6 +11,7 @@
 pub mod bench;
 mod estimator;
 mod gap;
+pub mod lidl;
 pub mod matrix_free;
 pub mod model_free;
 pub mod scale;
@@ -20,6 +21,7 @@ mod threshold;
 
 pub use estimator::{Estimator, LidEstimator, Prepared, Route};
 pub use gap::Gap;
+pub use lidl::{Densities, Lidl};
 pub use matrix_free::{Krylov, MatrixFree, StopAt};
 pub use scale::{Scale, ScaleError};
 pub use spectral::Spectral;

@@ -39,6 +39,11 @@ pub enum OodError {
     /// The scale of LID.
     #[error("the scale of LID cannot be chosen: {0}")]
     Scale(#[from] ScaleError),
+    /// An ensemble that cannot be one.
+    #[error(
+        "the estimator lidl needs an ensemble of runs trained on noised data (--ensemble A,B,… with `data.noise` set): {0}"
+    )]
+    Ensemble(String),
     /// A scale to be chosen, but nothing to choose it on.
     #[error(
         "choosing the scale needs training images; give them with --calibration SPEC, or a number as the scale"

@@ -40,6 +40,9 @@ pub struct Chosen {
 /// What one image gave, or what is wrong with the Jacobian there.
 pub type Outcome = Result<Prepared, JacobianError>;
 
+/// A Jacobian and the latent it was taken at.
+type Differentiated = Result<(Vec<f32>, Vec<f32>), JacobianError>;
+
 /// Images that LPCA looks at: enough for its estimate to settle, few enough for seconds.
 const LPCA_IMAGES: usize = 5000;
 
@@ -125,6 +128,7 @@ impl<B: FlowBackend> Scorer<B> {
         match route {
             Route::Spectrum => self.spectra(images, bar),
             Route::Krylov => self.krylov(images, stop, bar),
+            Route::Ensemble => Err(OodError::Ensemble("it has a single model here".into())),
             Route::Points(estimator) => points(images, estimator, bar),
         }
     }
@@ -149,7 +153,7 @@ impl<B: FlowBackend> Scorer<B> {
     fn spectra(&self, images: &Images, bar: &mut Progress) -> Result<Vec<Outcome>, OodError> {
         // The Jacobian runs on the backend, which is parallel inside; the decomposition of the one before runs beside it.
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(images.len());
-        let mut waiting: Option<Result<(Vec<f32>, Vec<f32>), JacobianError>> = None;
+        let mut waiting: Option<Differentiated> = None;
         for i in 0..=images.len() {
             let ready = waiting.take();
             let (next, done) = rayon::join(

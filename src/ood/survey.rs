@@ -8,7 +8,7 @@ use crate::{
     config::LidConfig,
     data::Images,
     jacobian::JacobianError,
-    lid::{Estimator, LidEstimator, Prepared, Route, Scale, StopAt, scale},
+    lid::{Densities, Estimator, LidEstimator, Prepared, Route, Scale, StopAt, scale},
     progress::{Progress, Verbosity},
     run::Journal,
 };
@@ -72,7 +72,7 @@ pub struct MatrixFreeColumns {
 /// What went wrong at an image, counted.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Trouble {
-    /// NaN or infinite entries of the Jacobian or of a product with it.
+    /// NaN or infinite entries of the Jacobian or of a product with it, or log-densities of an ensemble.
     pub not_finite: usize,
     /// Eigenvalues or nodes that are negative by rounding and count as zero.
     pub negative: usize,
@@ -101,6 +101,35 @@ struct Piece {
 /// Images that are lost when the work is cut off.
 const CHUNK: usize = 8;
 
+/// A model of an ensemble and the standard deviation of the noise that it was trained with.
+pub type Member<B> = (f64, Scorer<B>);
+
+/// The ensemble of [`Lidl`](crate::lid::Lidl): log-densities of all images by every model.
+fn densities<B: FlowBackend>(
+    images: &Images,
+    ensemble: &[Member<B>],
+    bar: &mut Progress,
+) -> Result<Vec<Outcome>, OodError> {
+    let mut deltas: Vec<f64> = ensemble.iter().map(|(delta, _)| *delta).collect();
+    let columns: Vec<Vec<f64>> =
+        ensemble.iter().map(|(_, scorer)| scorer.log_likelihood(images)).collect();
+    bar.advance(images.len(), "");
+    let prepared = (0..images.len()).map(|i| {
+        let row: Vec<f64> = columns.iter().map(|column| column[i]).collect();
+        Ok(Prepared::Densities(Densities::new(images.dimension(), &deltas, &row)))
+    });
+    let prepared = prepared.collect();
+    deltas.sort_by(f64::total_cmp);
+    deltas.dedup();
+    match deltas.as_slice() {
+        [lowest, _, ..] if *lowest > 0.0 => Ok(prepared),
+        [lowest, ..] if *lowest <= 0.0 => {
+            Err(OodError::Ensemble("a run of it was trained without noise".into()))
+        }
+        _ => Err(OodError::Ensemble("its runs have fewer than two levels of noise".into())),
+    }
+}
+
 /// Compute, or take from the journal, the LID of every image.
 ///
 /// # Errors
@@ -108,6 +137,7 @@ const CHUNK: usize = 8;
 pub fn survey<B: FlowBackend>(
     survey: &Survey,
     scorer: Option<&Scorer<B>>,
+    ensemble: &[Member<B>],
     journal: &mut Journal,
 ) -> Result<Surveyed, OodError> {
     let images = survey.images;
@@ -120,7 +150,8 @@ pub fn survey<B: FlowBackend>(
         let estimators: Vec<Estimator> =
             survey.estimators.iter().copied().filter(|e| e.route() == route).collect();
         let scales = scales(survey, &estimators, scorer, journal)?;
-        let (pieces, seconds) = pieces(survey, route, &estimators, &scales, scorer, journal)?;
+        let (pieces, seconds) =
+            pieces(survey, route, &estimators, &scales, (scorer, ensemble), journal)?;
         for (trouble, piece) in surveyed.trouble.iter_mut().zip(&pieces) {
             trouble.not_finite = trouble.not_finite.max(piece.trouble.not_finite);
             trouble.negative += piece.trouble.negative;
@@ -142,7 +173,7 @@ pub fn survey<B: FlowBackend>(
     Ok(surveyed)
 }
 
-fn model<'a, B: FlowBackend>(scorer: Option<&'a Scorer<B>>) -> &'a Scorer<B> {
+fn model<B: FlowBackend>(scorer: Option<&Scorer<B>>) -> &Scorer<B> {
     scorer.expect("the caller opens the model where an estimator reads it")
 }
 
@@ -212,7 +243,7 @@ fn pieces<B: FlowBackend>(
     route: Route,
     estimators: &[Estimator],
     scales: &[Option<Chosen>],
-    scorer: Option<&Scorer<B>>,
+    (scorer, ensemble): (Option<&Scorer<B>>, &[Member<B>]),
     journal: &mut Journal,
 ) -> Result<(Vec<Piece>, Option<f64>), OodError> {
     let images = survey.images;
@@ -222,7 +253,9 @@ fn pieces<B: FlowBackend>(
     let (mut all, mut seconds, mut computed) = (Vec::with_capacity(images.len()), 0.0, 0);
     let chunks: Vec<_> = match (route, scorer) {
         // Neighbours are looked for among all.
-        (Route::Points(_), _) | (_, None) => chunks(images.len(), images.len()).collect(),
+        (Route::Points(_) | Route::Ensemble, _) | (_, None) => {
+            chunks(images.len(), images.len()).collect()
+        }
         (_, Some(scorer)) => chunks(images.len(), scorer.lid_batch(route)).collect(),
     };
     for chunk in chunks {
@@ -231,6 +264,7 @@ fn pieces<B: FlowBackend>(
             let start = Instant::now();
             let outcomes = match route {
                 Route::Points(estimator) => points(images, estimator, &mut bar)?,
+                Route::Ensemble => densities(images, ensemble, &mut bar)?,
                 Route::Spectrum | Route::Krylov => {
                     let part = images.select(&chunk.clone().collect::<Vec<_>>());
                     model(scorer).prepare(&part, route, stop, &mut bar)?
@@ -282,10 +316,16 @@ fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>])
                 converged: krylov.converged,
             })
         }
-        Prepared::Spectrum(_) | Prepared::Point(_) => None,
+        Prepared::Spectrum(_) | Prepared::Densities(_) | Prepared::Point(_) => None,
+    };
+    let not_finite = match prepared {
+        Prepared::Densities(densities) => densities.not_finite,
+        Prepared::Spectrum(_) | Prepared::Krylov(_) | Prepared::Point(_) => 0,
     };
     Piece {
-        lids: pairs().map(|(e, c)| Some(e.lid(prepared, c.map_or(0.0, |c| c.r)))).collect(),
+        lids: pairs()
+            .map(|(e, c)| Some(e.lid(prepared, c.map_or(0.0, |c| c.r))).filter(|l| l.is_finite()))
+            .collect(),
         curves: pairs()
             .map(|(e, c)| match c {
                 Some(_) => scale::shown().iter().map(|r| e.lid(prepared, *r)).collect(),
@@ -294,7 +334,7 @@ fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>])
             .collect(),
         matrix_free,
         trouble: Trouble {
-            not_finite: 0,
+            not_finite,
             negative: prepared.negative(),
             unresolved: r < prepared.resolution(),
         },

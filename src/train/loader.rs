@@ -12,12 +12,14 @@ use std::sync::Arc;
 pub struct Loader<B: Backend> {
     images: Arc<Images>,
     batch_size: usize,
+    /// Standard deviation of the noise on top of the dequantisation.
+    sigma: f64,
     device: B::Device,
 }
 
 impl<B: Backend> Loader<B> {
-    pub fn new(images: Arc<Images>, batch_size: usize, device: B::Device) -> Self {
-        Self { images, batch_size, device }
+    pub fn new(images: Arc<Images>, batch_size: usize, sigma: f64, device: B::Device) -> Self {
+        Self { images, batch_size, sigma, device }
     }
 
     /// Number of images.
@@ -44,7 +46,7 @@ impl<B: Backend> Loader<B> {
     }
 
     fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {
-        let data = self.images.unit(index, noise);
+        let data = self.images.noisy(index, noise, self.sigma);
         Tensor::from_data(
             TensorData::new(data, [index.len(), self.images.dimension()]),
             &self.device,

@@ -116,7 +116,10 @@ where
         // ActNorm starts from the first batch.
         let order = crate::data::epoch_order(train.len(), config.seed, 0);
         let first = &order[..config.batch_size];
-        let x = TensorData::new(train.unit(first, noise(0)), [first.len(), train.dimension()]);
+        let x = TensorData::new(
+            train.noisy(first, noise(0), config.data.noise),
+            [first.len(), train.dimension()],
+        );
         let report = flow.initialize(Tensor::from_data(x, device));
         if report.constant_channels > 0 {
             eprintln!(
@@ -137,10 +140,16 @@ where
         .init::<B, Trainee<B>>();
     let schedule = Schedule::new(lr, config.scheduler.clone(), steps_per_epoch, total);
 
-    let train = Arc::new(Loader::<B>::new(Arc::new(train), config.batch_size, device.clone()));
+    let train = Arc::new(Loader::<B>::new(
+        Arc::new(train),
+        config.batch_size,
+        config.data.noise,
+        device.clone(),
+    ));
     let valid = Arc::new(Loader::<B::InnerBackend>::new(
         Arc::new(valid),
         config.batch_size,
+        config.data.noise,
         device.clone(),
     ));
     let trainee = Trainee::new(flow);

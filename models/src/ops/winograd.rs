@@ -228,7 +228,7 @@ fn transform(
     let (n, size) = (tiles.count(), tiles.phase());
     // Pixel x of row y is at x + 1, y + 1 of the padded map.
     for (y, row) in map.chunks(tiles.width).enumerate() {
-        let at = (y + 1) / 2 * tiles.across;
+        let at = y.div_ceil(2) * tiles.across;
         let (even, odd) = phases[(y + 1) % 2 * 2 * size..][..2 * size].split_at_mut(size);
         let pairs = row.chunks_exact(2);
         if let [last] = pairs.remainder() {

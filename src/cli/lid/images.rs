@@ -11,6 +11,7 @@ use crate::{
     run::{Journal, RunDir},
     train, with_backend,
 };
+use atypical_models::FlowBackend;
 use clap::Args;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -31,6 +32,9 @@ pub struct OfImages {
     /// Estimators, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "threshold")]
     estimator: Vec<Estimator>,
+    /// lidl: runs trained on data with noise of different `data.noise`, separated by commas
+    #[arg(long, value_name = "RUN", value_delimiter = ',')]
+    ensemble: Vec<String>,
     /// Scale r (log-sigma): a number in [-20, 20], `calibrate` or `plateau`
     #[arg(long, default_value = "calibrate", allow_hyphen_values = true)]
     scale: ScaleArgument,
@@ -89,6 +93,30 @@ struct Model {
     config: TrainConfig,
 }
 
+impl Model {
+    fn open(environment: &Environment, name: &str) -> Result<Self, CliError> {
+        let run = RunDir::open(&environment.model_dir, name)?;
+        let config = Loaded::<TrainConfig>::file(&run.config())?.config;
+        Ok(Self { run, config })
+    }
+
+    fn scorer<B: FlowBackend>(
+        &self,
+        lid: &LidConfig,
+        seed: u64,
+        common: &Common,
+        device: &B::Device,
+    ) -> Result<Scorer<B>, CliError> {
+        let (flow, config) = train::open_flow::<B>(&self.run, device)?;
+        let noise = match config.data.dequantize {
+            true => Noise::Evaluation { seed },
+            false => Noise::Off,
+        };
+        let (batch, verbosity) = (config.batch_size, common.verbosity());
+        Ok(Scorer::new(flow, noise, batch, lid, seed, device.clone(), verbosity))
+    }
+}
+
 impl OfImages {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
@@ -96,12 +124,14 @@ impl OfImages {
         let lid = self.lid_config()?;
         ScoreTable::check_format(&self.out).map_err(crate::ood::OodError::from)?;
         let model = self.model(&environment)?;
+        let ensemble = self.ensemble(&environment)?;
         let images = self.data.parse::<Spec>()?.load(&environment.data_dir)?;
         let calibration = self.calibration_images(&environment, model.as_ref())?;
         let seed = common.seed.unwrap_or(0);
         let journal_path = PathBuf::from(format!("{}.journal", self.out.display()));
+        let models: Vec<&Model> = model.iter().chain(&ensemble).collect();
         let fingerprint =
-            self.fingerprint(&lid, backend, seed, &images, calibration.as_ref(), model.as_ref())?;
+            self.fingerprint(&lid, backend, seed, &images, calibration.as_ref(), &models)?;
         let mut journal = Journal::open(&journal_path, &fingerprint)?;
         let asked = Survey {
             images: &images,
@@ -113,21 +143,17 @@ impl OfImages {
             verbosity: common.verbosity(),
         };
         let (surveyed, inverse_error) = with_backend!(backend, common.device, |B, device| {
-            let scorer = match &model {
-                Some(model) => {
-                    let (flow, config) = train::open_flow::<B>(&model.run, &device)?;
-                    let noise = match config.data.dequantize {
-                        true => Noise::Evaluation { seed },
-                        false => Noise::Off,
-                    };
-                    let (batch, verbosity) = (config.batch_size, common.verbosity());
-                    let scorer = Scorer::new(flow, noise, batch, &lid, seed, device, verbosity);
-                    images.expect_shape(scorer.shape())?;
-                    Some(scorer)
-                }
-                None => None,
+            let open = |model: &Model| -> Result<Scorer<B>, CliError> {
+                let scorer = model.scorer::<B>(&lid, seed, common, &device)?;
+                images.expect_shape(scorer.shape())?;
+                Ok(scorer)
             };
-            let surveyed = survey::<B>(&asked, scorer.as_ref(), &mut journal)?;
+            let scorer = model.as_ref().map(&open).transpose()?;
+            let ensemble: Vec<(f64, Scorer<B>)> = ensemble
+                .iter()
+                .map(|member| Ok((member.config.data.noise, open(member)?)))
+                .collect::<Result<_, CliError>>()?;
+            let surveyed = survey::<B>(&asked, scorer.as_ref(), &ensemble, &mut journal)?;
             (surveyed, scorer.map(|s| s.inverse_error(&images)))
         });
         let table = table(&images, &surveyed, inverse_error.as_deref())?;
@@ -185,13 +211,9 @@ impl OfImages {
     }
 
     fn model(&self, environment: &Environment) -> Result<Option<Model>, CliError> {
-        let reads_model = |e: &&Estimator| !matches!(e.route(), Route::Points(_));
+        let reads_model = |e: &&Estimator| matches!(e.route(), Route::Spectrum | Route::Krylov);
         match (&self.run, self.estimator.iter().find(reads_model)) {
-            (Some(name), _) => {
-                let run = RunDir::open(&environment.model_dir, name)?;
-                let config = Loaded::<TrainConfig>::file(&run.config())?.config;
-                Ok(Some(Model { run, config }))
-            }
+            (Some(name), _) => Ok(Some(Model::open(environment, name)?)),
             (None, None) => Ok(None),
             (None, Some(estimator)) => Err(CliError::Other(format!(
                 "the estimator {} reads a trained model: say which, with --run NAME (`runs` lists them), or take one that needs \
@@ -199,6 +221,18 @@ impl OfImages {
                 estimator.name()
             ))),
         }
+    }
+
+    /// The runs of the ensemble.
+    fn ensemble(&self, environment: &Environment) -> Result<Vec<Model>, CliError> {
+        if self.estimator.contains(&Estimator::Lidl) != !self.ensemble.is_empty() {
+            let problem = match self.ensemble.is_empty() {
+                true => "none is given",
+                false => "--ensemble is given, but --estimator has no lidl",
+            };
+            return Err(crate::ood::OodError::Ensemble(problem.into()).into());
+        }
+        self.ensemble.iter().map(|name| Model::open(environment, name)).collect()
     }
 
     /// The images to choose a scale on, where one is to be chosen.
@@ -233,18 +267,18 @@ impl OfImages {
         seed: u64,
         images: &Images,
         calibration: Option<&Images>,
-        model: Option<&Model>,
+        models: &[&Model],
     ) -> Result<String, CliError> {
         let mut hash = Sha256::new();
         let settings = json!({
             "version": env!("CARGO_PKG_VERSION"), "lid": lid, "estimators": self.estimator, "seed": seed,
             "backend": format!("{backend:?}"), "count": self.calibration_count,
-            "shape": images.shape, "noise": model.map(|m| m.config.data.dequantize),
+            "shape": images.shape, "models": models.iter().map(|m| &m.config).collect::<Vec<_>>(),
         });
         hash.update(settings.to_string());
         hash.update(&images.pixels);
         hash.update(calibration.map_or(&[][..], |images| &images.pixels));
-        if let Some(model) = model {
+        for model in models {
             let best = model.run.best_model();
             let path = if best.exists() { best } else { model.run.latest_model() };
             let weights = std::fs::read(&path)

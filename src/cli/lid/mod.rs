@@ -15,6 +15,7 @@ Examples:
   atypical lid --run rq_nsf_fmnist_small --data photos.npz --estimator threshold,spectral --scale -3 --out photos.csv
   atypical lid --run rq_nsf_fmnist_small --data mnist:test[:500] --scale plateau
   atypical lid --data mnist:test[:2000] --estimator mle,twonn       without a model, from the images alone
+  atypical lid --data mnist:test[:500] --estimator lidl --ensemble d1,d2,d3      runs trained with different data.noise
   atypical lid bench                                                estimators on manifolds of known LID
 
 Killed, or stopped by Ctrl-C, the same command goes on where it was. A figure of LID against the scale is written beside --out.

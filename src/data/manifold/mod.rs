@@ -25,6 +25,7 @@ mod von_mises;
 pub use affine::{Affine, Component};
 pub use charts::Points;
 pub use draw::Law;
+pub(super) use draw::normal;
 pub use flow::FlowWarped;
 pub use lollipop::Lollipop;
 pub use multiscale::MultiscaleGaussian;

@@ -122,7 +122,7 @@ impl MatrixFree {
             let asked = |growing: &mut Growing, steps| {
                 growing.ask(self.tolerance, y.is_some(), count, stop, steps);
             };
-            self.run(at, &device, &mut images, &wanting, stop, block, asked)?;
+            self.run((at, &device), &mut images, &wanting, stop, block, asked)?;
             for &i in &wanting {
                 images[i].keep_trace(&probes);
             }
@@ -132,7 +132,7 @@ impl MatrixFree {
                 }
                 let single = |growing: &mut Growing, products| growing.step_single(products);
                 let asked = |growing: &mut Growing, _| growing.ask_single(self.tolerance);
-                self.run(at, &device, &mut images, &wanting, stop, single, asked)?;
+                self.run((at, &device), &mut images, &wanting, stop, single, asked)?;
                 for &i in &wanting {
                     images[i].keep_latent();
                 }
@@ -154,8 +154,7 @@ impl MatrixFree {
     /// Make products for the images at `index` until each is done, or for the most steps.
     fn run<B: Backend, D: Differential<B>>(
         &self,
-        at: &D,
-        device: &B::Device,
+        (at, device): (&D, &B::Device),
         images: &mut [Growing],
         index: &[usize],
         stop: StopAt,
