@@ -597,11 +597,21 @@ fn lid_of_every_image_goes_into_one_table() {
         assert!(lines[1].split(',').any(|c| c == column), "{column} in {}", lines[1]);
     }
     assert!(bench.path("lids/a_scale.svg").exists() && bench.path("lids/a_scale.png").exists());
-    assert!(!bench.path("lids/a.csv.journal").exists(), "nothing is left of the journal");
     for name in ["b.parquet", "b.jsonl"] {
         bench.ok(&format!("lid --run train --data other.npz --scale -2 --out {name} --quiet"));
         assert!(bench.path(name).exists());
     }
+}
+
+/// The journals of an output.
+fn journals(bench: &Bench, out: &str) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(bench.dir.path()).unwrap();
+    let paths = folder.map(|e| e.unwrap().path());
+    let ours = |p: &PathBuf| {
+        let name = p.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with(out) && name.ends_with(".journal")
+    };
+    paths.filter(ours).collect()
 }
 
 #[test]
@@ -613,26 +623,81 @@ fn a_killed_lid_goes_on_to_the_same_table() {
         )
     };
     bench.ok(&command("whole.csv"));
-    let journal = bench.path("cut.csv.journal");
+    assert!(journals(&bench, "whole.csv").is_empty(), "nothing is left of the journal");
     let mut child = bench.command(&command("cut.csv")).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     // Killed once a part of the images is done.
-    let done = || std::fs::read_to_string(&journal).is_ok_and(|t| t.contains("images Spectrum"));
-    while !done() && child.try_wait().unwrap().is_none() {
+    let text = || -> String {
+        let read = |p: &PathBuf| std::fs::read_to_string(p).unwrap_or_default();
+        journals(&bench, "cut.csv").first().map(read).unwrap_or_default()
+    };
+    while !text().contains("images Krylov") && child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "no image was done in two minutes");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let kept = std::fs::read_to_string(&journal).unwrap_or_default();
     bench.ok(&command("cut.csv"));
     let [whole, cut] =
         ["whole.csv", "cut.csv"].map(|f| std::fs::read_to_string(bench.path(f)).unwrap());
     assert_eq!(whole, cut);
-    // With other settings the journal is not taken.
-    std::fs::write(&journal, kept).unwrap();
-    bench.ok(&command("cut.csv").replace("--dimension 20", "--dimension 30"));
-    assert_ne!(whole, std::fs::read_to_string(bench.path("cut.csv")).unwrap());
+
+    // What the journal holds is taken and not computed again: a doctored value shows up. The journal is left by
+    // a command that cannot write its table, because a folder is in its place.
+    std::fs::create_dir(bench.path("stuck.csv")).unwrap();
+    bench.error(&command("stuck.csv"));
+    let [journal] = journals(&bench, "stuck.csv").try_into().unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let at = text.find("[\"images Spectrum 0\"").unwrap();
+    let value = text[at..].find("\"lids\":[").unwrap() + at + 8;
+    let end = text[value..].find(']').unwrap() + value;
+    std::fs::write(&journal, format!("{}12345.0{}", &text[..value], &text[end..])).unwrap();
+    std::fs::remove_dir(bench.path("stuck.csv")).unwrap();
+    bench.ok(&command("stuck.csv"));
+    let table = std::fs::read_to_string(bench.path("stuck.csv")).unwrap();
+    assert!(table.lines().nth(2).unwrap().contains(",12345,"), "{table}");
+    assert!(journals(&bench, "stuck.csv").is_empty());
+}
+
+#[test]
+fn a_broken_image_has_a_row_of_its_own() {
+    let bench = Bench::trained();
+    // Weights so large that the decoder overflows somewhere.
+    let path = bench.path("runs/train/model/best.safetensors");
+    let path = if path.exists() { path } else { bench.path("runs/train/model/latest.safetensors") };
+    let bytes = std::fs::read(&path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let changed: Vec<(String, Vec<usize>, Vec<u8>, safetensors::Dtype)> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let mut data = view.data().to_vec();
+            if name.ends_with("log_scale") {
+                data.chunks_mut(4).for_each(|v| v.copy_from_slice(&(-60.0f32).to_le_bytes()));
+            }
+            (name, view.shape().to_vec(), data, view.dtype())
+        })
+        .collect();
+    let views = changed.iter().map(|(name, shape, data, dtype)| {
+        let view = safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap();
+        (name.clone(), view)
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    for estimator in ["threshold", "matrix_free"] {
+        let out = bench.ok(&format!(
+            "lid --run train --data train.npz[:3] --estimator {estimator} --scale -2 --out a.csv --json --quiet"
+        ));
+        let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(summary["images_not_finite"], 3, "{out}");
+        assert_eq!(summary["estimators"][estimator]["mean"], serde_json::Value::Null);
+        let text = std::fs::read_to_string(bench.path("a.csv")).unwrap();
+        assert_eq!(
+            text.matches("NaN").count() / 3,
+            text.lines().nth(2).unwrap().matches("NaN").count()
+        );
+        assert!(text.lines().skip(2).all(|line| line.contains(",NaN,")), "{text}");
+    }
 }
 
 #[test]
@@ -654,9 +719,30 @@ fn lid_says_what_is_missing() {
     assert!(error.contains("--probes is 1, but it must be at least 2"), "{error}");
     let error = bench.usage("lid --run train");
     assert!(error.contains("--data"), "{error}");
+    let error = bench.error("lid --run train --data train.npz --dimension 64");
+    assert!(error.contains("LID lies between 0 and 64"), "{error}");
     bench.npz("wide.npz", &[2, 9, 9], &[1u8; 162]);
+    let error = bench.error("lid --run train --data train.npz --calibration wide.npz");
+    assert!(error.contains("wide.npz"), "{error}");
     let error = bench.error("lid --run train --data wide.npz --scale -2");
     assert!(error.contains("wide.npz"), "{error}");
+}
+
+#[test]
+fn experiments_take_every_estimator_that_reads_the_model() {
+    let bench = Bench::trained();
+    for estimator in ["spectral", "gap", "matrix_free"] {
+        let out = bench.ok(&format!(
+            "ood --config ood.yaml --set lid.estimator={estimator} --name ood-{estimator} --json --quiet"
+        ));
+        let results: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(results["scale"].is_null(), estimator == "gap");
+        assert_eq!(results["lid_standard_error"].is_number(), estimator == "matrix_free");
+    }
+    let plateau = "lid --run train --data other.npz --estimator spectral --scale plateau --calibration-count 4 --quiet";
+    let output = bench.run(plateau);
+    // An untrained flow may have no plateau; then the message says so.
+    assert!(output.status.success() || texts(&output).1.contains("no plateau"));
 }
 
 #[test]

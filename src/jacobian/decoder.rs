@@ -25,8 +25,9 @@ pub fn decoder<B: FlowBackend>(
         return Err(JacobianError::Points(at.points()));
     }
     let dimension = at.dimension();
-    // The tangents before and after a step, their halves, and the matrix on the host.
-    let fixed = 4 * 5 * dimension * dimension;
+    // The tangents before and after a step, their halves, and the matrix on the host; beside them runs the decomposition of the
+    // Jacobian before: that, in f32 and f64, and JᵀJ.
+    let fixed = 4 * (5 + 5) * dimension * dimension;
     let chunk = memory.directions(at.bytes_per_direction(), fixed, ROWS, dimension)?;
     let device = at.decoded().device();
     // `tangents[j]` is the derivative of the decoder's state along latent coordinate `end + j`.
@@ -197,7 +198,7 @@ mod tests {
         let config = &flows()[0];
         let flow = flow(config);
         let at = Linearized::new(&flow, normal([1, 64]));
-        let fixed = 4 * 5 * 64 * 64;
+        let fixed = 4 * 10 * 64 * 64;
         let small = decoder(&at, Memory(fixed + 7 * at.bytes_per_direction())).unwrap();
         assert_close(&small, &decoder(&at, Memory::mib(100)).unwrap(), "7 rows at a time");
     }

@@ -22,7 +22,7 @@ pub trait Differential<B: Backend> {
     /// Jacobian-vector products `J v`.
     ///
     /// # Shapes
-    /// - tangents: `[count · points, D]`, a direction of point `i` at every `count · points + i`
+    /// - tangents: `[count · points, D]`, direction k of point i at row `k · points + i`
     /// - output: the same
     ///
     /// # Errors

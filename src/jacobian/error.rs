@@ -36,7 +36,7 @@ pub enum JacobianError {
     /// More memory than is allowed.
     #[error(
         "the dense {dimension}x{dimension} Jacobian needs at least {needed} MiB, but {allowed} MiB are allowed: allow {needed} \
-         (`lid.memory_mib`), or use the estimator `matrix_free`, which never makes the matrix"
+         (--memory, or lid.memory_mib in a configuration), or use the estimator `matrix_free`, which never makes the matrix"
     )]
     Memory {
         /// The dimension.

@@ -1,6 +1,8 @@
 //! What every LID estimator offers, and the list of them.
 
-use super::{Densities, Gap, Krylov, Lidl, Spectral, Spectrum, Threshold, model_free::ModelFree};
+use super::{
+    Densities, Gap, Krylov, Lidl, Spectral, Spectrum, Threshold, model_free::ModelFree, scale,
+};
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,9 +14,6 @@ pub trait LidEstimator {
 
     /// LID at log-scale `r` (`sigma = exp(r)`), in dimensions.
     fn lid(&self, prepared: &Self::Prepared, r: f64) -> f64;
-
-    /// Whether LID can only fall as `r` grows, whatever the sample.
-    fn is_monotone(&self) -> bool;
 }
 
 /// The estimators by name.
@@ -130,6 +129,16 @@ impl Estimator {
         }
     }
 
+    /// LID over the scales that figures [show](scale::shown); NaN where a matrix-free estimate has not enough steps to say it.
+    pub fn curve(self, prepared: &Prepared) -> Vec<f64> {
+        let resolves = |r: f64| match prepared {
+            Prepared::Krylov(krylov) => krylov.resolves(r),
+            Prepared::Spectrum(_) | Prepared::Densities(_) | Prepared::Point(_) => true,
+        };
+        let lid = |r: f64| if resolves(r) { self.lid(prepared, r) } else { f64::NAN };
+        scale::shown().into_iter().map(lid).collect()
+    }
+
     /// Whether its LID depends on a scale.
     pub fn has_scale(self) -> bool {
         matches!(self, Estimator::Threshold | Estimator::Spectral | Estimator::MatrixFree)
@@ -137,7 +146,7 @@ impl Estimator {
 }
 
 impl Prepared {
-    /// Eigenvalues, or nodes, that came out negative by rounding and count as zero.
+    /// Eigenvalues, or nodes, that came out negative by rounding.
     pub fn negative(&self) -> usize {
         match self {
             Prepared::Spectrum(spectrum) => spectrum.negative(),
@@ -186,20 +195,6 @@ impl LidEstimator for Estimator {
             (Estimator::Lidl, Prepared::Densities(densities)) => Lidl.lid(densities, r),
             (_, Prepared::Point(lid)) => *lid,
             _ => panic!("{} cannot read what was prepared for another route", self.name()),
-        }
-    }
-
-    fn is_monotone(&self) -> bool {
-        match self {
-            Estimator::Threshold => Threshold.is_monotone(),
-            Estimator::Spectral | Estimator::MatrixFree => Spectral.is_monotone(),
-            Estimator::Gap => Gap.is_monotone(),
-            Estimator::Lidl => Lidl.is_monotone(),
-            Estimator::Lpca
-            | Estimator::Mle
-            | Estimator::Twonn
-            | Estimator::Ess
-            | Estimator::Corrint => true,
         }
     }
 }

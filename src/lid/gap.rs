@@ -24,10 +24,6 @@ impl LidEstimator for Gap {
             _ => spectrum.eigenvalues().len() as f64,
         }
     }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

@@ -49,10 +49,6 @@ impl LidEstimator for Lidl {
         let variance: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
         densities.dimension as f64 + covariance / variance
     }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

@@ -134,8 +134,8 @@ pub fn mean_lid<E: LidEstimator>(estimator: &E, prepared: &[E::Prepared], r: f64
 
 /// The scale at which the mean LID of `prepared` samples crosses `target` from above, by bisection on [low, high].
 ///
-/// Needs the mean LID to be above the target at `low` and not above it at `high`; where LID is not monotone in r
-/// ([`LidEstimator::is_monotone`]) it finds one of the crossings.
+/// Needs the mean LID to be above the target at `low` and not above it at `high`; where LID is not monotone in r, as
+/// [`Spectral`](super::Spectral)'s, it finds one of the crossings.
 ///
 /// # Errors
 /// No samples, or a target outside what the two ends give.

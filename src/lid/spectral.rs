@@ -37,10 +37,6 @@ impl LidEstimator for Spectral {
             spectrum.latent().iter().zip(&w).map(|(z, w)| variance * w * (z - variance * w)).sum();
         spectrum.dimension() as f64 - trace + form
     }
-
-    fn is_monotone(&self) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]

@@ -14,10 +14,6 @@ impl LidEstimator for Threshold {
         let threshold = (2.0 * r).exp();
         spectrum.eigenvalues().partition_point(|&l| l > threshold) as f64
     }
-
-    fn is_monotone(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

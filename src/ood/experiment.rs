@@ -1,6 +1,6 @@
 //! One experiment: in-distribution against OOD sets.
 
-use super::{Scorer, choose_scale};
+use super::{Failure, Scorer, choose_scale};
 use crate::{
     config::{Method, OodConfig},
     data::{DataError, Images},
@@ -9,10 +9,7 @@ use crate::{
         dual::Pairs,
     },
     jacobian::JacobianError,
-    lid::{
-        LidEstimator, Prepared, ScaleError, SpectrumError, StopAt, model_free::ModelFreeError,
-        scale,
-    },
+    lid::{LidEstimator, Prepared, ScaleError, StopAt, model_free::ModelFreeError, scale},
     progress::Verbosity,
     report::{self, Figure, Group, Row, ScoreError, ScoreTable},
     run::{RunDir, RunError, write_atomic},
@@ -39,6 +36,27 @@ pub enum OodError {
     /// The scale of LID.
     #[error("the scale of LID cannot be chosen: {0}")]
     Scale(#[from] ScaleError),
+    /// An image without a LID.
+    #[error("{0}")]
+    Image(#[from] Failure),
+    /// A dimension that no LID takes.
+    #[error(
+        "the scale cannot be calibrated to dimension {target}: LID lies between 0 and {dimension}"
+    )]
+    Dimension {
+        /// The dimension asked for.
+        target: f64,
+        /// D.
+        dimension: usize,
+    },
+    /// A journal that does not hold what was written to it.
+    #[error(
+        "the journal {path} does not hold what was written to it; remove it and give the command again"
+    )]
+    Journal {
+        /// The file.
+        path: std::path::PathBuf,
+    },
     /// An ensemble that cannot be one.
     #[error(
         "the estimator lidl needs an ensemble of runs trained on noised data (--ensemble A,B,… with `data.noise` set): {0}"
@@ -55,9 +73,6 @@ pub enum OodError {
     /// A Jacobian.
     #[error("{0}")]
     Jacobian(#[from] JacobianError),
-    /// A spectrum.
-    #[error("{0}")]
-    Spectrum(#[from] SpectrumError),
     /// Likelihoods that say nothing.
     #[error(
         "the log-likelihood of {bad} of the {of} images of {set} is NaN or infinite; the model is numerically broken there (check \
@@ -206,19 +221,24 @@ pub fn run<B: FlowBackend>(
     let mut chosen = None;
     if config.needs_lid() {
         let estimator = config.lid.estimator;
-        let scale = choose_scale(
-            estimator,
-            &config.lid.scale,
-            &experiment.calibration,
-            config.calibration_count,
-            config.seed,
-            |images, stop| scorer.prepare_all(images, estimator.route(), stop),
-        )?;
+        let choose = || {
+            choose_scale(
+                estimator,
+                &config.lid.scale,
+                &experiment.calibration,
+                config.calibration_count,
+                config.seed,
+                |images, stop| scorer.prepare_all(images, estimator.route(), stop),
+            )
+        };
+        chosen = if estimator.has_scale() { Some(choose()?) } else { None };
+        let stop = chosen.map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r));
+        // An estimator without a scale does not look at r.
+        let r = chosen.map_or(0.0, |c| c.r);
         for (set, images) in scores.iter_mut().zip(&sets) {
-            set.prepared = scorer.prepare_all(images, estimator.route(), StopAt::Scale(scale.r))?;
-            set.lid = set.prepared.iter().map(|p| estimator.lid(p, scale.r)).collect();
+            set.prepared = scorer.prepare_all(images, estimator.route(), stop)?;
+            set.lid = set.prepared.iter().map(|p| estimator.lid(p, r)).collect();
         }
-        chosen = Some(scale);
     }
     let prepared = || scores.iter().flat_map(|s| &s.prepared);
     let r = chosen.map_or(f64::NAN, |c| c.r);
@@ -443,8 +463,10 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
         let bands: Vec<(&str, Vec<[f64; 3]>)> = scores
             .iter()
             .map(|set| {
-                let lids = |r: &f64| set.prepared.iter().map(|p| estimator.lid(p, *r)).collect();
-                let bands = scales.iter().map(|r| report::band(lids(r))).collect();
+                let curves: Vec<Vec<f64>> =
+                    set.prepared.iter().map(|p| estimator.curve(p)).collect();
+                let at = |i: usize| curves.iter().map(|curve| curve[i]).collect();
+                let bands = (0..scales.len()).map(|i| report::band(at(i))).collect();
                 (set.name.as_str(), bands)
             })
             .collect();

@@ -10,5 +10,5 @@ mod survey;
 pub use experiment::{
     DUAL_CROSS_FITTED, DUAL_ORACLE, Experiment, LID, LIKELIHOOD, OodError, Results, SetScores, run,
 };
-pub use scorer::{Chosen, Outcome, Scorer, choose_scale};
+pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};
 pub use survey::{Column, MatrixFreeColumns, Survey, Surveyed, Trouble, survey};

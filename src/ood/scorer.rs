@@ -6,7 +6,7 @@ use crate::{
     data::{Images, Noise},
     jacobian::{self, JacobianError, Linearized, Memory},
     lid::{
-        Estimator, MatrixFree, Prepared, Route, Scale, Spectrum, StopAt,
+        Estimator, MatrixFree, Prepared, Route, Scale, Spectrum, SpectrumError, StopAt,
         model_free::{ModelFree, ModelFreeError, lpca},
         scale,
     },
@@ -15,6 +15,7 @@ use crate::{
 use atypical_models::{DensityModel, FlowBackend, flow::Flow};
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// A trained flow, ready to score.
 pub struct Scorer<B: FlowBackend> {
@@ -37,11 +38,35 @@ pub struct Chosen {
     pub dimension: Option<f64>,
 }
 
-/// What one image gave, or what is wrong with the Jacobian there.
-pub type Outcome = Result<Prepared, JacobianError>;
+/// What one image gave.
+pub type Outcome = Result<Prepared, Failure>;
+
+/// Why an image gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// NaN or infinite entries.
+    #[error(
+        "{0} entries of the Jacobian, of products with it or of the latent are NaN or infinite; the model is numerically broken there (check the \
+         training's last losses, or train with a smaller learning rate)"
+    )]
+    NotFinite(usize),
+    /// An eigenvalue iteration did not converge.
+    #[error("the eigenvalues did not converge")]
+    NoConvergence,
+}
+
+impl Failure {
+    /// A failure of this image alone; others, as too little memory, are those of every image.
+    fn of(error: JacobianError) -> Result<Self, OodError> {
+        match error {
+            JacobianError::NotFinite { count, .. } => Ok(Self::NotFinite(count)),
+            error => Err(error.into()),
+        }
+    }
+}
 
 /// A Jacobian and the latent it was taken at.
-type Differentiated = Result<(Vec<f32>, Vec<f32>), JacobianError>;
+type Differentiated = Result<(Vec<f32>, Vec<f32>), Failure>;
 
 /// Images that LPCA looks at: enough for its estimate to settle, few enough for seconds.
 const LPCA_IMAGES: usize = 5000;
@@ -103,12 +128,11 @@ impl<B: FlowBackend> Scorer<B> {
             let x = self.batch(images, index);
             let back = self.flow.decode(self.flow.encode(x.clone()).0).0;
             let difference: Vec<f64> = (back - x).into_data().iter::<f64>().collect();
-            out.extend(difference.chunks(images.dimension()).map(|d| {
-                // `max` would pass over a NaN.
-                d.iter()
-                    .map(|v| v.abs())
-                    .fold(0.0, |a: f64, b| if b.is_nan() { b } else { a.max(b) })
-            }));
+            out.extend(
+                difference
+                    .chunks(images.dimension())
+                    .map(|d| d.iter().map(|v| v.abs()).fold(0.0, largest)),
+            );
         }
         out
     }
@@ -116,8 +140,10 @@ impl<B: FlowBackend> Scorer<B> {
     /// The costly part of LID at every image, for any scale; `stop` says where matrix-free LID is to be accurate.
     ///
     /// # Errors
-    /// Too little memory, an eigenvalue iteration that does not converge, too few points for the neighbours. What is wrong with single images is in their
-    /// outcome.
+    /// Too little memory. What is wrong with single images is in their outcome.
+    ///
+    /// # Panics
+    /// On a route that does not read the decoder.
     pub fn prepare(
         &self,
         images: &Images,
@@ -128,8 +154,9 @@ impl<B: FlowBackend> Scorer<B> {
         match route {
             Route::Spectrum => self.spectra(images, bar),
             Route::Krylov => self.krylov(images, stop, bar),
-            Route::Ensemble => Err(OodError::Ensemble("it has a single model here".into())),
-            Route::Points(estimator) => points(images, estimator, bar),
+            Route::Points(_) | Route::Ensemble => {
+                unreachable!("these do not read the decoder of a model")
+            }
         }
     }
 
@@ -168,17 +195,25 @@ impl<B: FlowBackend> Scorer<B> {
                 || {
                     let (jacobian, z) = match ready? {
                         Ok(ready) => ready,
-                        Err(error) => return Some(Ok(Err(error))),
+                        Err(failure) => return Some(Err(failure)),
                     };
-                    Some(Spectrum::new(&jacobian, &z).map(|s| Ok(Prepared::Spectrum(s))))
+                    Some(match Spectrum::new(&jacobian, &z) {
+                        Ok(spectrum) => Ok(Prepared::Spectrum(spectrum)),
+                        Err(SpectrumError::NotFinite(count)) => Err(Failure::NotFinite(count)),
+                        Err(SpectrumError::NoConvergence(_)) => Err(Failure::NoConvergence),
+                        Err(SpectrumError::Shape { .. }) => {
+                            unreachable!("the Jacobian is that at this latent")
+                        }
+                    })
                 },
             );
-            if let Some(Err(error @ JacobianError::Memory { .. })) = next {
-                return Err(error.into());
-            }
-            waiting = next;
+            waiting = match next {
+                Some(Err(error)) => Some(Err(Failure::of(error)?)),
+                Some(Ok(differentiated)) => Some(Ok(differentiated)),
+                None => None,
+            };
             if let Some(done) = done {
-                outcomes.push(done.map_err(|e| OodError::from(e).at(&images.name, i - 1))?);
+                outcomes.push(done);
                 bar.advance(1, "");
             }
         }
@@ -197,7 +232,13 @@ impl<B: FlowBackend> Scorer<B> {
             let z = self.flow.encode(self.batch(images, index)).0;
             let at = Linearized::new(&self.flow, z.clone());
             let spaces = self.matrix_free.prepare(&at, z, stop, self.seed)?;
-            outcomes.extend(spaces.into_iter().map(|s| s.map(Prepared::Krylov)));
+            for space in spaces {
+                outcomes.push(match space {
+                    Ok(krylov) if krylov.has_eigenvalues() => Ok(Prepared::Krylov(krylov)),
+                    Ok(_) => Err(Failure::NoConvergence),
+                    Err(error) => Err(Failure::of(error)?),
+                });
+            }
             bar.advance(index.len(), "");
         }
         Ok(outcomes)
@@ -230,11 +271,21 @@ pub fn choose_scale(
                 Some(dimension) => dimension,
                 None => model_free_dimension(images, alpha, seed)?,
             };
+            // Known before anything is computed: LID lies between 0 and D.
+            let d = images.dimension() as f64;
+            if !(target > 0.0 && target < d) {
+                return Err(OodError::Dimension { target, dimension: images.dimension() });
+            }
             let prepared = prepare(&drawn(), StopAt::Dimension(target))?;
             let r = scale::calibrate(&estimator, &prepared, target, low, high)?;
             Ok(Chosen { r, dimension: Some(target) })
         }
     }
+}
+
+/// The larger number; NaN where either is.
+pub fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
 
 /// Dimension of the images by LPCA, without noise.

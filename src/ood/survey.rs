@@ -2,18 +2,17 @@
 
 use super::{
     OodError, Scorer, choose_scale,
-    scorer::{Chosen, Outcome, points},
+    scorer::{Chosen, Failure, Outcome, points},
 };
 use crate::{
     config::LidConfig,
     data::Images,
-    jacobian::JacobianError,
-    lid::{Densities, Estimator, LidEstimator, Prepared, Route, Scale, StopAt, scale},
+    lid::{Densities, Estimator, LidEstimator, Prepared, Route, Scale, StopAt},
     progress::{Progress, Verbosity},
     run::Journal,
 };
 use atypical_models::FlowBackend;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Instant;
 
 /// What is asked.
@@ -44,10 +43,10 @@ pub struct Column {
     pub scale: Option<Chosen>,
     /// One value an image; NaN where the Jacobian is not finite.
     pub lid: Vec<f64>,
-    /// LID over [`scale::shown`] of every image; none where there is no scale.
+    /// LID over [`scale::shown`](crate::lid::scale::shown) of every image, NaN where it is not known; empty where there is no scale.
     pub curves: Vec<Vec<f64>>,
-    /// Standard errors, brackets and steps of a matrix-free estimate.
-    pub matrix_free: Option<Vec<MatrixFreeColumns>>,
+    /// Standard errors, brackets and products of a matrix-free estimate; none where the products are not finite.
+    pub matrix_free: Option<Vec<Option<MatrixFreeColumns>>>,
     /// Seconds of computing for each image, of those that this call computed.
     pub seconds_per_image: Option<f64>,
 }
@@ -74,7 +73,9 @@ pub struct MatrixFreeColumns {
 pub struct Trouble {
     /// NaN or infinite entries of the Jacobian or of a product with it, or log-densities of an ensemble.
     pub not_finite: usize,
-    /// Eigenvalues or nodes that are negative by rounding and count as zero.
+    /// Whether an eigenvalue iteration failed.
+    pub no_convergence: bool,
+    /// Eigenvalues or nodes that are negative by rounding.
     pub negative: usize,
     /// Whether the scale lies below what the Jacobian resolves.
     pub unresolved: bool,
@@ -93,7 +94,7 @@ pub struct Surveyed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Piece {
     lids: Vec<Option<f64>>,
-    curves: Vec<Vec<f64>>,
+    curves: Vec<Vec<Option<f64>>>,
     matrix_free: Option<MatrixFreeColumns>,
     trouble: Trouble,
 }
@@ -141,9 +142,19 @@ pub fn survey<B: FlowBackend>(
     journal: &mut Journal,
 ) -> Result<Surveyed, OodError> {
     let images = survey.images;
+    if let Some(scorer) = scorer {
+        for images in survey.calibration.into_iter().chain([images]) {
+            images.expect_shape(scorer.shape())?;
+        }
+    }
+    for (_, member) in ensemble {
+        images.expect_shape(member.shape())?;
+    }
     let mut routes: Vec<Route> = survey.estimators.iter().map(|e| e.route()).collect();
+    // What takes seconds first: what is wrong with it is then said before hours of Jacobians.
     routes.sort();
     routes.dedup();
+    routes.reverse();
     let mut surveyed =
         Surveyed { columns: Vec::new(), trouble: vec![Trouble::default(); images.len()] };
     for route in routes {
@@ -154,6 +165,7 @@ pub fn survey<B: FlowBackend>(
             pieces(survey, route, &estimators, &scales, (scorer, ensemble), journal)?;
         for (trouble, piece) in surveyed.trouble.iter_mut().zip(&pieces) {
             trouble.not_finite = trouble.not_finite.max(piece.trouble.not_finite);
+            trouble.no_convergence |= piece.trouble.no_convergence;
             trouble.negative += piece.trouble.negative;
             trouble.unresolved |= piece.trouble.unresolved;
         }
@@ -162,8 +174,9 @@ pub fn survey<B: FlowBackend>(
                 estimator,
                 scale,
                 lid: pieces.iter().map(|p| p.lids[i].unwrap_or(f64::NAN)).collect(),
-                curves: pieces.iter().filter_map(|p| p.curves.get(i).cloned()).collect(),
-                matrix_free: pieces.iter().map(|p| p.matrix_free).collect(),
+                curves: pieces.iter().filter_map(|p| p.curves.get(i)).map(nan).collect(),
+                matrix_free: (route == Route::Krylov)
+                    .then(|| pieces.iter().map(|p| p.matrix_free).collect()),
                 seconds_per_image: seconds,
             });
         }
@@ -226,10 +239,20 @@ fn calibration<B: FlowBackend>(
         } else {
             bar.advance(chunk.len(), "resumed");
         }
-        all.extend(journal.get::<Vec<Prepared>>(&key).into_iter().flatten());
+        all.extend(whole::<Prepared>(journal, &key, chunk.len())?);
     }
     bar.finish(&images.name);
     Ok(all)
+}
+
+/// What the journal holds of a chunk, which must be all of it.
+fn whole<T: DeserializeOwned>(
+    journal: &Journal,
+    key: &str,
+    len: usize,
+) -> Result<Vec<T>, OodError> {
+    let found = journal.get::<Vec<T>>(key).filter(|found| found.len() == len);
+    found.ok_or_else(|| OodError::Journal { path: journal.path().to_path_buf() })
 }
 
 fn chunks(len: usize, batch: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
@@ -278,26 +301,35 @@ fn pieces<B: FlowBackend>(
         } else {
             bar.advance(chunk.len(), "resumed");
         }
-        all.extend(journal.get::<Vec<Piece>>(&key).into_iter().flatten());
+        all.extend(whole::<Piece>(journal, &key, chunk.len())?);
     }
     bar.finish(&images.name);
     Ok((all, (computed > 0).then(|| seconds / computed as f64)))
+}
+
+fn finite(v: f64) -> Option<f64> {
+    v.is_finite().then_some(v)
+}
+
+fn nan(curve: &Vec<Option<f64>>) -> Vec<f64> {
+    curve.iter().map(|v| v.unwrap_or(f64::NAN)).collect()
 }
 
 /// What is kept of one image.
 fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>]) -> Piece {
     let prepared = match outcome {
         Ok(prepared) => prepared,
-        Err(error) => {
-            let not_finite = match error {
-                JacobianError::NotFinite { count, .. } => *count,
-                _ => 0,
+        Err(failure) => {
+            let not_finite = match failure {
+                Failure::NotFinite(count) => *count,
+                Failure::NoConvergence => 0,
             };
+            let no_convergence = *failure == Failure::NoConvergence;
             return Piece {
                 lids: vec![None; estimators.len()],
                 curves: Vec::new(),
                 matrix_free: None,
-                trouble: Trouble { not_finite, ..Trouble::default() },
+                trouble: Trouble { not_finite, no_convergence, ..Trouble::default() },
             };
         }
     };
@@ -306,7 +338,6 @@ fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>])
     let matrix_free = match prepared {
         Prepared::Krylov(krylov) => {
             let reading = krylov.read(r);
-            let finite = |v: f64| v.is_finite().then_some(v);
             Some(MatrixFreeColumns {
                 standard_error: finite(reading.standard_error),
                 low: finite(reading.low),
@@ -323,18 +354,17 @@ fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>])
         Prepared::Spectrum(_) | Prepared::Krylov(_) | Prepared::Point(_) => 0,
     };
     Piece {
-        lids: pairs()
-            .map(|(e, c)| Some(e.lid(prepared, c.map_or(0.0, |c| c.r))).filter(|l| l.is_finite()))
-            .collect(),
+        lids: pairs().map(|(e, c)| finite(e.lid(prepared, c.map_or(0.0, |c| c.r)))).collect(),
         curves: pairs()
             .map(|(e, c)| match c {
-                Some(_) => scale::shown().iter().map(|r| e.lid(prepared, *r)).collect(),
+                Some(_) => e.curve(prepared).into_iter().map(finite).collect(),
                 None => Vec::new(),
             })
             .collect(),
         matrix_free,
         trouble: Trouble {
             not_finite,
+            no_convergence: false,
             negative: prepared.negative(),
             unresolved: r < prepared.resolution(),
         },

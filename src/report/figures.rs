@@ -226,8 +226,13 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
     Figure::new(name, caption, plots, layout)
 }
 
-/// The middle 80 % of values and their mean: `[10 %, mean, 90 %]`.
+/// The middle 80 % of values and their mean, `[10 %, mean, 90 %]`, of those that are known; NaN where fewer than half are.
 pub fn band(mut values: Vec<f64>) -> [f64; 3] {
+    let all = values.len();
+    values.retain(|v| v.is_finite());
+    if values.is_empty() || 2 * values.len() < all {
+        return [f64::NAN; 3];
+    }
     values.sort_by(f64::total_cmp);
     let at = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
     [at(0.1), values.iter().sum::<f64>() / values.len() as f64, at(0.9)]
@@ -245,9 +250,11 @@ pub fn lid_curve(
     let plots = || -> Vec<Plot> {
         let mut plots: Vec<Plot> = Vec::new();
         for ((label, bands), colour) in groups.iter().zip(COLOURS.iter().cycle()) {
-            let column = |i: usize| bands.iter().map(|b| b[i]).collect::<Vec<f64>>();
+            let known = || scales.iter().zip(bands).filter(|(_, b)| b[1].is_finite());
+            let column = |i: usize| known().map(|(_, b)| b[i]).collect::<Vec<f64>>();
+            let scales: Vec<f64> = known().map(|(r, _)| *r).collect();
             plots.push(
-                BandPlot::new(scales.to_vec(), column(0), column(2))
+                BandPlot::new(scales.clone(), column(0), column(2))
                     .with_color(*colour)
                     .with_opacity(0.2)
                     .into(),

@@ -89,8 +89,7 @@ pub struct LidSummary<'a> {
 pub fn lid_summary(rows: &[LidSummary]) -> String {
     let header = ["estimator", "scale r", "mean", "10 %", "90 %", "standard error", "s/image"];
     let lines = rows.iter().map(|row| {
-        let finite: Vec<f64> = row.lid.iter().copied().filter(|v| v.is_finite()).collect();
-        let [low, mean, high] = if finite.is_empty() { [f64::NAN; 3] } else { band(finite) };
+        let [low, mean, high] = band(row.lid.to_vec());
         let number =
             |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
         vec![

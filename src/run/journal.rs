@@ -4,8 +4,8 @@ use super::RunError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
-    fs::File,
-    io::Write,
+    fs::{File, TryLockError},
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -26,28 +26,41 @@ impl Journal {
     pub fn open(path: &Path, fingerprint: &str) -> Result<Self, RunError> {
         let write =
             |source| RunError::Write { path: path.to_path_buf(), source, hint: String::new() };
-        let text = match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(RunError::Read { path: path.to_path_buf(), source }),
-        };
-        let mut kept = String::new();
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        folder.map_or(Ok(()), std::fs::create_dir_all).map_err(write)?;
+        let mut file =
+            File::options().read(true).append(true).create(true).open(path).map_err(write)?;
+        match file.try_lock() {
+            // Some file systems know no locks: there it is for the user not to start twice.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(RunError::JournalLocked(path.to_path_buf()));
+            }
+        }
+        let mut bytes = Vec::new();
+        let read = |source| RunError::Read { path: path.to_path_buf(), source };
+        file.read_to_end(&mut bytes).map_err(read)?;
+        let text = String::from_utf8_lossy(&bytes);
         let mut done = HashMap::new();
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let header = format!("{}\n", serde_json::json!({ "fingerprint": fingerprint }));
+        let mut kept = 0;
         if lines.next() == Some(&header) {
+            kept = header.len();
             for line in lines {
                 let Ok((key, value)) = serde_json::from_str::<(String, serde_json::Value)>(line)
                 else {
                     break;
                 };
                 done.insert(key, value);
-                kept.push_str(line);
+                kept += line.len();
             }
         }
-        // The whole of what is kept, without the torn end.
-        super::write_atomic(path, format!("{header}{kept}").as_bytes())?;
-        let file = File::options().append(true).open(path).map_err(write)?;
+        // Off with the torn end, or with another's journal.
+        file.set_len(kept as u64).map_err(write)?;
+        if kept == 0 {
+            file.write_all(header.as_bytes()).map_err(write)?;
+        }
         Ok(Self { path: path.to_path_buf(), file, done })
     }
 
@@ -76,6 +89,11 @@ impl Journal {
         self.file.sync_data().map_err(write)?;
         self.done.insert(key.to_owned(), value);
         Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Everything is done: remove the file.
@@ -107,6 +125,9 @@ mod tests {
         journal.put("b", &[3]).unwrap();
         drop(journal);
         assert_eq!(Journal::open(&path, "x").unwrap().get::<Vec<i32>>("b"), Some(vec![3]));
+        let held = Journal::open(&path, "x").unwrap();
+        assert!(matches!(Journal::open(&path, "x"), Err(RunError::JournalLocked(_))));
+        drop(held);
         // Other settings begin anew.
         assert_eq!(Journal::open(&path, "y").unwrap().get::<f64>("a"), None);
         let journal = Journal::open(&path, "y").unwrap();

@@ -50,6 +50,9 @@ pub enum RunError {
     /// Another process works in it.
     #[error("another process is writing to the run {0}; wait for it, or choose another name")]
     Locked(PathBuf),
+    /// Another process works on the same output.
+    #[error("another process is writing to {0}; wait for it, or choose another output")]
+    JournalLocked(PathBuf),
     /// A training where an experiment was to be written.
     #[error("{0} is not an experiment: its files stay; choose another name with --name")]
     NotAnExperiment(PathBuf),

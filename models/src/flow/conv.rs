@@ -178,7 +178,7 @@ impl<B: FlowBackend> ConvResidualNet<B> {
     /// pass, which is the same for all directions, was done once, in [`linearize`](Self::linearize).
     ///
     /// # Shapes
-    /// - tangents: `[count · batch, in, height, width]`, sample `i` of the batch at every `count · batch + i`
+    /// - tangents: `[count · batch, in, height, width]`, direction k of sample i at `k · batch + i`
     /// - output: `[count · batch, out, height, width]`
     pub fn push(&self, pattern: &Pattern<B>, tangents: Tensor<B, 4>) -> Tensor<B, 4> {
         let mut t = self.initial.push(tangents);

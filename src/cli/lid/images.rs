@@ -6,7 +6,7 @@ use crate::{
     config::{Environment, LidConfig, Loaded, TrainConfig},
     data::{Images, Noise, Spec},
     lid::{Estimator, MatrixFree, Route, Scale, scale},
-    ood::{Column, Scorer, Survey, Surveyed, survey},
+    ood::{Column, Scorer, Survey, Surveyed, largest, survey},
     report::{self, ScoreTable},
     run::{Journal, RunDir},
     train, with_backend,
@@ -47,7 +47,7 @@ pub struct OfImages {
     /// How many of them
     #[arg(long, default_value_t = 64, value_name = "N")]
     calibration_count: usize,
-    /// matrix_free: dimensions by which one more step may change the LID, and standard error asked for [default: 7]
+    /// matrix_free: error of the quadrature (estimated) and standard error asked for, in dimensions [default: 7]
     #[arg(long)]
     tolerance: Option<f64>,
     /// matrix_free: random probes of one round, at least 2 [default: 2]
@@ -56,6 +56,9 @@ pub struct OfImages {
     /// matrix_free: most steps of one Krylov space [default: 40]
     #[arg(long)]
     max_steps: Option<usize>,
+    /// matrix_free: most probes in all rounds [default: 64]
+    #[arg(long)]
+    max_probes: Option<usize>,
     /// MiB that one exact Jacobian may take beside the model [default: 512]
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
@@ -122,46 +125,62 @@ impl OfImages {
         let environment = Environment::read()?;
         let backend = common.backend()?;
         let lid = self.lid_config()?;
+        let mut estimators = self.estimator.clone();
+        // Each once, in the order given.
+        let mut seen = Vec::new();
+        estimators.retain(|e| {
+            !seen.contains(e) && {
+                seen.push(*e);
+                true
+            }
+        });
         ScoreTable::check_format(&self.out).map_err(crate::ood::OodError::from)?;
         let model = self.model(&environment)?;
         let ensemble = self.ensemble(&environment)?;
         let images = self.data.parse::<Spec>()?.load(&environment.data_dir)?;
         let calibration = self.calibration_images(&environment, model.as_ref())?;
         let seed = common.seed.unwrap_or(0);
-        let journal_path = PathBuf::from(format!("{}.journal", self.out.display()));
         let models: Vec<&Model> = model.iter().chain(&ensemble).collect();
         let fingerprint =
             self.fingerprint(&lid, backend, seed, &images, calibration.as_ref(), &models)?;
-        let mut journal = Journal::open(&journal_path, &fingerprint)?;
+        // Work under other settings has a journal of its own, and is not lost.
+        let name = format!("{}.{}.journal", self.out.display(), &fingerprint[..8]);
+        let journal_path = PathBuf::from(name);
         let asked = Survey {
             images: &images,
             calibration: calibration.as_ref(),
             calibration_count: self.calibration_count,
-            estimators: &self.estimator,
+            estimators: &estimators,
             lid: &lid,
             seed,
             verbosity: common.verbosity(),
         };
-        let (surveyed, inverse_error) = with_backend!(backend, common.device, |B, device| {
-            let open = |model: &Model| -> Result<Scorer<B>, CliError> {
-                let scorer = model.scorer::<B>(&lid, seed, common, &device)?;
-                images.expect_shape(scorer.shape())?;
-                Ok(scorer)
-            };
-            let scorer = model.as_ref().map(&open).transpose()?;
-            let ensemble: Vec<(f64, Scorer<B>)> = ensemble
-                .iter()
-                .map(|member| Ok((member.config.data.noise, open(member)?)))
-                .collect::<Result<_, CliError>>()?;
-            let surveyed = survey::<B>(&asked, scorer.as_ref(), &ensemble, &mut journal)?;
-            (surveyed, scorer.map(|s| s.inverse_error(&images)))
-        });
+        let (surveyed, inverse_error, journal) =
+            with_backend!(backend, common.device, |B, device| {
+                let open = |model: &Model| -> Result<Scorer<B>, CliError> {
+                    model.scorer::<B>(&lid, seed, common, &device)
+                };
+                let scorer = model.as_ref().map(&open).transpose()?;
+                let ensemble: Vec<(f64, Scorer<B>)> = ensemble
+                    .iter()
+                    .map(|member| Ok((member.config.data.noise, open(member)?)))
+                    .collect::<Result<_, CliError>>()?;
+                for images in calibration.iter().chain([&images]) {
+                    for scorer in scorer.iter().chain(ensemble.iter().map(|(_, member)| member)) {
+                        images.expect_shape(scorer.shape())?;
+                    }
+                }
+                let mut journal = Journal::open(&journal_path, &fingerprint)?;
+                let surveyed = survey::<B>(&asked, scorer.as_ref(), &ensemble, &mut journal)?;
+                (surveyed, scorer.map(|s| s.inverse_error(&images)), journal)
+            });
         let table = table(&images, &surveyed, inverse_error.as_deref())?;
         table.write(&self.out, CONVENTION).map_err(crate::ood::OodError::from)?;
         let figure = figure(&self.out, &images, &surveyed);
         if let Some(figure) = &figure {
             figure.write(folder(&self.out))?;
         }
+        // The table is written: the journal has done its duty.
         journal.finish();
         self.tell(common, &images, &surveyed, inverse_error.as_deref(), figure.is_some())
     }
@@ -188,7 +207,7 @@ impl OfImages {
                 probes,
                 tolerance: self.tolerance.unwrap_or(free.tolerance),
                 max_steps: self.max_steps.unwrap_or(free.max_steps),
-                max_probes: free.max_probes.max(probes),
+                max_probes: self.max_probes.unwrap_or(free.max_probes.max(probes)),
                 ..free
             },
         };
@@ -273,7 +292,7 @@ impl OfImages {
         let settings = json!({
             "version": env!("CARGO_PKG_VERSION"), "lid": lid, "estimators": self.estimator, "seed": seed,
             "backend": format!("{backend:?}"), "count": self.calibration_count,
-            "shape": images.shape, "models": models.iter().map(|m| &m.config).collect::<Vec<_>>(),
+            "shape": images.shape, "calibration": calibration.map(|c| (c.shape, c.len())), "images": images.len(), "models": models.iter().map(|m| &m.config).collect::<Vec<_>>(),
         });
         hash.update(settings.to_string());
         hash.update(&images.pixels);
@@ -300,7 +319,7 @@ impl OfImages {
         let not_finite = trouble.iter().filter(|t| t.not_finite > 0).count();
         let negative: usize = trouble.iter().map(|t| t.negative).sum();
         let unresolved = trouble.iter().filter(|t| t.unresolved).count();
-        let worst = inverse_error.map(|errors| errors.iter().copied().fold(0.0, f64::max));
+        let worst = inverse_error.map(|errors| errors.iter().copied().fold(0.0, largest));
         if common.json {
             let estimators: serde_json::Map<String, serde_json::Value> = surveyed
                 .columns
@@ -332,10 +351,11 @@ impl OfImages {
             ))?;
         }
         for column in &surveyed.columns {
-            let short = column.matrix_free.iter().flatten().filter(|m| !m.converged).count();
+            let short =
+                column.matrix_free.iter().flatten().flatten().filter(|m| !m.converged).count();
             if short > 0 {
                 print(format_args!(
-                    "{short} of {} images stopped short of the tolerance (column matrix_free_converged); raise --max-steps, --tolerance or --scale",
+                    "{short} of {} images stopped short of the tolerance (column matrix_free_converged); raise --tolerance, --max-steps, --max-probes or the scale",
                     images.len()
                 ))?;
             }
@@ -363,8 +383,8 @@ const CONVENTION: &str = "local intrinsic dimension, in dimensions, by estimator
 /// One estimator in the table.
 fn line(column: &Column) -> report::LidSummary<'_> {
     let errors = column.matrix_free.as_ref().map(|rows| {
-        let errors = rows.iter().filter_map(|m| m.standard_error);
-        (errors.map(|e| e * e).sum::<f64>() / rows.len() as f64).sqrt()
+        let errors: Vec<f64> = rows.iter().flatten().filter_map(|m| m.standard_error).collect();
+        (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()
     });
     report::LidSummary {
         estimator: column.estimator.name(),
@@ -381,14 +401,16 @@ fn summary(column: &Column) -> serde_json::Value {
     let mean = finite.iter().sum::<f64>() / finite.len() as f64;
     let free = column.matrix_free.as_ref();
     let per_image = |f: fn(&crate::ood::MatrixFreeColumns) -> f64| {
-        free.map(|rows| rows.iter().map(f).sum::<f64>() / rows.len() as f64)
+        free.map(|rows| {
+            rows.iter().flatten().map(f).sum::<f64>() / rows.iter().flatten().count() as f64
+        })
     };
     json!({
         "scale": column.scale.map(|c| c.r), "calibrated_to": column.scale.and_then(|c| c.dimension),
         "mean": mean, "seconds_per_image": column.seconds_per_image,
         "mean_products": per_image(|m| m.products as f64), "mean_probes": per_image(|m| m.probes as f64),
         "mean_standard_error": per_image(|m| m.standard_error.unwrap_or(f64::NAN)),
-        "not_converged": free.map(|rows| rows.iter().filter(|m| !m.converged).count()),
+        "not_converged": free.map(|rows| rows.iter().flatten().filter(|m| !m.converged).count()),
     })
 }
 
@@ -403,7 +425,9 @@ fn table(
         let name = column.estimator.name();
         columns.push((name.to_owned(), column.lid.clone()));
         if let Some(rows) = &column.matrix_free {
-            let of = |f: fn(&crate::ood::MatrixFreeColumns) -> f64| rows.iter().map(f).collect();
+            let of = |f: fn(&crate::ood::MatrixFreeColumns) -> f64| {
+                rows.iter().map(|row| row.as_ref().map_or(f64::NAN, f)).collect()
+            };
             columns.extend([
                 (format!("{name}_standard_error"), of(|m| m.standard_error.unwrap_or(f64::NAN))),
                 (format!("{name}_low"), of(|m| m.low.unwrap_or(f64::NAN))),
@@ -417,6 +441,10 @@ fn table(
         let trouble = &surveyed.trouble;
         columns.extend([
             ("not_finite_entries".into(), trouble.iter().map(|t| t.not_finite as f64).collect()),
+            (
+                "no_convergence".into(),
+                trouble.iter().map(|t| f64::from(u8::from(t.no_convergence))).collect(),
+            ),
             ("negative_eigenvalues".into(), trouble.iter().map(|t| t.negative as f64).collect()),
             (
                 "unresolved".into(),

@@ -276,8 +276,11 @@ impl Growing {
         let r = match stop {
             StopAt::Scale(r) => r,
             StopAt::Dimension(d) => {
-                let form = |r: f64| parts((2.0 * r).exp()).0;
-                let latent = |r| if with_latent { now.gauss.form(0, form(r)) } else { 0.0 };
+                // In later rounds y has its form already.
+                let latent = |r: f64| match with_latent {
+                    true => now.gauss.form(0, parts((2.0 * r).exp()).0),
+                    false => self.builder.so_far().latent(r),
+                };
                 scale_of(|r| within(bounds(now, r), bounds(before, r)) + latent(r), d)
             }
             StopAt::Everywhere => return,
