@@ -41,6 +41,8 @@ def ours(args, estimator):
     images = args.together if estimator == "matrix_free" else args.images
     with tempfile.TemporaryDirectory() as folder:
         command = [args.binary, "lid", "--run", args.run, "--data", f"{args.data}[:{images}]"]
+        if args.tolerance:
+            command += ["--tolerance", args.tolerance]
         command += ["--estimator", estimator, f"--scale={args.scale}", "--out", f"{folder}/lid.csv", "--json"]
         report, cost = measured(command, RAYON_NUM_THREADS=str(args.threads))
     return report["estimators"][estimator]["seconds_per_image"], cost
@@ -237,6 +239,7 @@ def arguments():
     parser.add_argument(
         "--together", type=int, default=64, help="images a turn of matrix_free, which computes them together [default: 64]"
     )
+    parser.add_argument("--tolerance", help="tolerance of matrix_free, in dimensions [default: the program's]")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each program [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each program [default: 2]")
     parser.add_argument(

@@ -174,7 +174,7 @@ pub fn survey<B: FlowBackend>(
                 estimator,
                 scale,
                 lid: pieces.iter().map(|p| p.lids[i].unwrap_or(f64::NAN)).collect(),
-                curves: pieces.iter().filter_map(|p| p.curves.get(i)).map(nan).collect(),
+                curves: pieces.iter().filter_map(|p| p.curves.get(i)).map(|c| nan(c)).collect(),
                 matrix_free: (route == Route::Krylov)
                     .then(|| pieces.iter().map(|p| p.matrix_free).collect()),
                 seconds_per_image: seconds,
@@ -311,7 +311,7 @@ fn finite(v: f64) -> Option<f64> {
     v.is_finite().then_some(v)
 }
 
-fn nan(curve: &Vec<Option<f64>>) -> Vec<f64> {
+fn nan(curve: &[Option<f64>]) -> Vec<f64> {
     curve.iter().map(|v| v.unwrap_or(f64::NAN)).collect()
 }
 

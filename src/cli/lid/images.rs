@@ -244,7 +244,7 @@ impl OfImages {
 
     /// The runs of the ensemble.
     fn ensemble(&self, environment: &Environment) -> Result<Vec<Model>, CliError> {
-        if self.estimator.contains(&Estimator::Lidl) != !self.ensemble.is_empty() {
+        if self.estimator.contains(&Estimator::Lidl) == self.ensemble.is_empty() {
             let problem = match self.ensemble.is_empty() {
                 true => "none is given",
                 false => "--ensemble is given, but --estimator has no lidl",
