@@ -715,10 +715,24 @@ fn lid_says_what_is_missing() {
     assert!(error.contains("points are too few") || error.contains("neighbours"), "{error}");
     let error = bench.error("lid --run train --data train.npz --memory 0");
     assert!(error.contains("--memory is 0"), "{error}");
-    let error = bench.error("lid --run train --data train.npz --probes 1");
+    let error = bench.error("lid --run train --data train.npz --estimator matrix_free --probes 1");
     assert!(error.contains("--probes is 1, but it must be at least 2"), "{error}");
     let error = bench.usage("lid --run train");
     assert!(error.contains("--data"), "{error}");
+    for (flag, when) in [
+        (
+            "--scale -2 --dimension 20",
+            "--dimension would do nothing here: it is for --scale calibrate",
+        ),
+        ("--scale plateau --dimension 20", "--dimension would do nothing"),
+        ("--scale -2 --calibration other.npz", "--calibration would do nothing"),
+        ("--estimator gap --calibration-count 9", "--calibration-count would do nothing"),
+        ("--tolerance 3", "--tolerance would do nothing here: it is for --estimator matrix_free"),
+        ("--estimator mle --memory 30", "--memory would do nothing"),
+    ] {
+        let error = bench.error(&format!("lid --run train --data train.npz {flag}"));
+        assert!(error.contains(when), "{error}");
+    }
     let error = bench.error("lid --run train --data train.npz --dimension 64");
     assert!(error.contains("LID lies between 0 and 64"), "{error}");
     bench.npz("wide.npz", &[2, 9, 9], &[1u8; 162]);

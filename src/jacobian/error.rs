@@ -46,6 +46,17 @@ pub enum JacobianError {
         /// MiB allowed.
         allowed: usize,
     },
+    /// More memory for products at one point than is allowed.
+    #[error(
+        "products with the Jacobian at one image need about {needed} MiB, but {allowed} MiB are allowed: allow {needed} (--memory, or \
+         lid.memory_mib in a configuration)"
+    )]
+    Products {
+        /// MiB for one point.
+        needed: usize,
+        /// MiB allowed.
+        allowed: usize,
+    },
     /// Forward mode.
     #[error("forward mode: {0}")]
     Forward(#[from] ForwardError),

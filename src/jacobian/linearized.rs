@@ -99,6 +99,12 @@ impl<'a, B: FlowBackend> Linearized<'a, B> {
         Self { x, shape: flow.shape(), levels, batch }
     }
 
+    /// Bytes that it holds, over all points.
+    pub fn bytes(&self) -> usize {
+        let steps = self.levels.iter().flat_map(|level| &level.steps).map(StepAt::numbers);
+        4 * (self.x.shape().num_elements() + steps.sum::<usize>())
+    }
+
     /// The decoded points, `[batch, D]`.
     pub fn decoded(&self) -> Tensor<B, 2> {
         self.x.clone()
@@ -223,6 +229,18 @@ impl<'a, B: FlowBackend> StepAt<'a, B> {
             StepAt::Mix(matrix) => conv_product(g, matrix.clone(), true),
             StepAt::Scale(slope) => tiled(g, slope),
             StepAt::Coupling(at) => at.pull(g),
+        }
+    }
+
+    /// Numbers that it holds of all points.
+    fn numbers(&self) -> usize {
+        match self {
+            StepAt::Squeeze(_) | StepAt::Mix(_) => 0,
+            StepAt::Scale(slope) => slope.shape().num_elements(),
+            StepAt::Coupling(at) => {
+                let maps = [&at.by_parameters, &at.slope].map(|map| map.shape().num_elements());
+                at.pattern.numbers() + maps.iter().sum::<usize>()
+            }
         }
     }
 

@@ -34,6 +34,17 @@ impl Memory {
         }
         Ok(((self.0 - fixed) / each.max(1)).clamp(1, wanted.max(1)))
     }
+
+    /// How many points whose products take `each` bytes go together, at most `wanted`.
+    ///
+    /// # Errors
+    /// Not even one.
+    pub fn points(self, each: usize, wanted: usize) -> Result<usize, JacobianError> {
+        match self.0 / each.max(1) {
+            0 => Err(JacobianError::Products { needed: each.div_ceil(MIB), allowed: self.0 / MIB }),
+            most => Ok(most.min(wanted.max(1))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -47,6 +58,12 @@ mod tests {
         assert_eq!(
             Memory::mib(3).directions(MIB, 4 * MIB, 50, 9),
             Err(JacobianError::Memory { dimension: 9, needed: 5, allowed: 3 })
+        );
+        assert_eq!(Memory(100).points(30, 50), Ok(3));
+        assert_eq!(Memory(100).points(30, 2), Ok(2));
+        assert_eq!(
+            Memory::mib(1).points(2 * MIB, 4),
+            Err(JacobianError::Products { needed: 2, allowed: 1 })
         );
     }
 }

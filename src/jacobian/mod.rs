@@ -1,9 +1,10 @@
 //! Jacobians of decoders.
 //!
 //! A [`Differential`] is a map's derivative at a batch of points, as a linear map: products with tangents ([`jvp`], forward
-//! mode) and with cotangents ([`vjp`], reverse mode). There are two. [`Map`] differentiates any function of tensors, by
+//! mode) and with cotangents ([`vjp`], reverse mode). There are three. [`Map`] differentiates any function of tensors, by
 //! [`Forward`](atypical_forward::Forward) and burn's `Autodiff`. [`Linearized`] is that of a
 //! [`Flow`](atypical_models::flow::Flow)'s decoder: what does not depend on the direction is computed once.
+//! [`Matrices`] are known already.
 //!
 //! [`jacobian`] makes a dense matrix out of any of them, row by row or column by column; [`decoder`] makes that of a flow from the
 //! latent outwards and uses what is known about each step. Both are exact; the tests hold them against each other.
@@ -24,6 +25,7 @@ mod differential;
 mod error;
 mod linearized;
 mod map;
+mod matrices;
 mod memory;
 
 pub use decoder::decoder;
@@ -32,6 +34,7 @@ pub use differential::Differential;
 pub use error::JacobianError;
 pub use linearized::Linearized;
 pub use map::Map;
+pub use matrices::Matrices;
 pub use memory::Memory;
 
 use differential::check_rows;

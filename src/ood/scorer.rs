@@ -4,7 +4,7 @@ use super::OodError;
 use crate::{
     config::LidConfig,
     data::{Images, Noise},
-    jacobian::{self, JacobianError, Linearized, Memory},
+    jacobian::{self, Differential, JacobianError, Linearized, Memory},
     lid::{
         Estimator, MatrixFree, Prepared, Route, Scale, Spectrum, SpectrumError, StopAt,
         model_free::{ModelFree, ModelFreeError, lpca},
@@ -92,9 +92,18 @@ impl<B: FlowBackend> Scorer<B> {
         self.flow.shape()
     }
 
-    /// Images whose products or Jacobians are computed together.
-    pub fn lid_batch(&self, route: Route) -> usize {
-        if route == Route::Krylov { self.matrix_free.batch } else { 1 }
+    /// Images whose products or Jacobians are computed together, by the memory that they may take.
+    ///
+    /// # Errors
+    /// Too little memory for one.
+    pub fn lid_batch(&self, route: Route) -> Result<usize, OodError> {
+        if route != Route::Krylov {
+            return Ok(1);
+        }
+        let dimension = self.flow.shape().iter().product();
+        let at = Linearized::new(&self.flow, Tensor::zeros([1, dimension], &self.device));
+        let (linearised, direction) = (at.bytes(), at.bytes_per_direction());
+        Ok(self.matrix_free.points(self.memory, dimension, linearised, direction)?)
     }
 
     /// A bar for so many images.
@@ -228,7 +237,7 @@ impl<B: FlowBackend> Scorer<B> {
     ) -> Result<Vec<Outcome>, OodError> {
         let all: Vec<usize> = (0..images.len()).collect();
         let mut outcomes = Vec::with_capacity(images.len());
-        for index in all.chunks(self.matrix_free.batch) {
+        for index in all.chunks(self.lid_batch(Route::Krylov)?) {
             let z = self.flow.encode(self.batch(images, index)).0;
             let at = Linearized::new(&self.flow, z.clone());
             let spaces = self.matrix_free.prepare(&at, z, stop, self.seed)?;

@@ -225,7 +225,7 @@ fn calibration<B: FlowBackend>(
 ) -> Result<Vec<Prepared>, OodError> {
     let mut bar = scorer.progress("calibration", images.len());
     let mut all = Vec::with_capacity(images.len());
-    for chunk in chunks(images.len(), scorer.lid_batch(route)) {
+    for chunk in chunks(images.len(), scorer.lid_batch(route)?) {
         let key = format!("calibration {route:?} {}", chunk.start);
         if journal.get::<Vec<Prepared>>(&key).is_none() {
             let part = images.select(&chunk.clone().collect::<Vec<_>>());
@@ -279,7 +279,7 @@ fn pieces<B: FlowBackend>(
         (Route::Points(_) | Route::Ensemble, _) | (_, None) => {
             chunks(images.len(), images.len()).collect()
         }
-        (_, Some(scorer)) => chunks(images.len(), scorer.lid_batch(route)).collect(),
+        (_, Some(scorer)) => chunks(images.len(), scorer.lid_batch(route)?).collect(),
     };
     for chunk in chunks {
         let key = format!("images {route:?} {}", chunk.start);

@@ -1,11 +1,14 @@
 //! Estimates of LID against known ones: the table and its figure.
 
 use super::{Figure, band, figures::truth, table};
-use crate::lid::bench::Score;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use crate::{
+    eval::LidMetrics,
+    lid::bench::{Score, Told},
+};
+use serde::{Serialize, Serializer};
 
 /// One estimator on one manifold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct LidRow {
     /// Name of the manifold.
     pub manifold: &'static str,
@@ -13,38 +16,39 @@ pub struct LidRow {
     pub dimension: usize,
     /// Name of the estimator.
     pub estimator: &'static str,
-    /// Neighbours.
-    pub k: usize,
-    /// Time taken.
+    /// What the estimator was told.
+    #[serde(flatten)]
+    pub told: Told,
+    /// Time taken; the spectra of a manifold are on the account of the first estimator that reads them.
     pub seconds: f64,
     /// How well it did, or why it has no estimate.
+    #[serde(flatten, serialize_with = "score")]
     pub score: Result<Score, String>,
 }
 
-impl Serialize for LidRow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("manifold", self.manifold)?;
-        map.serialize_entry("dimension", &self.dimension)?;
-        map.serialize_entry("estimator", self.estimator)?;
-        map.serialize_entry("k", &self.k)?;
-        map.serialize_entry("seconds", &self.seconds)?;
-        match &self.score {
-            Ok(score) => {
-                map.serialize_entry("mae", &score.metrics.mae)?;
-                map.serialize_entry("relative_bias", &score.metrics.relative_bias)?;
-                map.serialize_entry("concordance", &score.metrics.concordance)?;
-                map.serialize_entry("components", &score.components)?;
-            }
-            Err(problem) => map.serialize_entry("problem", problem)?,
-        }
-        map.end()
+fn score<S: Serializer>(score: &Result<Score, String>, s: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Outcome<'a> {
+        Score {
+            #[serde(flatten)]
+            metrics: &'a LidMetrics,
+            components: &'a [(f64, f64)],
+        },
+        Problem {
+            problem: &'a str,
+        },
     }
+    match score {
+        Ok(Score { metrics, components }) => Outcome::Score { metrics, components },
+        Err(problem) => Outcome::Problem { problem },
+    }
+    .serialize(s)
 }
 
 /// Columns aligned by spaces; the rows of estimators without an estimate say why.
 pub fn lid_text(rows: &[LidRow]) -> String {
-    let header = ["manifold", "D", "estimator", "k", "MAE", "bias", "concordance", "seconds"];
+    let header = ["manifold", "D", "estimator", "told", "MAE", "bias", "concordance", "seconds"];
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
     let lines = rows.iter().map(|row| {
         let metrics = row.score.as_ref().ok().map(|score| score.metrics);
@@ -52,7 +56,11 @@ pub fn lid_text(rows: &[LidRow]) -> String {
             row.manifold.to_owned(),
             row.dimension.to_string(),
             row.estimator.to_owned(),
-            row.k.to_string(),
+            match row.told {
+                Told::K(k) => format!("k = {k}"),
+                Told::R(r) => format!("r = {r:.2}"),
+                Told::Nothing {} => String::new(),
+            },
             number(metrics.map(|m| m.mae)),
             number(metrics.and_then(|m| m.relative_bias)),
             number(metrics.and_then(|m| m.concordance)),
@@ -129,7 +137,6 @@ pub fn lid_truth(rows: &[LidRow]) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::LidMetrics;
 
     #[test]
     fn rows_with_and_without_an_estimate_are_written() {
@@ -138,7 +145,7 @@ mod tests {
             manifold: "lollipop",
             dimension: 2,
             estimator: "mle",
-            k: 20,
+            told: Told::K(20),
             seconds: 0.1,
             score,
         };
@@ -150,7 +157,7 @@ mod tests {
         assert!(text.contains("0.250  -0.500  -"), "{text}");
         assert!(text.ends_with("lollipop, mle: no estimate at 3 points\n"), "{text}");
         let json = serde_json::to_value(&rows).unwrap();
-        assert_eq!(json[0]["mae"], 0.25);
+        assert_eq!((&json[0]["mae"], &json[0]["k"]), (&0.25.into(), &20.into()));
         assert_eq!(json[1]["problem"], "no estimate at 3 points");
         assert!(lid_truth(&rows).svg.contains("mle"));
     }

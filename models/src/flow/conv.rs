@@ -149,6 +149,11 @@ impl<B: Backend> Pattern<B> {
         let pick = |pair: &[Tensor<B, 4>; 2]| [0, 1].map(|i| rows(&pair[i], samples));
         Self { blocks: self.blocks.iter().map(pick).collect() }
     }
+
+    /// Numbers that it holds.
+    pub fn numbers(&self) -> usize {
+        self.blocks.iter().flatten().map(|passes| passes.shape().num_elements()).sum()
+    }
 }
 
 /// Some entries of the first dimension.

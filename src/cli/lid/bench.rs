@@ -4,10 +4,14 @@ use crate::{
     cli::{CliError, Common, print, print_json},
     config::Environment,
     data::manifold::{MANIFOLDS, Manifold},
-    lid::{bench, model_free::ModelFree},
+    lid::{
+        Estimator, MatrixFree,
+        bench::{Known, Settings},
+    },
     progress::Progress,
     report,
     run::write_atomic,
+    with_backend,
 };
 use clap::Args;
 use std::{path::PathBuf, time::Instant};
@@ -15,21 +19,52 @@ use std::{path::PathBuf, time::Instant};
 /// Compare estimators on synthetic manifolds whose LID is known.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Manifold; may be given several times [default: all]
-    #[arg(long)]
+    /// Manifolds, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',')]
     manifold: Vec<String>,
-    /// Estimator; may be given several times [default: all]
-    #[arg(long, value_enum)]
-    estimator: Vec<ModelFree>,
-    /// Points of each manifold
+    /// Estimators, separated by commas [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    estimator: Vec<Estimator>,
+    /// Points of each manifold, for the estimators that read neighbours
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(3..=1_000_000))]
     n: u64,
     /// Neighbours of a point [default: those that are usual for each estimator: 20 for mle, 100 for the others]
     #[arg(long)]
     k: Option<usize>,
+    /// Points at which the estimators that read a model are asked: it costs as D cubed
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    n_model: u64,
+    /// Standard deviation of the model's density across the manifold
+    #[arg(long, default_value_t = 1e-4, value_parser = blur)]
+    blur: f64,
+    /// Scale r (log-sigma) of the estimators that have one [default: half of log(blur)]
+    #[arg(long, allow_hyphen_values = true, value_parser = scale)]
+    scale: Option<f64>,
+    /// matrix_free: error asked for, in dimensions, with at most 64 probes
+    #[arg(long, default_value_t = 1.0, value_parser = tolerance)]
+    tolerance: f64,
     /// Folder for the table and the figure [default: lid-bench under MODEL_DIR]
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, which: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if fits(value) => Ok(value),
+        _ => Err(format!("write a number {which}")),
+    }
+}
+
+fn blur(text: &str) -> Result<f64, String> {
+    number(text, |v| (1e-6..=0.1).contains(&v), "from 1e-6 (f32 resolves no less) to 0.1")
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    number(text, |r| (-20.0..=20.0).contains(&r), "in [-20, 20]")
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    number(text, |t| t > 0.0 && t.is_finite(), "above 0")
 }
 
 impl Bench {
@@ -42,24 +77,33 @@ impl Bench {
             }
         };
         let estimators = match self.estimator.is_empty() {
-            true => ModelFree::ALL.to_vec(),
+            true => Estimator::ALL.to_vec(),
             false => self.estimator.clone(),
         };
         let seed = common.seed.unwrap_or(0);
+        let backend = common.backend()?;
+        let settings = Settings {
+            k: self.k,
+            r: self.scale.unwrap_or(0.5 * self.blur.ln()),
+            matrix_free: MatrixFree { tolerance: self.tolerance, ..Default::default() },
+            seed,
+        };
         let total = manifolds.len() * estimators.len();
         let mut bar = Progress::new(common.verbosity(), "LID", total);
         let mut rows = Vec::with_capacity(total);
         for manifold in manifolds {
-            let points = manifold.sample(self.n as usize, seed);
+            let sample = manifold.sample(self.n as usize, seed);
+            let decoders = manifold.decoders(self.n_model as usize, seed, self.blur);
+            let mut known = Known::new(sample, decoders);
             for &estimator in &estimators {
-                let k = self.k.unwrap_or(estimator.usual_k());
                 let start = Instant::now();
-                let score = bench::score(&points, estimator, k);
+                let score = with_backend!(backend, common.device, |B, device| known
+                    .score::<B>(estimator, &settings, &device));
                 rows.push(report::LidRow {
                     manifold: manifold.name,
                     dimension: manifold.dimension,
                     estimator: estimator.name(),
-                    k,
+                    told: settings.told(estimator),
                     seconds: start.elapsed().as_secs_f64(),
                     score: score.map_err(|e| e.to_string()),
                 });
@@ -68,7 +112,9 @@ impl Bench {
         }
         bar.finish("");
         let folder = self.out.clone().unwrap_or_else(|| environment.model_dir.join("lid-bench"));
-        let json = serde_json::json!({ "n": self.n, "seed": seed, "rows": rows });
+        let json = serde_json::json!({
+            "n": self.n, "n_model": self.n_model, "blur": self.blur, "seed": seed, "rows": rows
+        });
         write_atomic(&folder.join("lid_bench.json"), format!("{json:#}\n").as_bytes())?;
         let text = report::lid_text(&rows);
         write_atomic(&folder.join("lid_bench.txt"), text.as_bytes())?;

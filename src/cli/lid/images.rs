@@ -44,9 +44,9 @@ pub struct OfImages {
     /// SPEC of the images to choose the scale on [default: those that the run was trained on]
     #[arg(long, value_name = "SPEC")]
     calibration: Option<String>,
-    /// How many of them
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    calibration_count: usize,
+    /// How many of them [default: 64]
+    #[arg(long, value_name = "N")]
+    calibration_count: Option<usize>,
     /// matrix_free: error of the quadrature (estimated) and standard error asked for, in dimensions [default: 7]
     #[arg(long)]
     tolerance: Option<f64>,
@@ -59,7 +59,7 @@ pub struct OfImages {
     /// matrix_free: most probes in all rounds [default: 64]
     #[arg(long)]
     max_probes: Option<usize>,
-    /// MiB that one exact Jacobian may take beside the model [default: 512]
+    /// MiB that an exact Jacobian, or the products of a batch, may take beside the model [default: 512]
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
     /// File to write: .parquet, .csv or .jsonl
@@ -124,6 +124,7 @@ impl OfImages {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let backend = common.backend()?;
+        self.check_flags()?;
         let lid = self.lid_config()?;
         let mut estimators = self.estimator.clone();
         // Each once, in the order given.
@@ -149,7 +150,7 @@ impl OfImages {
         let asked = Survey {
             images: &images,
             calibration: calibration.as_ref(),
-            calibration_count: self.calibration_count,
+            calibration_count: self.calibration_count(),
             estimators: &estimators,
             lid: &lid,
             seed,
@@ -183,6 +184,37 @@ impl OfImages {
         // The table is written: the journal has done its duty.
         journal.finish();
         self.tell(common, &images, &surveyed, inverse_error.as_deref(), figure.is_some())
+    }
+
+    fn calibration_count(&self) -> usize {
+        self.calibration_count.unwrap_or(64)
+    }
+
+    /// Refuse flags that would do nothing.
+    fn check_flags(&self) -> Result<(), CliError> {
+        let has = |fits: &dyn Fn(&Estimator) -> bool| self.estimator.iter().any(fits);
+        let chooses = !matches!(self.scale, ScaleArgument::Number(_)) && has(&|e| e.has_scale());
+        let calibrates = chooses && matches!(self.scale, ScaleArgument::Calibrate);
+        let products = has(&|e| e.route() == Route::Krylov);
+        let jacobians = products || has(&|e| e.route() == Route::Spectrum);
+        let on = "choosing a scale, which a number as --scale or an estimator without a scale leaves out";
+        for (flag, given, used, when) in [
+            ("dimension", self.dimension.is_some(), calibrates, "--scale calibrate"),
+            ("calibration", self.calibration.is_some(), chooses, on),
+            ("calibration-count", self.calibration_count.is_some(), chooses, on),
+            ("tolerance", self.tolerance.is_some(), products, "--estimator matrix_free"),
+            ("probes", self.probes.is_some(), products, "--estimator matrix_free"),
+            ("max-steps", self.max_steps.is_some(), products, "--estimator matrix_free"),
+            ("max-probes", self.max_probes.is_some(), products, "--estimator matrix_free"),
+            ("memory", self.memory.is_some(), jacobians, "estimators that read a Jacobian"),
+        ] {
+            if given && !used {
+                return Err(CliError::Other(format!(
+                    "--{flag} would do nothing here: it is for {when}; leave it out"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn lid_config(&self) -> Result<LidConfig, CliError> {
@@ -221,7 +253,7 @@ impl OfImages {
             CliError::Other(format!("--{flag} {problem}"))
         };
         lid.validate("").map_err(named)?;
-        if self.calibration_count == 0 {
+        if self.calibration_count() == 0 {
             return Err(CliError::Other(
                 "--calibration-count is 0, but it must be at least 1".into(),
             ));
@@ -291,7 +323,7 @@ impl OfImages {
         let mut hash = Sha256::new();
         let settings = json!({
             "version": env!("CARGO_PKG_VERSION"), "lid": lid, "estimators": self.estimator, "seed": seed,
-            "backend": format!("{backend:?}"), "count": self.calibration_count,
+            "backend": format!("{backend:?}"), "count": self.calibration_count(),
             "shape": images.shape, "calibration": calibration.map(|c| (c.shape, c.len())), "images": images.len(), "models": models.iter().map(|m| &m.config).collect::<Vec<_>>(),
         });
         hash.update(settings.to_string());

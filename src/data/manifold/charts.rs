@@ -31,14 +31,26 @@ pub(super) trait Charts: Sync {
 
 /// `n` points, the same for the same seed.
 pub(super) fn sample(charts: &dyn Charts, dimension: usize, n: usize, seed: u64) -> Points {
+    points(charts, dimension, &latents(charts, n, seed))
+}
+
+/// Components and latent vectors of `n` points.
+pub(super) fn latents(charts: &dyn Charts, n: usize, seed: u64) -> Vec<(usize, Vec<f64>)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let weights = charts.weights();
-    let latents: Vec<(usize, Vec<f64>)> = (0..n)
-        .map(|_| {
-            let component = pick(&weights, &mut rng);
-            (component, charts.draw(component, &mut rng))
-        })
-        .collect();
+    let mut draw = || {
+        let component = pick(&weights, &mut rng);
+        (component, charts.draw(component, &mut rng))
+    };
+    (0..n).map(|_| draw()).collect()
+}
+
+/// The points of latent vectors, in parallel.
+pub(super) fn points(
+    charts: &dyn Charts,
+    dimension: usize,
+    latents: &[(usize, Vec<f64>)],
+) -> Points {
     let values =
         latents.par_iter().flat_map_iter(|(component, z)| charts.point(*component, z)).collect();
     Points {

@@ -12,6 +12,7 @@
 
 mod affine;
 mod charts;
+mod decoder;
 mod draw;
 mod flow;
 mod lollipop;
@@ -24,6 +25,7 @@ mod von_mises;
 
 pub use affine::{Affine, Component};
 pub use charts::Points;
+pub use decoder::{Decoder, Decoders};
 pub use draw::Law;
 pub(super) use draw::normal;
 pub use flow::FlowWarped;

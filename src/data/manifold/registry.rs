@@ -1,7 +1,7 @@
 //! The manifolds known by name.
 
 use super::{
-    Affine, FlowWarped, Law, Lollipop, MultiscaleGaussian, Points, Squiggly, SwissRoll,
+    Affine, Decoders, FlowWarped, Law, Lollipop, MultiscaleGaussian, Points, Squiggly, SwissRoll,
     TorusCircle, VonMises,
     affine::{Component, component},
     charts::{self, Charts},
@@ -159,6 +159,12 @@ impl Manifold {
     /// The geometry is made anew: at D = 800 some seconds on 2 cores, at D = 100 milliseconds. Points in parallel.
     pub fn sample(&self, n: usize, seed: u64) -> Points {
         charts::sample(&*self.family.charts(), self.dimension, n, seed)
+    }
+
+    /// Decoders of an ideal model of the manifold, blurred by `N(0, blur²)` along its normals, at the first `n` points of
+    /// [`sample`](Self::sample): for estimators that read a model.
+    pub fn decoders(&self, n: usize, seed: u64, blur: f64) -> Decoders<'_> {
+        Decoders::new(self.family.charts(), self.dimension, n, seed, blur)
     }
 }
 

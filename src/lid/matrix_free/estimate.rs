@@ -5,7 +5,7 @@ use super::{
     krylov::{Builder, parts, within},
     space::Rule,
 };
-use crate::jacobian::{Differential, JacobianError};
+use crate::jacobian::{Differential, JacobianError, Memory};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,7 @@ pub struct MatrixFree {
     pub max_steps: usize,
     /// Most probes in all.
     pub max_probes: usize,
-    /// Images whose products are computed together.
+    /// Most images whose products are computed together; fewer where the memory allows fewer.
     pub batch: usize,
 }
 
@@ -53,6 +53,10 @@ const FIRST: usize = 4;
 /// The error of a trace that lies within a bracket, as a share of its width. Measured on Jacobians of trained image flows, after 6 to 12
 /// steps: a tenth of half the width on average (0.08 to 0.13).
 const SHARE: f64 = 1.0 / 20.0;
+
+/// The same while no node lies below `v = exp(2r)`: what is below is not seen yet, and the trace may be anywhere in the bracket. On
+/// manifolds with a gap in their spectra it is.
+const UNSEEN: f64 = 0.5;
 
 /// What y still misses, in units of its last step's gain. Measured there: a step closes in by a factor of 0.78, so 3.5 gains.
 const MISSING: f64 = 6.0;
@@ -82,6 +86,25 @@ pub(super) struct Quadrature {
 }
 
 impl MatrixFree {
+    /// Points whose spaces grow together within a memory, where one is linearised in `linearised` bytes and a direction takes
+    /// `direction` bytes to pass.
+    ///
+    /// # Errors
+    /// Not even one.
+    pub fn points(
+        &self,
+        memory: Memory,
+        dimension: usize,
+        linearised: usize,
+        direction: usize,
+    ) -> Result<usize, JacobianError> {
+        let width = 1 + self.probes;
+        // The basis and its products, in f64.
+        let space = 2 * 8 * self.max_steps * width * dimension;
+        // The points that are left are selected out of all.
+        memory.points(2 * linearised + width * direction + space, self.batch)
+    }
+
     /// The Krylov spaces of every point of `at`, or why a point has none: the entries of its products that are not finite.
     ///
     /// # Shapes
@@ -286,7 +309,8 @@ impl Growing {
             StopAt::Everywhere => return,
         };
         let [low, high] = bounds(now, r);
-        self.done = SHARE * (high - low) <= tolerance;
+        let seen = now.gauss.nodes.iter().any(|node| *node < (2.0 * r).exp());
+        self.done = if seen { SHARE } else { UNSEEN } * (high - low) <= tolerance;
     }
 
     fn keep_trace(&mut self, probes: &[Vec<f64>]) {
@@ -409,64 +433,27 @@ fn not_finite(values: &[f64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lid::{LidEstimator, Spectral, Spectrum};
+    use crate::{
+        jacobian::Matrices,
+        lid::{LidEstimator, Spectral, Spectrum},
+    };
     use burn::backend::Flex;
 
     const D: usize = 48;
 
-    /// Matrices that are their own derivative, one a point; entry `[i][j]` of the k-th falls with j and with |i - j|, as a decoder's
-    /// does.
-    #[derive(Clone)]
-    struct Matrices(Vec<Vec<f32>>);
-
-    impl Matrices {
-        fn new(points: usize) -> Self {
-            let entry = |k: usize, i: usize, j: usize| {
-                let wave = ((k + 2) * (i + 1) * (j + 3)) as f32;
-                let near = 0.5f32.powi(i.abs_diff(j) as i32);
-                (wave.sin() + if i == j { 2.0 } else { 0.0 }) * near * 0.8f32.powi((j / 2) as i32)
-            };
-            let matrix = |k| (0..D * D).map(|at| entry(k, at / D, at % D)).collect();
-            Self((0..points).map(matrix).collect())
-        }
-
-        fn multiply(&self, vectors: Tensor<Flex, 2>, transposed: bool) -> Tensor<Flex, 2> {
-            let device = vectors.device();
-            let [count, _] = vectors.dims();
-            let values: Vec<f32> = vectors.into_data().to_vec().unwrap();
-            let mut out = Vec::with_capacity(values.len());
-            for (row, v) in values.chunks(D).enumerate() {
-                let m = &self.0[row % self.0.len()];
-                let at = |i: usize, j: usize| if transposed { m[j * D + i] } else { m[i * D + j] };
-                out.extend((0..D).map(|i| (0..D).map(|j| at(i, j) * v[j]).sum::<f32>()));
-            }
-            Tensor::from_data(TensorData::new(out, [count, D]), &device)
-        }
-
-        fn spectrum(&self, point: usize) -> Spectrum {
-            Spectrum::new(&self.0[point], &latent(point)).unwrap()
-        }
+    /// Jacobians, one a point; entry `[i][j]` of the k-th falls with j and with |i - j|, as a decoder's does.
+    fn jacobians(points: usize) -> Vec<Vec<f32>> {
+        let entry = |k: usize, i: usize, j: usize| {
+            let wave = ((k + 2) * (i + 1) * (j + 3)) as f32;
+            let near = 0.5f32.powi(i.abs_diff(j) as i32);
+            (wave.sin() + if i == j { 2.0 } else { 0.0 }) * near * 0.8f32.powi((j / 2) as i32)
+        };
+        let matrix = |k| (0..D * D).map(|at| entry(k, at / D, at % D)).collect();
+        (0..points).map(matrix).collect()
     }
 
-    impl Differential<Flex> for Matrices {
-        fn points(&self) -> usize {
-            self.0.len()
-        }
-        fn dimension(&self) -> usize {
-            D
-        }
-        fn select(&self, points: &[usize]) -> Self {
-            Self(points.iter().map(|&i| self.0[i].clone()).collect())
-        }
-        fn bytes_per_direction(&self) -> usize {
-            4 * D
-        }
-        fn jvp(&self, v: Tensor<Flex, 2>) -> Result<Tensor<Flex, 2>, JacobianError> {
-            Ok(self.multiply(v, false))
-        }
-        fn vjp(&self, v: Tensor<Flex, 2>) -> Result<Tensor<Flex, 2>, JacobianError> {
-            Ok(self.multiply(v, true))
-        }
+    fn spectrum(point: usize) -> Spectrum {
+        Spectrum::new(&jacobians(point + 1)[point], &latent(point)).unwrap()
     }
 
     fn latent(point: usize) -> Vec<f32> {
@@ -475,22 +462,25 @@ mod tests {
 
     fn prepare(
         settings: &MatrixFree,
-        matrices: &Matrices,
+        jacobians: &[Vec<f32>],
         stop: StopAt,
     ) -> Vec<Result<Krylov, JacobianError>> {
-        let z: Vec<f32> = (0..matrices.points()).flat_map(latent).collect();
-        let z = Tensor::from_data(TensorData::new(z, [matrices.points(), D]), &Default::default());
-        settings.prepare(matrices, z, stop, 1).unwrap()
+        let (points, device) = (jacobians.len(), Default::default());
+        let entries = TensorData::new(jacobians.concat(), [points, D, D]);
+        let matrices = Matrices::<Flex>::new(Tensor::from_data(entries, &device));
+        let z: Vec<f32> = (0..points).flat_map(latent).collect();
+        let z = Tensor::from_data(TensorData::new(z, [points, D]), &device);
+        settings.prepare(&matrices, z, stop, 1).unwrap()
     }
 
     #[test]
     fn agrees_with_the_spectrum_within_its_standard_error() {
-        let matrices = Matrices::new(5);
+        let matrices = jacobians(5);
         let all = MatrixFree { max_probes: 8, probes: 8, ..Default::default() };
         for (i, krylov) in prepare(&all, &matrices, StopAt::Everywhere).into_iter().enumerate() {
             let krylov = krylov.unwrap();
             for r in [-3.0, -1.5, 0.0, 1.0] {
-                let exact = Spectral.lid(&matrices.spectrum(i), r);
+                let exact = Spectral.lid(&spectrum(i), r);
                 let reading = krylov.read(r);
                 let error = (reading.lid - exact).abs();
                 assert!(error < 4.0 * reading.standard_error + 0.01, "{i} at {r}: {error}");
@@ -504,7 +494,7 @@ mod tests {
 
     #[test]
     fn the_tolerance_is_kept_and_tighter_costs_more() {
-        let matrices = Matrices::new(6);
+        let matrices = jacobians(6);
         let mut products = 0;
         for tolerance in [4.0, 1.0, 0.3] {
             let settings = MatrixFree { tolerance, max_probes: 512, ..Default::default() };
@@ -514,7 +504,7 @@ mod tests {
             {
                 let krylov = k.unwrap();
                 assert!(krylov.converged && krylov.read(-1.5).standard_error <= tolerance);
-                let exact = Spectral.lid(&matrices.spectrum(i), -1.5);
+                let exact = Spectral.lid(&spectrum(i), -1.5);
                 squares += (krylov.read(-1.5).lid - exact).powi(2) / 6.0;
                 now += krylov.products;
             }
@@ -527,12 +517,14 @@ mod tests {
 
     #[test]
     fn an_image_is_estimated_alike_in_every_company() {
-        let matrices = Matrices::new(4);
+        let matrices = jacobians(4);
         let settings = MatrixFree::default();
         let together = prepare(&settings, &matrices, StopAt::Dimension(20.0));
         for (i, krylov) in together.iter().enumerate() {
-            let lone = matrices.select(&[i]);
-            let z = Tensor::from_data(TensorData::new(latent(i), [1, D]), &Default::default());
+            let device = Default::default();
+            let lone = TensorData::new(matrices[i].clone(), [1, D, D]);
+            let lone = Matrices::<Flex>::new(Tensor::from_data(lone, &device));
+            let z = Tensor::from_data(TensorData::new(latent(i), [1, D]), &device);
             let lone = settings.prepare(&lone, z, StopAt::Dimension(20.0), 1).unwrap().remove(0);
             let [a, b] = [krylov, &lone].map(|k| k.as_ref().unwrap().read(-1.0).lid);
             assert!((a - b).abs() < 1e-4, "{a} and {b}");
@@ -541,9 +533,9 @@ mod tests {
 
     #[test]
     fn a_broken_image_is_counted_and_leaves_the_others_alone() {
-        let mut matrices = Matrices::new(3);
+        let mut matrices = jacobians(3);
         let whole = prepare(&MatrixFree::default(), &matrices, StopAt::Scale(-1.0));
-        matrices.0[1][5] = f32::NAN;
+        matrices[1][5] = f32::NAN;
         let broken = prepare(&MatrixFree::default(), &matrices, StopAt::Scale(-1.0));
         let Err(JacobianError::NotFinite { count, dimension: D }) = broken[1] else {
             panic!("{:?}", broken[1]);
@@ -558,11 +550,11 @@ mod tests {
     #[test]
     fn too_few_steps_are_owned_up_to() {
         let settings = MatrixFree { max_steps: 2, tolerance: 0.1, ..Default::default() };
-        for krylov in prepare(&settings, &Matrices::new(2), StopAt::Scale(-3.0)) {
+        for krylov in prepare(&settings, &jacobians(2), StopAt::Scale(-3.0)) {
             assert!(!krylov.unwrap().converged);
         }
         let probes = MatrixFree { max_probes: 2, tolerance: 0.01, ..Default::default() };
-        for krylov in prepare(&probes, &Matrices::new(2), StopAt::Scale(-1.0)) {
+        for krylov in prepare(&probes, &jacobians(2), StopAt::Scale(-1.0)) {
             assert!(!krylov.unwrap().converged, "the standard error stays above the tolerance");
         }
     }
