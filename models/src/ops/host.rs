@@ -7,8 +7,9 @@ use super::{
     spline::{Direction, SplineShape},
     winograd,
 };
-use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend, ops::FloatTensor};
+use burn::tensor::{Tensor, TensorData, TensorMetadata, backend::Backend, ops::FloatTensor};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 macro_rules! host_backend {
     ($backend:ty) => {
@@ -72,12 +73,36 @@ host_backend!(burn_ndarray::NdArray<f32>);
 #[cfg(feature = "ndarray")]
 impl FlowBackend for burn_ndarray::NdArray<f64> {}
 
-/// The tensor's values, row-major.
-fn values<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> (Vec<f32>, [usize; D]) {
-    let tensor = Tensor::<B, D>::from_primitive(TensorPrimitive::Float(tensor));
-    let dims = tensor.dims();
-    let values = tensor.into_data().into_vec::<f32>().expect("the caller checked for f32");
-    (values, dims)
+/// A backend whose tensors lie in host memory.
+trait Host: Backend {
+    /// The tensor's values, row-major; lent where they lie so, copied where they do not.
+    fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
+}
+
+#[cfg(feature = "flex")]
+impl Host for burn_flex::Flex {
+    fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
+        match tensor.as_slice::<f32>() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(copied::<Self>(tensor)),
+        }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl Host for burn_ndarray::NdArray<f32> {
+    fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
+        Cow::Owned(copied::<Self>(tensor))
+    }
+}
+
+fn copied<B: Backend>(tensor: &FloatTensor<B>) -> Vec<f32> {
+    let data = burn::tensor::read_sync(B::float_into_data(tensor.clone()));
+    data.ok().and_then(|data| data.into_vec::<f32>().ok()).expect("the caller checked for f32")
+}
+
+fn dims<const D: usize>(tensor: &impl TensorMetadata) -> [usize; D] {
+    tensor.shape().dims()
 }
 
 fn tensor<B: Backend, const D: usize>(
@@ -88,7 +113,7 @@ fn tensor<B: Backend, const D: usize>(
     Tensor::<B, D>::from_data(TensorData::new(values, dims), device).into_primitive().tensor()
 }
 
-fn spline<B: Backend>(
+fn spline<B: Host>(
     x: FloatTensor<B>,
     logits: FloatTensor<B>,
     shape: SplineShape,
@@ -96,8 +121,8 @@ fn spline<B: Backend>(
 ) -> FloatTensor<B> {
     assert!(shape.bins <= MAX_BINS, "a spline has at most {MAX_BINS} bins, not {}", shape.bins);
     let device = B::float_device(&x);
-    let (x, [batch, channels, positions]) = values::<B, 3>(x);
-    let (logits, _) = values::<B, 3>(logits);
+    let [batch, channels, positions] = dims(&x);
+    let (x, logits) = (B::values(&x), B::values(&logits));
     let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
     let mut out = vec![0.0; 2 * x.len()];
     let (value, log_derivative) = out.split_at_mut(x.len());
@@ -125,7 +150,7 @@ fn spline<B: Backend>(
     tensor::<B, 4>(out, [2, batch, channels, positions], &device)
 }
 
-fn spline_gradient<B: Backend>(
+fn spline_gradient<B: Host>(
     x: FloatTensor<B>,
     logits: FloatTensor<B>,
     output: FloatTensor<B>,
@@ -134,11 +159,10 @@ fn spline_gradient<B: Backend>(
     direction: Direction,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let device = B::float_device(&x);
-    let (x, dims) = values::<B, 3>(x);
-    let (logits, logit_dims) = values::<B, 3>(logits);
-    let (output, _) = values::<B, 4>(output);
-    let (gradient, _) = values::<B, 4>(gradient);
-    let [_, channels, positions] = dims;
+    let (x_dims, logit_dims) = (dims(&x), dims(&logits));
+    let [_, channels, positions] = x_dims;
+    let (x, logits) = (B::values(&x), B::values(&logits));
+    let (output, gradient) = (B::values(&output), B::values(&gradient));
     let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
     let (g_value, g_log) = gradient.split_at(x.len());
     let mut dx = vec![0.0; x.len()];
@@ -170,31 +194,32 @@ fn spline_gradient<B: Backend>(
                 }
             }
         });
-    (tensor::<B, 3>(dx, dims, &device), tensor::<B, 3>(d_logits, logit_dims, &device))
+    (tensor::<B, 3>(dx, x_dims, &device), tensor::<B, 3>(d_logits, logit_dims, &device))
 }
 
-fn conv<B: Backend>(
+fn conv<B: Host>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
     let device = B::float_device(&x);
-    let (x, [batch, input, height, width]) = values::<B, 4>(x);
-    let (weight, [output, _, kernel, _]) = values::<B, 4>(weight);
-    let (bias, _) = values::<B, 1>(bias);
+    let [batch, input, height, width] = dims(&x);
+    let [output, _, kernel, _] = dims(&weight);
+    let (x, weight, bias) = (B::values(&x), B::values(&weight), B::values(&bias));
     let geometry = Geometry { batch, input, output, height, width, kernel };
     let y = convolution::forward(geometry, &x, &weight, &bias);
     tensor::<B, 4>(y, [batch, output, height, width], &device)
 }
 
-fn conv_product<B: Backend>(
+fn conv_product<B: Host>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     adjoint: bool,
 ) -> FloatTensor<B> {
     let device = B::float_device(&x);
-    let (x, [batch, input, height, width]) = values::<B, 4>(x);
-    let (weight, [a, b, kernel, _]) = values::<B, 4>(weight);
+    let [batch, input, height, width] = dims(&x);
+    let [a, b, kernel, _] = dims(&weight);
+    let (x, weight) = (B::values(&x), B::values(&weight));
     let output = if adjoint { b } else { a };
     let geometry = Geometry { batch, input, output, height, width, kernel };
     let y = match adjoint {
@@ -209,14 +234,15 @@ fn conv_product<B: Backend>(
     tensor::<B, 4>(y, [batch, output, height, width], &device)
 }
 
-fn conv_weight_gradient<B: Backend>(
+fn conv_weight_gradient<B: Host>(
     x: FloatTensor<B>,
     gradient: FloatTensor<B>,
     kernel: usize,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let device = B::float_device(&x);
-    let (x, [batch, input, height, width]) = values::<B, 4>(x);
-    let (gradient, [_, output, _, _]) = values::<B, 4>(gradient);
+    let [batch, input, height, width] = dims(&x);
+    let [_, output, _, _] = dims(&gradient);
+    let (x, gradient) = (B::values(&x), B::values(&gradient));
     let geometry = Geometry { batch, input, output, height, width, kernel };
     let (dw, db) = convolution::weight_gradient(geometry, &x, &gradient);
     let dw = tensor::<B, 4>(dw, [output, input, kernel, kernel], &device);

@@ -2,7 +2,7 @@
 
 use super::{
     Krylov, Space,
-    krylov::{Builder, parts, within},
+    krylov::{Builder, Form, LATENT, TRACE, parts, variance},
     space::Rule,
 };
 use crate::jacobian::{Differential, JacobianError, Memory};
@@ -22,7 +22,7 @@ pub struct MatrixFree {
     pub probes: usize,
     /// Error of the quadrature, and standard error of the trace, that are asked for, in dimensions.
     pub tolerance: f64,
-    /// Most steps of one Krylov space, and most steps that y takes after it.
+    /// Most steps of one Krylov space.
     pub max_steps: usize,
     /// Most probes in all.
     pub max_probes: usize,
@@ -50,27 +50,14 @@ pub enum StopAt {
 /// Steps before a rule of stopping is asked: the first spaces see hardly more than the largest eigenvalues.
 const FIRST: usize = 4;
 
-/// The error of a trace that lies within a bracket, as a share of its width. Measured on Jacobians of trained image flows, after 6 to 12
-/// steps: a tenth of half the width on average (0.08 to 0.13).
-const SHARE: f64 = 1.0 / 20.0;
-
-/// The same while no node lies below `v = exp(2r)`: what is below is not seen yet, and the trace may be anywhere in the bracket. On
-/// manifolds with a gap in their spectra it is.
-const UNSEEN: f64 = 0.5;
-
-/// What y still misses, in units of its last step's gain. Measured there: a step closes in by a factor of 0.78, so 3.5 gains.
-const MISSING: f64 = 6.0;
-
 /// One image while its space grows.
 struct Growing {
     space: Space,
     builder: Builder,
     /// The rules after the last steps, the latest last.
     rules: Vec<Quadrature>,
-    /// The scale at which y goes on alone, its quadratic form there, and what the last two steps added to it.
-    target: f64,
-    form: f64,
-    gains: [f64; 2],
+    /// Steps of the space.
+    steps: usize,
     /// NaN or infinite entries of a product; the image is given up then.
     broken: usize,
     done: bool,
@@ -141,24 +128,10 @@ impl MatrixFree {
                     y.map(|y| y[i].clone()).into_iter().chain(probes.clone()).collect();
                 images[i].begin(&starts);
             }
-            let block = |growing: &mut Growing, products| growing.step(products);
-            let asked = |growing: &mut Growing, steps| {
-                growing.ask(self.tolerance, y.is_some(), count, stop, steps);
-            };
-            self.run((at, &device), &mut images, &wanting, stop, block, asked)?;
+            let asked = |growing: &mut Growing| growing.ask(self.tolerance, count, stop);
+            self.run((at, &device), &mut images, &wanting, stop, asked)?;
             for &i in &wanting {
-                images[i].keep_trace(&probes);
-            }
-            if y.is_some() {
-                for &i in &wanting {
-                    images[i].single_out(stop);
-                }
-                let single = |growing: &mut Growing, products| growing.step_single(products);
-                let asked = |growing: &mut Growing, _| growing.ask_single(self.tolerance);
-                self.run((at, &device), &mut images, &wanting, stop, single, asked)?;
-                for &i in &wanting {
-                    images[i].keep_latent();
-                }
+                images[i].keep(&probes);
             }
             made += count;
         }
@@ -181,13 +154,12 @@ impl MatrixFree {
         images: &mut [Growing],
         index: &[usize],
         stop: StopAt,
-        take: impl Fn(&mut Growing, Vec<Vec<f64>>) + Sync,
-        ask: impl Fn(&mut Growing, usize) + Sync,
+        ask: impl Fn(&mut Growing) + Sync,
     ) -> Result<(), JacobianError> {
         let dimension = at.dimension();
         let mut active: Vec<usize> = index.to_vec();
         let mut selected: Option<(Vec<usize>, D)> = None;
-        for steps in 1..=self.max_steps {
+        for _ in 0..self.max_steps {
             active.retain(|&i| !images[i].done);
             if active.is_empty() {
                 return Ok(());
@@ -215,8 +187,8 @@ impl MatrixFree {
                 image.done = image.broken > 0;
                 if !image.done {
                     image.builder.add_products(count);
-                    take(image, own);
-                    ask(image, steps);
+                    image.step(own);
+                    ask(image);
                 }
             });
         }
@@ -234,9 +206,7 @@ impl Growing {
             space: Space::new(&[]),
             builder: Builder::new(dimension),
             rules: Vec::new(),
-            target: 0.0,
-            form: 0.0,
-            gains: [f64::INFINITY; 2],
+            steps: 0,
             broken,
             done: broken > 0,
             converged: true,
@@ -267,11 +237,13 @@ impl Growing {
     fn begin(&mut self, starts: &[Vec<f64>]) {
         self.space = Space::new(starts);
         self.rules.clear();
+        self.steps = 0;
         self.done = false;
     }
 
     fn step(&mut self, products: Vec<Vec<f64>>) {
         self.space.extend(products);
+        self.steps += 1;
         if let Some(rule) = Quadrature::new(&self.space) {
             if self.rules.len() == 2 {
                 self.rules.remove(0);
@@ -282,90 +254,52 @@ impl Growing {
         self.done = self.space.block().is_empty();
     }
 
-    /// Whether the bracket of the trace is narrow enough.
-    fn ask(
-        &mut self,
-        tolerance: f64,
-        with_latent: bool,
-        probes: usize,
-        stop: StopAt,
-        steps: usize,
-    ) {
+    /// Whether the brackets are narrow enough.
+    fn ask(&mut self, tolerance: f64, probes: usize, stop: StopAt) {
         let [before, now] = self.rules.as_slice() else { return };
-        if self.done || steps < FIRST {
+        if self.done || self.steps < FIRST {
             return;
         }
-        let bounds = |rule: &Quadrature, r: f64| rule.bounds(r, probes);
+        // In later rounds y has its form already.
+        let with_latent = now.gauss.components.len() > probes;
+        let forms = |r: f64| {
+            let latent = match with_latent {
+                true => now.latent(before, r),
+                false => self.builder.so_far().latent(r),
+            };
+            (now.trace(before, r, probes), latent)
+        };
         let r = match stop {
             StopAt::Scale(r) => r,
             StopAt::Dimension(d) => {
-                // In later rounds y has its form already.
-                let latent = |r: f64| match with_latent {
-                    true => now.gauss.form(0, parts((2.0 * r).exp()).0),
-                    false => self.builder.so_far().latent(r),
+                let lid = |r: f64| {
+                    let (trace, latent) = forms(r);
+                    trace.value + latent.value
                 };
-                scale_of(|r| within(bounds(now, r), bounds(before, r)) + latent(r), d)
+                scale_of(lid, d)
             }
             StopAt::Everywhere => return,
         };
-        let [low, high] = bounds(now, r);
-        let seen = now.gauss.nodes.iter().any(|node| *node < (2.0 * r).exp());
-        self.done = if seen { SHARE } else { UNSEEN } * (high - low) <= tolerance;
+        let (trace, latent) = forms(r);
+        let waiting = if with_latent { latent.error } else { 0.0 };
+        self.done = trace.error.max(waiting) <= tolerance;
     }
 
-    fn keep_trace(&mut self, probes: &[Vec<f64>]) {
-        match self.rules.as_slice() {
-            [before, now] => self.builder.add_trace(&self.space, probes, [now, before]),
+    /// Keep the last rules, and the errors of the probes.
+    fn keep(&mut self, probes: &[Vec<f64>]) {
+        let rules = match self.rules.as_slice() {
+            [before, now] => [now, before],
             // Closed after a single step.
-            [now] => self.builder.add_trace(&self.space, probes, [now, now]),
+            [now] => [now, now],
             // No eigenvalues, or broken.
-            _ => self.converged = false,
-        }
-    }
-
-    /// Go on for y alone, where the LID is asked for.
-    fn single_out(&mut self, stop: StopAt) {
-        self.done = true;
-        let Some(rule) = self.rules.last() else { return };
-        if self.broken > 0 || self.space.block().is_empty() {
-            return;
-        }
-        let krylov = self.builder.so_far();
-        let r = match stop {
-            StopAt::Scale(r) => r,
-            // The form of y is not among what is kept yet.
-            StopAt::Dimension(d) => {
-                scale_of(|r| krylov.read(r).lid + rule.gauss.form(0, parts((2.0 * r).exp()).0), d)
+            _ => {
+                self.converged = false;
+                return;
             }
-            StopAt::Everywhere => return,
         };
-        self.target = r;
-        self.form = rule.gauss.form(0, parts((2.0 * r).exp()).0);
-        self.space.single_out(0, (2.0 * r).exp());
-        self.done = self.space.block().is_empty();
-    }
-
-    fn step_single(&mut self, products: Vec<Vec<f64>>) {
-        let v = (2.0 * self.target).exp();
-        for product in products {
-            self.space.extend_single(product);
-        }
-        let before = self.form;
-        self.form = self.space.gauss().map_or(f64::NAN, |gauss| gauss.form(0, parts(v).0));
-        self.gains = [self.gains[1], self.form - before];
-        self.space.single_out(0, v);
-    }
-
-    /// Whether y gains little more.
-    fn ask_single(&mut self, tolerance: f64) {
-        let small = self.gains.iter().all(|gain| MISSING * gain <= tolerance);
-        self.done = small || self.space.block().is_empty();
-    }
-
-    fn keep_latent(&mut self) {
-        match self.space.gauss().filter(|_| self.broken == 0) {
-            Some(gauss) => self.builder.add_latent(&gauss),
-            None => self.converged = false,
+        self.builder.add_trace(&self.space, probes, rules);
+        if rules[0].gauss.components.len() > probes.len() {
+            self.builder.add_latent(rules);
         }
     }
 }
@@ -377,14 +311,26 @@ impl Quadrature {
         Some(Self { gauss, radau })
     }
 
-    /// Bounds of the trace at scale r, from the probes, which are the last starts.
-    fn bounds(&self, r: f64, probes: usize) -> [f64; 2] {
-        let (_, trace) = parts((2.0 * r).exp());
+    fn sees(&self, r: f64) -> bool {
+        self.gauss.nodes.iter().any(|node| *node < variance(r))
+    }
+
+    /// The trace at scale r, from the probes, which are the last starts; `before`: the rules a step earlier.
+    fn trace(&self, before: &Self, r: f64, probes: usize) -> Form {
+        let (_, f) = parts(variance(r));
         let first = self.gauss.components.len() - probes;
         let mean = |rule: &Rule| {
-            (0..probes).map(|i| rule.form(first + i, &trace)).sum::<f64>() / probes as f64
+            (0..probes).map(|i| rule.form(first + i, &f)).sum::<f64>() / probes as f64
         };
-        [mean(&self.radau), mean(&self.gauss)]
+        let bounds = |rules: &Self| [mean(&rules.radau), mean(&rules.gauss)];
+        TRACE.within(bounds(self), bounds(before), self.sees(r))
+    }
+
+    /// The form of y, the first start, at scale r.
+    fn latent(&self, before: &Self, r: f64) -> Form {
+        let (f, _) = parts(variance(r));
+        let bounds = |rules: &Self| [rules.gauss.form(0, &f), rules.radau.form(0, &f)];
+        LATENT.within(bounds(self), bounds(before), self.sees(r))
     }
 }
 
@@ -496,7 +442,7 @@ mod tests {
     fn the_tolerance_is_kept_and_tighter_costs_more() {
         let matrices = jacobians(6);
         let mut products = 0;
-        for tolerance in [4.0, 1.0, 0.3] {
+        for tolerance in [4.0, 0.6, 0.3] {
             let settings = MatrixFree { tolerance, max_probes: 512, ..Default::default() };
             let mut squares = 0.0;
             let mut now = 0;

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Krylov {
     dimension: usize,
-    /// Quadratic forms of `y = J z0`, by Gauss.
-    latent: Nodes,
-    /// The trace, over all probes, after the last step and after the one before.
+    /// Quadratic forms of `y = J z0`, after the last step and after the one before.
+    latent: [Bracket; 2],
+    /// The trace, over all probes, likewise.
     trace: [Bracket; 2],
     /// Standard error of the trace over scales `top - step · i`.
     errors: Vec<f64>,
@@ -29,7 +29,7 @@ pub struct Krylov {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Nodes(Vec<(f64, f64)>);
 
-/// The trace by both rules.
+/// Quadratic forms by both rules.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Bracket {
     gauss: Nodes,
@@ -41,10 +41,12 @@ struct Bracket {
 pub struct Reading {
     /// The estimate.
     pub lid: f64,
-    /// The quadrature's lower bound of the trace for the probes at hand, plus the quadratic form.
+    /// The quadrature's lower bound, for the probes at hand.
     pub low: f64,
-    /// The same with the upper bound.
+    /// Its upper bound.
     pub high: f64,
+    /// Error of the quadrature within these bounds, as spectra of image flows have it.
+    pub quadrature_error: f64,
     /// Standard error of the trace over the choice of the probes.
     pub standard_error: f64,
 }
@@ -69,6 +71,13 @@ impl Nodes {
     fn add(&mut self, rule: &Rule, start: usize) {
         let nodes = rule.nodes.iter().zip(&rule.components[start]);
         self.0.extend(nodes.map(|(&l, c)| (l.max(0.0), c * c)));
+    }
+}
+
+impl Bracket {
+    /// Whether a node lies below the scale r.
+    fn sees(&self, r: f64) -> bool {
+        self.gauss.0.iter().any(|(l, _)| *l < variance(r))
     }
 }
 
@@ -115,9 +124,11 @@ impl Builder {
     }
 
     /// Take the quadratic form of y, the first start of a space.
-    pub fn add_latent(&mut self, gauss: &Rule) {
-        self.krylov.negative += gauss.nodes.iter().filter(|l| **l < 0.0).count();
-        self.krylov.latent.add(gauss, 0);
+    pub fn add_latent(&mut self, rules: [&Quadrature; 2]) {
+        for (bracket, rule) in self.krylov.latent.iter_mut().zip(rules) {
+            bracket.gauss.add(&rule.gauss, 0);
+            bracket.radau.add(&rule.radau, 0);
+        }
     }
 
     /// Count products.
@@ -137,7 +148,7 @@ impl Builder {
 }
 
 /// `exp(2r)`.
-fn variance(r: f64) -> f64 {
+pub(super) fn variance(r: f64) -> f64 {
     (2.0 * r).exp()
 }
 
@@ -146,12 +157,48 @@ pub(super) fn parts(v: f64) -> (impl Fn(f64) -> f64, impl Fn(f64) -> f64) {
     (move |l: f64| v / (l + v).powi(2), move |l: f64| l / (l + v))
 }
 
-/// Where between its bounds `[low, high]` a form lies, from what the last step moved them: if both close in on it at one rate,
-/// `(high' - x) / (high - x) = (low' - x) / (low - x)`, then x divides the bracket as the two movements do.
-pub(super) fn within([low, high]: [f64; 2], before: [f64; 2]) -> f64 {
-    let (rise, fall) = ((low - before[0]).max(0.0), (before[1] - high).max(0.0));
-    let share = if rise + fall > 0.0 { rise / (rise + fall) } else { 0.5 };
-    low + share * (high - low)
+/// A quadratic form between the bounds of both rules.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// The estimate.
+    pub value: f64,
+    /// The bounds.
+    pub bounds: [f64; 2],
+    /// Its error.
+    pub error: f64,
+}
+
+/// How a form lies in its bracket. The numbers are from 15 Jacobians of a trained greyscale flow at five scales from -3.4 to -1.8: stopped
+/// where the larger of both errors is 7, 3 and 1, LID is off by 4.0, 1.5 and 0.7 (root mean square).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habit {
+    /// Error of the value, as a share of the bracket's width.
+    share: f64,
+    /// The share of the width that lies below the value is that of the movements of the bounds, to this power.
+    power: f64,
+}
+
+/// The trace: both bounds close in on it at about one rate.
+pub(super) const TRACE: Habit = Habit { share: 0.05, power: 1.0 };
+
+/// The form of y: the upper bound closes in faster.
+pub(super) const LATENT: Habit = Habit { share: 0.15, power: 0.75 };
+
+/// Share of the width that is claimed as error while no node lies below `v = exp(2r)`: what is below is not seen yet, and the form may
+/// be anywhere in its bracket. Where a spectrum has a gap it is.
+const UNSEEN: f64 = 0.5;
+
+impl Habit {
+    /// The form within its bounds, from what the last step moved them: if both close in on x at one rate,
+    /// `(high' - x) / (high - x) = (low' - x) / (low - x)`, then x divides the bracket as the two movements do.
+    pub fn within(self, bounds: [f64; 2], before: [f64; 2], seen: bool) -> Form {
+        let [low, high] = bounds;
+        let (rise, fall) = ((low - before[0]).max(0.0), (before[1] - high).max(0.0));
+        let below = if rise + fall > 0.0 { rise / (rise + fall) } else { 0.5 };
+        let value = low + below.powf(self.power) * (high - low);
+        let share = if seen { self.share } else { UNSEEN };
+        Form { value, bounds, error: share * (high - low).max(0.0) }
+    }
 }
 
 impl Krylov {
@@ -160,28 +207,26 @@ impl Krylov {
         self.dimension
     }
 
-    /// LID at log-scale r, with its bracket and its standard error.
+    /// LID at log-scale r, with its bracket and its errors.
     pub fn read(&self, r: f64) -> Reading {
-        let v = variance(r);
-        let (_, trace) = parts(v);
+        let (_, f) = parts(variance(r));
         let m = self.probes.max(1) as f64;
-        let latent = self.latent(r);
+        let bounds = |b: &Bracket| [b.radau.sum(&f) / m, b.gauss.sum(&f) / m];
         let [now, before] = &self.trace;
-        let bounds = |b: &Bracket| [b.radau.sum(&trace) / m, b.gauss.sum(&trace) / m];
-        let (now, before) = (bounds(now), bounds(before));
+        let trace = TRACE.within(bounds(now), bounds(before), now.sees(r));
+        let latent = self.latent(r);
         Reading {
-            lid: within(now, before) + latent,
-            low: now[0] + latent,
-            high: now[1] + latent,
+            lid: trace.value + latent.value,
+            low: trace.bounds[0] + latent.bounds[0],
+            high: trace.bounds[1] + latent.bounds[1],
+            quadrature_error: trace.error.max(latent.error),
             standard_error: self.standard_error(r),
         }
     }
 
-    /// Whether the steps made say something of the LID at scale r: whether its bracket is narrower than 2/5 of D, which leaves errors
-    /// of about 2 % of D.
+    /// Whether the steps made say something of the LID at scale r: to a fiftieth of D.
     pub fn resolves(&self, r: f64) -> bool {
-        let Reading { low, high, .. } = self.read(r);
-        high - low < 0.4 * self.dimension as f64
+        self.read(r).quadrature_error < 0.02 * self.dimension as f64
     }
 
     /// Whether there are rules to read; not where an eigenvalue iteration failed.
@@ -197,8 +242,11 @@ impl Krylov {
     }
 
     /// The quadratic form of y at scale r.
-    pub(super) fn latent(&self, r: f64) -> f64 {
-        self.latent.sum(parts(variance(r)).0)
+    pub(super) fn latent(&self, r: f64) -> Form {
+        let (f, _) = parts(variance(r));
+        let bounds = |b: &Bracket| [b.gauss.sum(&f), b.radau.sum(&f)];
+        let [now, before] = &self.latent;
+        LATENT.within(bounds(now), bounds(before), now.sees(r))
     }
 
     fn standard_error(&self, r: f64) -> f64 {

@@ -12,9 +12,9 @@
 //!   Quadrature", ch. 3 and 6; Ubaru, Chen & Saad 2017 for the trace), which bracket the form where f is completely monotone.
 //!   All scales are read from it ([`Krylov`]), those far below
 //!   the one that decided when to stop with a wide bracket.
-//! - Steps are taken until a twentieth of the bracket's width, which is about the error within it, is below the tolerance; then y alone
-//!   goes on, at the scale that is asked for, since its form converges last; probes are added until the standard error of the trace is
-//!   below the tolerance too ([`MatrixFree`]).
+//! - Steps are taken until the error of both forms within their brackets, a share of the width, is below the tolerance; probes are
+//!   added until the standard error of the trace is below the tolerance too ([`MatrixFree`]). The form of y converges last, and faster
+//!   beside the probes than alone: their vectors take the leading eigenvectors out of its way.
 //!
 //! A product costs one pass through the decoder and one back, so an image costs `2 · steps · (1 + probes)` passes where the
 //! Jacobian costs of the order of D.

@@ -13,9 +13,8 @@ pub struct Space {
     t: Vec<Vec<f64>>,
     /// The starts in the basis: `start = Σ starts[s][i] q_i`.
     starts: Vec<Vec<f64>>,
-    /// What `A q` has outside the space, for the basis vectors (by index) where it has anything.
-    outside: Vec<(usize, Vec<f64>)>,
-    /// The next block's components of that: one row a vector of the next block, one column a vector of the last.
+    /// The next block's components of what the last products have outside the space: one row a vector of the next block, one column a
+    /// vector of the last.
     coupling: Vec<Vec<f64>>,
 }
 
@@ -55,13 +54,8 @@ impl Rule {
 impl Space {
     /// The space of the starts alone.
     pub fn new(starts: &[Vec<f64>]) -> Self {
-        let mut space = Self {
-            basis: Vec::new(),
-            t: Vec::new(),
-            starts: Vec::new(),
-            outside: Vec::new(),
-            coupling: Vec::new(),
-        };
+        let mut space =
+            Self { basis: Vec::new(), t: Vec::new(), starts: Vec::new(), coupling: Vec::new() };
         for start in starts {
             let length = norm(start);
             let mut rest = start.clone();
@@ -85,13 +79,16 @@ impl Space {
     /// Take the products of A with the vectors of [`block`](Self::block), in their order; the next block is what they have
     /// outside the space.
     pub fn extend(&mut self, products: Vec<Vec<f64>>) {
-        let scale = self.take(products);
-        let known = self.basis.len();
-        let columns = self.outside.len();
+        let scale = products.iter().map(|p| norm(p)).fold(0.0, f64::max);
+        let (known, columns) = (self.basis.len(), products.len());
         self.coupling.clear();
-        for column in 0..columns {
+        let mut outside = products;
+        for product in &mut outside {
+            let inside = self.remove(product, 0);
+            self.t.push(inside);
+        }
+        for (column, mut rest) in outside.into_iter().enumerate() {
             // What of it lies along the vectors that the columns before it gave.
-            let mut rest = self.outside[column].1.clone();
             let along = self.remove(&mut rest, known);
             for (row, value) in along.into_iter().enumerate() {
                 self.coupling[row][column] = value;
@@ -102,46 +99,6 @@ impl Space {
                 self.coupling.push(row);
             }
         }
-    }
-
-    /// Go on for one start alone, at one shift: the next block becomes the single vector that the solution of `(A + v) w = start` in
-    /// the space still misses. The space is then no Krylov space of the whole block any more: [`radau`](Self::radau) ends here.
-    pub fn single_out(&mut self, start: usize, v: f64) {
-        self.basis.truncate(self.t.len());
-        self.coupling.clear();
-        let Some(gauss) = self.gauss() else { return };
-        let solution = gauss.apply(start, |l| 1.0 / (l + v));
-        let mut missing = vec![0.0; self.basis.first().map_or(0, Vec::len)];
-        for (i, outside) in &self.outside {
-            missing.iter_mut().zip(outside).for_each(|(m, o)| *m += solution[*i] * o);
-        }
-        let scale = norm(&self.apply(&gauss, start, |l| l / (l + v)));
-        if self.push(missing, scale).is_some() {
-            let next = &self.basis[self.t.len()];
-            for (_, outside) in &mut self.outside {
-                let part = dot(next, outside);
-                outside.iter_mut().zip(next).for_each(|(o, q)| *o -= part * q);
-            }
-        }
-    }
-
-    /// Take the product of A with the vector that [`single_out`](Self::single_out) chose.
-    pub fn extend_single(&mut self, product: Vec<f64>) {
-        let before = std::mem::take(&mut self.outside);
-        self.take(vec![product]);
-        self.outside.splice(0..0, before);
-    }
-
-    /// Learn the projection of products, and what they have outside the space; returns the largest length of a product.
-    fn take(&mut self, products: Vec<Vec<f64>>) -> f64 {
-        let scale = products.iter().map(|p| norm(p)).fold(0.0, f64::max);
-        self.outside.clear();
-        for mut product in products {
-            let inside = self.remove(&mut product, 0);
-            self.outside.push((self.t.len(), product));
-            self.t.push(inside);
-        }
-        scale
     }
 
     /// Take from `vector` what lies along basis vectors `from..`; returns how much of each.
@@ -316,29 +273,6 @@ mod tests {
         let applied = space.apply(&space.gauss().unwrap(), 1, |l| l * l);
         for (got, (s, l)) in applied.iter().zip(starts(2)[1].iter().zip(eigenvalues())) {
             assert!((got - s * l * l).abs() < 1e-7, "{got} and {}", s * l * l);
-        }
-    }
-
-    #[test]
-    fn going_on_for_one_start_is_conjugate_gradients_with_a_deflated_spectrum() {
-        let v = 1e-3;
-        let form = |l: f64| v / (l + v).powi(2);
-        let mut space = space(3, 4);
-        let exact = truth(0, form);
-        let mut error = exact - space.gauss().unwrap().form(0, form);
-        for _ in 0..20 {
-            space.single_out(0, v);
-            let [product] = multiply(space.block()).try_into().unwrap();
-            space.extend_single(product);
-            let next = exact - space.gauss().unwrap().form(0, form);
-            assert!(next >= -1e-9 * exact && next <= error + 1e-9 * exact, "from below, monotone");
-            error = next;
-        }
-        assert!(error < 1e-3 * exact, "{error} of {exact}");
-        // Still a projection of A: polynomials of low degree are exact for every start.
-        for start in 0..3 {
-            let (got, exact) = (space.gauss().unwrap().form(start, |l| l), truth(start, |l| l));
-            assert!((got - exact).abs() < 1e-9 * exact, "{got} and {exact}");
         }
     }
 
