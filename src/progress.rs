@@ -28,6 +28,8 @@ struct Plain {
     what: String,
     total: u64,
     done: u64,
+    /// Of those, what was there already and took no time.
+    skipped: u64,
     start: Instant,
     said: Instant,
 }
@@ -50,9 +52,27 @@ impl Progress {
             return Self { bar: Some(bar), plain: None };
         }
         let now = Instant::now();
-        let plain =
-            Plain { what: what.to_owned(), total: total as u64, done: 0, start: now, said: now };
+        let plain = Plain {
+            what: what.to_owned(),
+            total: total as u64,
+            done: 0,
+            skipped: 0,
+            start: now,
+            said: now,
+        };
         Self { bar: None, plain: Some(plain) }
+    }
+
+    /// `n` items were done before, and say nothing of how long the others take.
+    pub fn skip(&mut self, n: usize) {
+        if let Some(bar) = &self.bar {
+            bar.inc(n as u64);
+            bar.reset_eta();
+        }
+        if let Some(plain) = &mut self.plain {
+            plain.done += n as u64;
+            plain.skipped += n as u64;
+        }
     }
 
     /// `n` more items are done; `message` says how it goes.
@@ -65,8 +85,9 @@ impl Progress {
             plain.done += n as u64;
             if plain.said.elapsed() >= EVERY && plain.done < plain.total {
                 plain.said = Instant::now();
-                let Plain { what, total, done, start, .. } = plain;
-                let left = start.elapsed().mul_f64((*total - *done) as f64 / (*done).max(1) as f64);
+                let Plain { what, total, done, skipped, start, .. } = plain;
+                let each = start.elapsed().div_f64((*done - *skipped).max(1) as f64);
+                let left = each.mul_f64((*total - *done) as f64);
                 eprintln!("{what}: {done}/{total}, {:.0} s left  {message}", left.as_secs_f64());
             }
         }
@@ -92,8 +113,13 @@ impl Progress {
                 bar.elapsed().as_secs_f64()
             );
         }
-        if let Some(Plain { what, done, start, .. }) = &self.plain {
-            eprintln!("{what}: {done} in {:.0} s  {message}", start.elapsed().as_secs_f64());
+        if let Some(Plain { what, done, skipped, start, .. }) = &self.plain {
+            let resumed =
+                if *skipped > 0 { format!(" ({skipped} were there)") } else { String::new() };
+            eprintln!(
+                "{what}: {done}{resumed} in {:.0} s  {message}",
+                start.elapsed().as_secs_f64()
+            );
         }
     }
 }

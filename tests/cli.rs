@@ -624,39 +624,49 @@ fn a_killed_lid_goes_on_to_the_same_table() {
     };
     bench.ok(&command("whole.csv"));
     assert!(journals(&bench, "whole.csv").is_empty(), "nothing is left of the journal");
-    let mut child = bench.command(&command("cut.csv")).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
     // Killed once a part of the images is done.
-    let text = || -> String {
-        let read = |p: &PathBuf| std::fs::read_to_string(p).unwrap_or_default();
-        journals(&bench, "cut.csv").first().map(read).unwrap_or_default()
+    let kill = |out: &str| {
+        let mut child = bench.command(&command(out)).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let text = || -> String {
+            let read = |p: &PathBuf| std::fs::read_to_string(p).unwrap_or_default();
+            journals(&bench, out).first().map(read).unwrap_or_default()
+        };
+        while !text().contains("images Krylov") && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "no image was done in two minutes");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     };
-    while !text().contains("images Krylov") && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "no image was done in two minutes");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill("cut.csv");
     bench.ok(&command("cut.csv"));
     let [whole, cut] =
         ["whole.csv", "cut.csv"].map(|f| std::fs::read_to_string(bench.path(f)).unwrap());
     assert_eq!(whole, cut);
 
-    // What the journal holds is taken and not computed again: a doctored value shows up. The journal is left by
-    // a command that cannot write its table, because a folder is in its place.
-    std::fs::create_dir(bench.path("stuck.csv")).unwrap();
-    bench.error(&command("stuck.csv"));
-    let [journal] = journals(&bench, "stuck.csv").try_into().unwrap();
+    // What the journal holds is taken and not computed again: a doctored value shows up.
+    kill("doctored.csv");
+    let [journal] = journals(&bench, "doctored.csv").try_into().unwrap();
     let text = std::fs::read_to_string(&journal).unwrap();
-    let at = text.find("[\"images Spectrum 0\"").unwrap();
+    let at = text.find("[\"images Krylov 0\"").unwrap();
     let value = text[at..].find("\"lids\":[").unwrap() + at + 8;
     let end = text[value..].find(']').unwrap() + value;
     std::fs::write(&journal, format!("{}12345.0{}", &text[..value], &text[end..])).unwrap();
-    std::fs::remove_dir(bench.path("stuck.csv")).unwrap();
-    bench.ok(&command("stuck.csv"));
-    let table = std::fs::read_to_string(bench.path("stuck.csv")).unwrap();
+    bench.ok(&command("doctored.csv"));
+    let table = std::fs::read_to_string(bench.path("doctored.csv")).unwrap();
     assert!(table.lines().nth(2).unwrap().contains(",12345,"), "{table}");
-    assert!(journals(&bench, "stuck.csv").is_empty());
+    assert!(journals(&bench, "doctored.csv").is_empty());
+}
+
+#[test]
+fn what_cannot_be_written_is_said_before_the_work() {
+    let bench = Bench::trained();
+    std::fs::create_dir(bench.path("stuck.csv")).unwrap();
+    let error = bench.error("lid --run train --data train.npz --scale -2 --out stuck.csv");
+    assert!(error.contains("stuck.csv is a folder"), "{error}");
+    bench.error("lid --data other.npz --estimator mle --k 400 --out few.csv");
+    assert!(journals(&bench, "few.csv").is_empty(), "nothing was done: nothing is left");
 }
 
 #[test]
@@ -728,7 +738,9 @@ fn lid_says_what_is_missing() {
         ("--scale -2 --calibration other.npz", "--calibration would do nothing"),
         ("--estimator gap --calibration-count 9", "--calibration-count would do nothing"),
         ("--tolerance 3", "--tolerance would do nothing here: it is for --estimator matrix_free"),
-        ("--estimator mle --memory 30", "--memory would do nothing"),
+        ("--estimator mle", "--run would do nothing"),
+        ("--estimator gap --scale -2", "--scale would do nothing"),
+        ("--k 5", "--k would do nothing"),
     ] {
         let error = bench.error(&format!("lid --run train --data train.npz {flag}"));
         assert!(error.contains(when), "{error}");
@@ -776,10 +788,10 @@ fn lidl_reads_an_ensemble_of_noised_runs() {
     let error = bench.error("lid --data other.npz --estimator lidl");
     assert!(error.contains("--ensemble A,B"), "{error}");
     let error = bench.error("lid --data other.npz --estimator lidl --ensemble d1,d1");
-    assert!(error.contains("fewer than two levels of noise"), "{error}");
+    assert!(error.contains("one level of noise, 0.01"), "{error}");
     bench.ok("train --config train.yaml --quiet");
     let error = bench.error("lid --data other.npz --estimator lidl --ensemble d1,train");
-    assert!(error.contains("without noise"), "{error}");
+    assert!(error.contains("`train` was trained without noise"), "{error}");
     let error = bench.error("train --config train.yaml --set data.noise=0.1 --run d4");
     assert!(error.contains("data.noise") && error.contains("set model.alpha=0.27"), "{error}");
 }

@@ -7,7 +7,7 @@ use atypical_models::{
     FlowBackend,
     ops::{
         Direction, SplineShape, conv_product, rq_spline, rq_spline_reference, same_conv,
-        same_conv_reference,
+        same_conv_reference, tiled,
     },
 };
 use burn::{backend::Autodiff, tensor::Tensor};
@@ -111,6 +111,20 @@ fn conv_both_ways<B: FlowBackend>() {
     }
 }
 
+/// A factor for each sample, over all directions; the tensor that is scaled may be held by others, or be a view.
+fn tiled_factors<B: FlowBackend>() {
+    let device = Default::default();
+    let factor = uniform::<B, 4>([3, 2, 5, 4], -1.0..1.0, 1, &device);
+    for count in [1, 4] {
+        let wide = uniform::<B, 4>([3 * count, 4, 5, 4], -1.0..1.0, 2, &device);
+        let x = wide.clone().narrow(1, 1, 2);
+        let before = values(x.clone());
+        let expected = values(x.clone() * factor.clone().repeat_dim(0, count));
+        assert_eq!(values(tiled(x.clone(), &factor)), expected);
+        assert_eq!(values(x), before, "what others hold is left alone");
+    }
+}
+
 /// A NaN in the input stays a NaN in the output, on both routes.
 fn nan_passes_through<B: FlowBackend>() {
     let device = Default::default();
@@ -141,6 +155,11 @@ macro_rules! suite {
             #[test]
             fn bare_convolution_matches_both_ways() {
                 super::conv_both_ways::<$type>();
+            }
+
+            #[test]
+            fn factors_are_those_of_the_samples() {
+                super::tiled_factors::<$type>();
             }
 
             #[test]

@@ -85,7 +85,7 @@ struct Common {
     /// Print one JSON object on standard output; progress goes to standard error
     #[arg(long, global = true)]
     json: bool,
-    /// No progress
+    /// Say nothing but errors (and the object of --json)
     #[arg(long, short, global = true)]
     quiet: bool,
 }

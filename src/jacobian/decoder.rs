@@ -4,7 +4,7 @@ use super::{
     Differential, JacobianError, Linearized, Memory, finite,
     linearized::{CouplingAt, StepAt},
 };
-use atypical_models::{FlowBackend, flow::tiled};
+use atypical_models::{FlowBackend, ops::tiled};
 use burn::tensor::Tensor;
 
 /// Most rows of one backward pass: more are no faster.

@@ -3,8 +3,8 @@
 use super::{Differential, JacobianError, check_rows};
 use atypical_models::{
     FlowBackend,
-    flow::{Bijection, Coupling, CouplingMap, Flow, Layer, Pattern, Squeeze, rows, tiled},
-    ops::{Direction, conv_product},
+    flow::{Bijection, Coupling, CouplingMap, Flow, Layer, Pattern, Squeeze, rows},
+    ops::{Direction, conv_product, tiled},
 };
 use burn::{backend::Autodiff, tensor::Tensor};
 

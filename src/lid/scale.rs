@@ -112,7 +112,7 @@ pub enum ScaleError {
     },
     /// No run of scales is flat.
     #[error(
-        "the mean LID has no plateau within {tolerance} dimensions strictly between 0 and {dimension}; raise lid.scale.tolerance or use `kind: calibrated`"
+        "the mean LID has no plateau within {tolerance} dimensions away from 0 and {dimension}: calibrate the scale (--scale calibrate, or `kind: calibrated`), give it as a number, or raise lid.scale.tolerance"
     )]
     NoPlateau {
         /// The tolerance.
@@ -163,8 +163,8 @@ pub fn calibrate<E: LidEstimator>(
     Ok((a + b) / 2.0)
 }
 
-/// The middle of the longest run of scales on a grid over which the mean LID changes by at most `tolerance` and stays
-/// strictly between 0 and D.
+/// The middle of the longest run of scales on a grid over which the mean LID changes by at most `tolerance`, and by at most a tenth of
+/// its distances from 0 and from D: every curve flattens out towards both, where everything or nothing is below the scale.
 ///
 /// # Errors
 /// No samples, or no run of at least two scales.
@@ -181,8 +181,12 @@ pub fn plateau<E: LidEstimator>(
     }
     let at = |i: usize| low + (high - low) * i as f64 / (steps.max(2) - 1) as f64;
     let curve: Vec<f64> = (0..steps.max(2)).map(|i| mean_lid(estimator, prepared, at(i))).collect();
-    let margin = 0.5f64.min(dimension as f64 / 4.0);
-    let inside = |v: f64| v > margin && v < dimension as f64 - margin;
+    let dimension_f = dimension as f64;
+    let flat = |min: f64, max: f64| {
+        min > 0.0
+            && max - min <= tolerance.min(0.1 * min).min(0.1 * (dimension_f - max))
+            && max < dimension_f
+    };
     let mut longest = (0, 0);
     let mut from = 0;
     for to in 0..curve.len() {
@@ -192,7 +196,7 @@ pub fn plateau<E: LidEstimator>(
             let (min, max) = window
                 .iter()
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
-            if max - min <= tolerance && window.iter().all(|&v| inside(v)) {
+            if flat(min, max) {
                 break;
             }
             from += 1;

@@ -68,8 +68,18 @@ pub enum OodError {
     )]
     NoCalibration,
     /// The model-free dimension.
-    #[error("the dimension cannot be estimated without the model: {0}")]
+    #[error(
+        "the dimension to calibrate the scale to cannot be estimated by LPCA: {0} (or give the dimension: --dimension, or lid.scale.dimension)"
+    )]
     ModelFree(#[from] ModelFreeError),
+    /// The dimension around every image.
+    #[error("{estimator}: {problem}")]
+    Local {
+        /// The estimator.
+        estimator: &'static str,
+        /// What is wrong.
+        problem: ModelFreeError,
+    },
     /// A Jacobian.
     #[error("{0}")]
     Jacobian(#[from] JacobianError),
@@ -475,7 +485,7 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
             "Mean LID against the scale at which it is read, with the band of the middle 80 % of images; the dashed line is the scale used.".into(),
             &scales,
             &bands,
-            &[chosen],
+            &[("all", chosen)],
             experiment.inside.dimension(),
         ));
     }

@@ -301,17 +301,26 @@ pub fn largest(a: f64, b: f64) -> f64 {
 fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, ModelFreeError> {
     let images = images.draw(LPCA_IMAGES, seed);
     let points: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p)).collect();
-    Ok(lpca::global(&points, images.dimension(), alpha)? as f64)
+    let found = lpca::global(&points, images.dimension(), alpha)?;
+    // n points span n - 1 dimensions: what is found of a few is their number.
+    let needed = 5 * found;
+    if images.len() < needed {
+        return Err(ModelFreeError::TooFew { points: images.len(), needed });
+    }
+    Ok(found as f64)
 }
 
 /// LID of every image from its neighbours among them. Without noise, which would add D dimensions of its own.
 pub(super) fn points(
     images: &Images,
     estimator: ModelFree,
+    k: Option<usize>,
     bar: &mut Progress,
 ) -> Result<Vec<Outcome>, OodError> {
     let pixels: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p) / 255.0).collect();
-    let lids = estimator.local(&pixels, images.dimension(), estimator.usual_k())?;
+    let k = k.unwrap_or(estimator.usual_k());
+    let local = estimator.local(&pixels, images.dimension(), k);
+    let lids = local.map_err(|problem| OodError::Local { estimator: estimator.name(), problem })?;
     bar.advance(images.len(), "");
     Ok(lids.into_iter().map(|lid| Ok(Prepared::Point(lid))).collect())
 }

@@ -28,6 +28,8 @@ pub struct Survey<'a> {
     pub estimators: &'a [Estimator],
     /// How.
     pub lid: &'a LidConfig,
+    /// Neighbours, for the estimators that read neighbours; what is usual for each where not given.
+    pub k: Option<usize>,
     /// Seed of the draw of the calibration images.
     pub seed: u64,
     /// Progress.
@@ -60,6 +62,8 @@ pub struct MatrixFreeColumns {
     pub low: Option<f64>,
     /// Its upper end.
     pub high: Option<f64>,
+    /// Error of the quadrature, in dimensions.
+    pub quadrature_error: Option<f64>,
     /// Products with J Jᵀ.
     pub products: usize,
     /// Probes of the trace.
@@ -237,7 +241,7 @@ fn calibration<B: FlowBackend>(
                 .collect::<Result<_, _>>()?;
             journal.put(&key, &prepared)?;
         } else {
-            bar.advance(chunk.len(), "resumed");
+            bar.skip(chunk.len());
         }
         all.extend(whole::<Prepared>(journal, &key, chunk.len())?);
     }
@@ -272,7 +276,8 @@ fn pieces<B: FlowBackend>(
     let images = survey.images;
     // The first scale decides where matrix-free LID is accurate; no two estimators share that route.
     let stop = scales.iter().flatten().next().map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r));
-    let mut bar = Progress::new(survey.verbosity, "LID", images.len());
+    let names: Vec<&str> = estimators.iter().map(|e| e.name()).collect();
+    let mut bar = Progress::new(survey.verbosity, &names.join(","), images.len());
     let (mut all, mut seconds, mut computed) = (Vec::with_capacity(images.len()), 0.0, 0);
     let chunks: Vec<_> = match (route, scorer) {
         // Neighbours are looked for among all.
@@ -286,7 +291,7 @@ fn pieces<B: FlowBackend>(
         if journal.get::<Vec<Piece>>(&key).is_none() {
             let start = Instant::now();
             let outcomes = match route {
-                Route::Points(estimator) => points(images, estimator, &mut bar)?,
+                Route::Points(estimator) => points(images, estimator, survey.k, &mut bar)?,
                 Route::Ensemble => densities(images, ensemble, &mut bar)?,
                 Route::Spectrum | Route::Krylov => {
                     let part = images.select(&chunk.clone().collect::<Vec<_>>());
@@ -299,7 +304,7 @@ fn pieces<B: FlowBackend>(
                 outcomes.iter().map(|o| piece(o, estimators, scales)).collect();
             journal.put(&key, &pieces)?;
         } else {
-            bar.advance(chunk.len(), "resumed");
+            bar.skip(chunk.len());
         }
         all.extend(whole::<Piece>(journal, &key, chunk.len())?);
     }
@@ -342,6 +347,7 @@ fn piece(outcome: &Outcome, estimators: &[Estimator], scales: &[Option<Chosen>])
                 standard_error: finite(reading.standard_error),
                 low: finite(reading.low),
                 high: finite(reading.high),
+                quadrature_error: finite(reading.quadrature_error),
                 products: krylov.products,
                 probes: krylov.probes,
                 converged: krylov.converged,

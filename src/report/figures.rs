@@ -162,11 +162,14 @@ pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)
         points.iter().copied().filter(|(t, e)| *t > 0.0 && *e > 0.0).collect()
     };
     let largest = groups.iter().flat_map(|(_, points)| points).fold(1.0, |m: f64, p| m.max(p.0));
+    let estimates = groups.iter().flat_map(|(_, points)| positive(points));
+    let smallest = estimates.fold(1.0, |m: f64, p| m.min(p.1));
     let plots = || -> Vec<Plot> {
         let agree = LinePlot::new()
             .with_data(vec![(1.0, 1.0), (largest, largest)])
             .with_color("#999999")
-            .with_dashed();
+            .with_dashed()
+            .with_legend("truth");
         groups
             .iter()
             .zip(COLOURS.iter().cycle())
@@ -185,6 +188,9 @@ pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)
     let layout = || {
         Layout::auto_from_plots(&plots())
             .with_log_scale()
+            .with_x_axis_min(0.7)
+            .with_x_axis_max(2.0 * largest)
+            .with_y_axis_min(smallest / 2.0)
             .with_x_label("true local intrinsic dimension")
             .with_y_label("mean estimate")
             .with_legend_position(LegendPosition::OutsideTopCenter)
@@ -244,14 +250,17 @@ pub fn lid_curve(
     caption: String,
     scales: &[f64],
     groups: &[(&str, Vec<[f64; 3]>)],
-    chosen: &[f64],
+    chosen: &[(&str, f64)],
     dimension: usize,
 ) -> Figure {
+    // Spectral LID has no bound; where it leaves [0, D] there is nothing to see but that it does.
+    let top = dimension as f64;
+    let cut = |v: f64| v.clamp(0.0, 1.02 * top);
     let plots = || -> Vec<Plot> {
         let mut plots: Vec<Plot> = Vec::new();
         for ((label, bands), colour) in groups.iter().zip(COLOURS.iter().cycle()) {
             let known = || scales.iter().zip(bands).filter(|(_, b)| b[1].is_finite());
-            let column = |i: usize| known().map(|(_, b)| b[i]).collect::<Vec<f64>>();
+            let column = |i: usize| known().map(|(_, b)| cut(b[i])).collect::<Vec<f64>>();
             let scales: Vec<f64> = known().map(|(r, _)| *r).collect();
             plots.push(
                 BandPlot::new(scales.clone(), column(0), column(2))
@@ -269,13 +278,13 @@ pub fn lid_curve(
                     .into(),
             );
         }
-        for (i, r) in chosen.iter().enumerate() {
-            let mark = LinePlot::new()
-                .with_data(vec![(*r, 0.0), (*r, dimension as f64)])
-                .with_color("#666666")
-                .with_dashed();
-            // One entry in the legend for all.
-            plots.push(if i == 0 { mark.with_legend("scale used") } else { mark }.into());
+        for (label, r) in chosen {
+            let mark = LinePlot::new().with_data(vec![(*r, 0.0), (*r, top)]).with_dashed();
+            // In the colour of the curve it belongs to, where it belongs to one.
+            let own = groups.iter().position(|(name, _)| name == label);
+            let colour = own.map_or("#666666", |i| COLOURS[i % COLOURS.len()]);
+            plots
+                .push(mark.with_color(colour).with_legend(format!("{label}: scale {r:.2}")).into());
         }
         plots
     };
@@ -283,8 +292,16 @@ pub fn lid_curve(
         Layout::auto_from_plots(&plots())
             .with_x_label("scale r (log-sigma)")
             .with_y_label("local intrinsic dimension")
+            .with_y_axis_min(0.0)
+            .with_y_axis_max(highest(groups).min(1.02 * top))
             .with_legend_position(LegendPosition::OutsideTopCenter)
             .with_legend_box(false)
     };
     Figure::new(name, caption, plots, layout)
+}
+
+/// The largest finite value of the bands, with some air.
+fn highest(groups: &[(&str, Vec<[f64; 3]>)]) -> f64 {
+    let values = groups.iter().flat_map(|(_, bands)| bands.iter().flatten());
+    1.05 * values.copied().filter(|v| v.is_finite()).fold(1.0, f64::max)
 }

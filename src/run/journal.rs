@@ -96,6 +96,13 @@ impl Journal {
         &self.path
     }
 
+    /// Remove the file if nothing was done.
+    pub fn leave(self) {
+        if self.done.is_empty() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     /// Everything is done: remove the file.
     pub fn finish(self) {
         // What stays is found to be complete next time, or begun anew.
@@ -130,7 +137,13 @@ mod tests {
         drop(held);
         // Other settings begin anew.
         assert_eq!(Journal::open(&path, "y").unwrap().get::<f64>("a"), None);
+        Journal::open(&path, "y").unwrap().leave();
+        assert!(!path.exists(), "an empty journal is no use");
+        let mut journal = Journal::open(&path, "y").unwrap();
+        journal.put("a", &2.5).unwrap();
+        journal.leave();
         let journal = Journal::open(&path, "y").unwrap();
+        assert_eq!(journal.get::<f64>("a"), Some(2.5));
         journal.finish();
         assert!(!path.exists());
     }

@@ -35,7 +35,7 @@ pub(super) fn from_bytes<B: Backend>(
         .allow_partial(true);
     let result = flow
         .load_from(&mut store)
-        .map_err(|error| misfit(format!("it is no safetensors file ({error})")))?;
+        .map_err(|error| misfit(format!("it is damaged, or no safetensors file ({error})")))?;
     if let Some(error) = result.errors.first() {
         return Err(misfit(format!("{error} ({} such tensors)", result.errors.len())));
     }

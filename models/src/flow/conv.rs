@@ -1,7 +1,7 @@
 //! Convolutions that keep the map's size, and the residual network made of them.
 
 use super::init::Init;
-use crate::ops::{FlowBackend, conv_product, same_conv};
+use crate::ops::{FlowBackend, conv_product, same_conv, tiled};
 use burn::{
     module::{Module, Param},
     nn::{Dropout, DropoutConfig},
@@ -215,14 +215,4 @@ impl<B: FlowBackend> ConvResidualNet<B> {
         }
         self.initial.pull(g)
     }
-}
-
-/// `x · factor`, the factor of each sample of a batch repeated over all directions.
-///
-/// # Shapes
-/// - x: `[count · batch, channels, height, width]`
-/// - factor: `[batch, channels, height, width]`
-pub fn tiled<B: Backend>(x: Tensor<B, 4>, factor: &Tensor<B, 4>) -> Tensor<B, 4> {
-    let count = x.dims()[0] / factor.dims()[0];
-    if count == 1 { x * factor.clone() } else { x * factor.clone().repeat_dim(0, count) }
 }

@@ -21,7 +21,7 @@ pub use act_norm::ActNorm;
 pub use config::{
     Conditioner, Elementwise, FlowConfig, ImagePreset, LogitForm, Mask, Step, VectorPreset,
 };
-pub use conv::{ConvResidualNet, Pattern, SameConv, rows, tiled};
+pub use conv::{ConvResidualNet, Pattern, SameConv, rows};
 pub use conv1x1::Conv1x1;
 pub use coupling::{Coupling, CouplingMap};
 pub use error::FlowError;

@@ -41,6 +41,11 @@ impl Geometry {
         self.kernel == 1 && samples == 1
     }
 
+    /// Whether the convolution is a matrix product of rows, one a sample.
+    fn is_rows(&self) -> bool {
+        self.kernel == 1 && self.positions() == 1
+    }
+
     /// Gather `samples` inputs into columns `[depth, samples · positions]`.
     fn gather(&self, x: &[f32], samples: usize, columns: &mut [f32]) {
         self.walk(samples, |at, from, len, input| {
@@ -97,6 +102,12 @@ pub(crate) fn forward(g: Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> V
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
     let mut y = vec![0.0; g.batch * out_size];
+    if g.is_rows() {
+        y.chunks_mut(out_size).for_each(|y| y.copy_from_slice(bias));
+        let weight = MatRef::from_row_major_slice(weight, g.output, g.input);
+        rows_product(&g, &mut y, Accum::Add, x, weight.transpose());
+        return y;
+    }
     y.par_chunks_mut(g.group() * out_size).zip(x.par_chunks(g.group() * in_size)).for_each(
         |(y, x)| {
             let samples = x.len() / in_size;
@@ -131,11 +142,48 @@ pub(crate) fn forward(g: Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> V
     y
 }
 
+/// `to (+)= from · matrix`, rows in parallel by groups.
+fn rows_product(g: &Geometry, to: &mut [f32], accum: Accum, from: &[f32], matrix: MatRef<f32>) {
+    let [width, depth] = [matrix.ncols(), matrix.nrows()];
+    let pieces = to.par_chunks_mut(g.group() * width).zip(from.par_chunks(g.group() * depth));
+    pieces.for_each(|(to, from)| {
+        let rows = to.len() / width;
+        let from = MatRef::from_row_major_slice(from, rows, depth);
+        let to = MatMut::from_row_major_slice_mut(to, rows, width);
+        matmul(to, accum, from, matrix, 1.0, Par::Seq);
+    });
+}
+
+/// `dyᵀ x` and the sum of dy, in parallel over outputs.
+fn rows_weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    /// Outputs of one piece of work.
+    const OUTPUTS: usize = 96;
+    let mut dw = vec![0.0; g.output * g.input];
+    let x = MatRef::from_row_major_slice(x, g.batch, g.input);
+    let dy_rows = MatRef::from_row_major_slice(dy, g.batch, g.output);
+    dw.par_chunks_mut(OUTPUTS * g.input).enumerate().for_each(|(i, dw)| {
+        let outputs = dw.len() / g.input;
+        let dy = dy_rows.subcols(i * OUTPUTS, outputs).transpose();
+        let dw = MatMut::from_row_major_slice_mut(dw, outputs, g.input);
+        matmul(dw, Accum::Replace, dy, x, 1.0, Par::Seq);
+    });
+    let mut db = vec![0.0; g.output];
+    for dy in dy.chunks(g.output) {
+        db.iter_mut().zip(dy).for_each(|(db, dy)| *db += dy);
+    }
+    (dw, db)
+}
+
 /// Gradient with respect to x.
 pub(crate) fn input_gradient(g: Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
     let mut dx = vec![0.0; g.batch * in_size];
+    if g.is_rows() {
+        let weight = MatRef::from_row_major_slice(weight, g.output, g.input);
+        rows_product(&g, &mut dx, Accum::Replace, dy, weight);
+        return dx;
+    }
     dx.par_chunks_mut(g.group() * in_size).zip(dy.par_chunks(g.group() * out_size)).for_each(
         |(dx, dy)| {
             let samples = dy.len() / out_size;
@@ -168,6 +216,9 @@ pub(crate) fn input_gradient(g: Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32
 pub(crate) fn weight_gradient(g: Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
+    if g.is_rows() {
+        return rows_weight_gradient(&g, x, dy);
+    }
     let part = g.batch.div_ceil(PARTS);
     let sums: Vec<(Vec<f32>, Vec<f32>)> = x
         .par_chunks(part * in_size)

@@ -53,6 +53,10 @@ macro_rules! host_backend {
                 conv_product::<Self>(x, weight, adjoint)
             }
 
+            fn tiled(x: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
+                tiled::<Self>(x, factor)
+            }
+
             fn conv_weight_gradient(
                 x: FloatTensor<Self>,
                 gradient: FloatTensor<Self>,
@@ -97,7 +101,12 @@ impl Host for burn_ndarray::NdArray<f32> {
 }
 
 fn copied<B: Backend>(tensor: &FloatTensor<B>) -> Vec<f32> {
-    let data = burn::tensor::read_sync(B::float_into_data(tensor.clone()));
+    owned::<B>(tensor.clone())
+}
+
+/// The tensor's values, row-major: its own where nothing else holds them.
+fn owned<B: Backend>(tensor: FloatTensor<B>) -> Vec<f32> {
+    let data = burn::tensor::read_sync(B::float_into_data(tensor));
     data.ok().and_then(|data| data.into_vec::<f32>().ok()).expect("the caller checked for f32")
 }
 
@@ -232,6 +241,19 @@ fn conv_product<B: Host>(
         }
     };
     tensor::<B, 4>(y, [batch, output, height, width], &device)
+}
+
+fn tiled<B: Host>(x: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
+    /// Values of one piece of work.
+    const PIECE: usize = 1 << 14;
+    let (device, dims) = (B::float_device(&x), dims::<4>(&x));
+    let (mut x, factor) = (owned::<B>(x), B::values(&factor));
+    for x in x.chunks_mut(factor.len().max(1)) {
+        x.par_chunks_mut(PIECE).zip(factor.par_chunks(PIECE)).for_each(|(x, factor)| {
+            x.iter_mut().zip(factor).for_each(|(x, factor)| *x *= factor);
+        });
+    }
+    tensor::<B, 4>(x, dims, &device)
 }
 
 fn conv_weight_gradient<B: Host>(

@@ -96,6 +96,15 @@ pub trait FlowBackend: Backend {
         unreachable!("only for backends with FUSED_GRADIENTS")
     }
 
+    /// `x · factor`, the factor of each sample of a batch repeated over all directions.
+    ///
+    /// # Shapes
+    /// - x: `[count · batch, channels, height, width]`
+    /// - factor: `[batch, channels, height, width]`
+    fn tiled(_x: FloatTensor<Self>, _factor: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("only for backends with FUSED_GRADIENTS")
+    }
+
     /// Gradients of weight and bias, from that of [`conv`](Self::conv)'s output; `kernel` is the kernel's side.
     fn conv_weight_gradient(
         _x: FloatTensor<Self>,
@@ -171,6 +180,20 @@ pub fn conv_product<B: FlowBackend>(
     let weight = if adjoint { weight.swap_dims(0, 1).flip([2, 3]) } else { weight };
     let bias = Tensor::zeros([weight.dims()[0]], &weight.device());
     same_conv(x, weight, bias)
+}
+
+/// `x · factor`, the factor of each sample of a batch repeated over all directions. Not differentiable where it is fused.
+///
+/// # Shapes
+/// - x: `[count · batch, channels, height, width]`, direction k of sample i at `k · batch + i`
+/// - factor: `[batch, channels, height, width]`
+pub fn tiled<B: FlowBackend>(x: Tensor<B, 4>, factor: &Tensor<B, 4>) -> Tensor<B, 4> {
+    if is_fused(&x) && B::FUSED_GRADIENTS {
+        let [x, factor] = [x, factor.clone()].map(|t| t.into_primitive().tensor());
+        return Tensor::from_primitive(TensorPrimitive::Float(B::tiled(x, factor)));
+    }
+    let count = x.dims()[0] / factor.dims()[0];
+    x * factor.clone().repeat_dim(0, count)
 }
 
 /// Elementwise rational-quadratic spline (Durkan et al. 2019, "Neural Spline Flows", arXiv 1906.04032), by the backend's

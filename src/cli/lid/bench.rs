@@ -78,7 +78,7 @@ impl Bench {
         };
         let estimators = match self.estimator.is_empty() {
             true => Estimator::ALL.to_vec(),
-            false => self.estimator.clone(),
+            false => Estimator::ALL.into_iter().filter(|e| self.estimator.contains(e)).collect(),
         };
         let seed = common.seed.unwrap_or(0);
         let backend = common.backend()?;
@@ -120,12 +120,15 @@ impl Bench {
         write_atomic(&folder.join("lid_bench.txt"), text.as_bytes())?;
         report::lid_truth(&rows).write(&folder)?;
         if common.json {
-            return print_json(&json);
+            print_json(&json)?;
+        } else if !common.quiet {
+            print(format_args!("{text}\nfigure: {}", folder.join("lid_bench.svg").display()))?;
         }
-        if common.quiet {
-            Ok(())
-        } else {
-            print(format_args!("{text}\nfigure: {}", folder.join("lid_bench.svg").display()))
+        match rows.iter().all(|row| row.score.is_err()) {
+            true => Err(CliError::Other(
+                "no estimator could say anything; the lines above say why".into(),
+            )),
+            false => Ok(()),
         }
     }
 }

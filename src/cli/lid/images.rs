@@ -35,16 +35,20 @@ pub struct OfImages {
     /// lidl: runs trained on data with noise of different `data.noise`, separated by commas
     #[arg(long, value_name = "RUN", value_delimiter = ',')]
     ensemble: Vec<String>,
-    /// Scale r (log-sigma): a number in [-20, 20], `calibrate` or `plateau`
-    #[arg(long, default_value = "calibrate", allow_hyphen_values = true)]
-    scale: ScaleArgument,
+    /// Scale r (log-sigma): a number in [-20, 20]; `calibrate`: where the mean LID of the calibration images is --dimension; `plateau`: where it
+    /// changes least [default: calibrate]
+    #[arg(long, allow_hyphen_values = true)]
+    scale: Option<ScaleArgument>,
     /// Dimension to calibrate to [default: what LPCA finds in the calibration images]
     #[arg(long)]
     dimension: Option<f64>,
+    /// Neighbours, for the estimators without a model [default: 20 for mle, 100 for the others]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    k: Option<u64>,
     /// SPEC of the images to choose the scale on [default: those that the run was trained on]
     #[arg(long, value_name = "SPEC")]
     calibration: Option<String>,
-    /// How many of them [default: 64]
+    /// How many of them the model sees [default: 64]; LPCA sees 5000
     #[arg(long, value_name = "N")]
     calibration_count: Option<usize>,
     /// matrix_free: error of the quadrature (estimated) and standard error asked for, in dimensions [default: 7]
@@ -136,6 +140,13 @@ impl OfImages {
             }
         });
         ScoreTable::check_format(&self.out).map_err(crate::ood::OodError::from)?;
+        if self.out.is_dir() {
+            return Err(CliError::Other(format!(
+                "--out {} is a folder; name a file in it, e.g. {}",
+                self.out.display(),
+                self.out.join("lid.parquet").display()
+            )));
+        }
         let model = self.model(&environment)?;
         let ensemble = self.ensemble(&environment)?;
         let images = self.data.parse::<Spec>()?.load(&environment.data_dir)?;
@@ -153,6 +164,7 @@ impl OfImages {
             calibration_count: self.calibration_count(),
             estimators: &estimators,
             lid: &lid,
+            k: self.k.map(|k| k as usize),
             seed,
             verbosity: common.verbosity(),
         };
@@ -172,11 +184,20 @@ impl OfImages {
                     }
                 }
                 let mut journal = Journal::open(&journal_path, &fingerprint)?;
-                let surveyed = survey::<B>(&asked, scorer.as_ref(), &ensemble, &mut journal)?;
+                say_on_interrupt();
+                let surveyed = survey::<B>(&asked, scorer.as_ref(), &ensemble, &mut journal);
+                let surveyed = match surveyed {
+                    Ok(surveyed) => surveyed,
+                    Err(error) => {
+                        journal.leave();
+                        return Err(error.into());
+                    }
+                };
                 (surveyed, scorer.map(|s| s.inverse_error(&images)), journal)
             });
         let table = table(&images, &surveyed, inverse_error.as_deref())?;
-        table.write(&self.out, CONVENTION).map_err(crate::ood::OodError::from)?;
+        let convention = self.convention(&images, seed, &surveyed);
+        table.write(&self.out, &convention).map_err(crate::ood::OodError::from)?;
         let figure = figure(&self.out, &images, &surveyed);
         if let Some(figure) = &figure {
             figure.write(folder(&self.out))?;
@@ -186,6 +207,10 @@ impl OfImages {
         self.tell(common, &images, &surveyed, inverse_error.as_deref(), figure.is_some())
     }
 
+    fn scale(&self) -> ScaleArgument {
+        self.scale.unwrap_or(ScaleArgument::Calibrate)
+    }
+
     fn calibration_count(&self) -> usize {
         self.calibration_count.unwrap_or(64)
     }
@@ -193,12 +218,22 @@ impl OfImages {
     /// Refuse flags that would do nothing.
     fn check_flags(&self) -> Result<(), CliError> {
         let has = |fits: &dyn Fn(&Estimator) -> bool| self.estimator.iter().any(fits);
-        let chooses = !matches!(self.scale, ScaleArgument::Number(_)) && has(&|e| e.has_scale());
-        let calibrates = chooses && matches!(self.scale, ScaleArgument::Calibrate);
+        let scale = self.scale();
+        let chooses = !matches!(scale, ScaleArgument::Number(_)) && has(&|e| e.has_scale());
+        let calibrates = chooses && matches!(scale, ScaleArgument::Calibrate);
+        let reads_points = has(&|e| matches!(e.route(), Route::Points(_)));
         let products = has(&|e| e.route() == Route::Krylov);
         let jacobians = products || has(&|e| e.route() == Route::Spectrum);
         let on = "choosing a scale, which a number as --scale or an estimator without a scale leaves out";
         for (flag, given, used, when) in [
+            ("run", self.run.is_some(), jacobians, "estimators that read a model"),
+            (
+                "scale",
+                self.scale.is_some(),
+                has(&|e| e.has_scale()),
+                "threshold, spectral and matrix_free",
+            ),
+            ("k", self.k.is_some(), reads_points, "lpca, mle, twonn, ess and corrint"),
             ("dimension", self.dimension.is_some(), calibrates, "--scale calibrate"),
             ("calibration", self.calibration.is_some(), chooses, on),
             ("calibration-count", self.calibration_count.is_some(), chooses, on),
@@ -219,7 +254,7 @@ impl OfImages {
 
     fn lid_config(&self) -> Result<LidConfig, CliError> {
         let usual = LidConfig::default();
-        let scale = match self.scale {
+        let scale = match self.scale() {
             ScaleArgument::Number(r) => Scale::Fixed { r },
             ScaleArgument::Plateau => Scale::usual_plateau(),
             ScaleArgument::Calibrate => match Scale::default() {
@@ -283,7 +318,24 @@ impl OfImages {
             };
             return Err(crate::ood::OodError::Ensemble(problem.into()).into());
         }
-        self.ensemble.iter().map(|name| Model::open(environment, name)).collect()
+        let ensemble: Vec<Model> = self
+            .ensemble
+            .iter()
+            .map(|name| Model::open(environment, name))
+            .collect::<Result<_, _>>()?;
+        let noise: Vec<f64> = ensemble.iter().map(|member| member.config.data.noise).collect();
+        for (name, noise) in self.ensemble.iter().zip(&noise) {
+            if *noise <= 0.0 {
+                let problem = format!("`{name}` was trained without noise");
+                return Err(crate::ood::OodError::Ensemble(problem).into());
+            }
+        }
+        if noise.iter().all(|n| *n == noise[0]) && !noise.is_empty() {
+            let problem =
+                format!("its runs have one level of noise, {}, and need at least two", noise[0]);
+            return Err(crate::ood::OodError::Ensemble(problem).into());
+        }
+        Ok(ensemble)
     }
 
     /// The images to choose a scale on, where one is to be chosen.
@@ -292,7 +344,7 @@ impl OfImages {
         environment: &Environment,
         model: Option<&Model>,
     ) -> Result<Option<Images>, CliError> {
-        let fixed = matches!(self.scale, ScaleArgument::Number(_));
+        let fixed = matches!(self.scale(), ScaleArgument::Number(_));
         if fixed || !self.estimator.iter().any(|e| e.has_scale()) {
             return Ok(None);
         }
@@ -322,7 +374,7 @@ impl OfImages {
     ) -> Result<String, CliError> {
         let mut hash = Sha256::new();
         let settings = json!({
-            "version": env!("CARGO_PKG_VERSION"), "lid": lid, "estimators": self.estimator, "seed": seed,
+            "version": env!("CARGO_PKG_VERSION"), "lid": lid, "k": self.k, "estimators": self.estimator, "seed": seed,
             "backend": format!("{backend:?}"), "count": self.calibration_count(),
             "shape": images.shape, "calibration": calibration.map(|c| (c.shape, c.len())), "images": images.len(), "models": models.iter().map(|m| &m.config).collect::<Vec<_>>(),
         });
@@ -337,6 +389,26 @@ impl OfImages {
             hash.update(weights);
         }
         Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// What the numbers of the file are; it goes into it where its format has a place.
+    fn convention(&self, images: &Images, seed: u64, surveyed: &Surveyed) -> String {
+        let scales: Vec<String> = surveyed
+            .columns
+            .iter()
+            .filter_map(|column| Some((column.estimator.name(), column.scale?)))
+            .map(|(name, chosen)| match chosen.dimension {
+                Some(d) => format!(
+                    "{name} at r = {:.4} (mean LID {d} on the calibration images)",
+                    chosen.r
+                ),
+                None => format!("{name} at r = {:.4}", chosen.r),
+            })
+            .collect();
+        let run = self.run.as_deref().map(|run| format!("; run {run}")).unwrap_or_default();
+        let scales =
+            if scales.is_empty() { String::new() } else { format!("; {}", scales.join("; ")) };
+        format!("{CONVENTION}; data {}{run}; seed {seed}{scales}", images.name)
     }
 
     fn tell(
@@ -370,6 +442,16 @@ impl OfImages {
         }
         let lines: Vec<report::LidSummary> = surveyed.columns.iter().map(line).collect();
         print(report::lid_summary(&lines).trim_end())?;
+        let chosen = surveyed.columns.iter().find_map(|column| column.scale?.dimension);
+        if let Some(dimension) = chosen {
+            let whence = match self.dimension {
+                Some(_) => "--dimension",
+                None => "LPCA of the calibration images",
+            };
+            print(format_args!(
+                "scale: where the mean LID of the calibration images is {dimension} ({whence})"
+            ))?;
+        }
         if not_finite > 0 {
             print(format_args!(
                 "{not_finite} of {} images have NaN or infinite entries in their Jacobian: their LID is NaN (column not_finite_entries)",
@@ -404,6 +486,15 @@ impl OfImages {
         };
         print(format_args!("\nLID:    {}{beside}", self.out.display()))
     }
+}
+
+/// Say on Ctrl-C that nothing is lost.
+fn say_on_interrupt() {
+    // Without the handler Ctrl-C ends the program all the same.
+    let _ = ctrlc::set_handler(|| {
+        eprintln!("stopped; the same command goes on where it was");
+        std::process::exit(130);
+    });
 }
 
 /// Errors of the inverse, in units of x in [0, 1], above which it is worth a line: a quarter of a grey level.
@@ -462,6 +553,10 @@ fn table(
             };
             columns.extend([
                 (format!("{name}_standard_error"), of(|m| m.standard_error.unwrap_or(f64::NAN))),
+                (
+                    format!("{name}_quadrature_error"),
+                    of(|m| m.quadrature_error.unwrap_or(f64::NAN)),
+                ),
                 (format!("{name}_low"), of(|m| m.low.unwrap_or(f64::NAN))),
                 (format!("{name}_high"), of(|m| m.high.unwrap_or(f64::NAN))),
                 (format!("{name}_products"), of(|m| m.products as f64)),
@@ -518,7 +613,11 @@ fn figure(out: &Path, images: &Images, surveyed: &Surveyed) -> Option<report::Fi
             (column.estimator.name(), bands)
         })
         .collect();
-    let chosen: Vec<f64> = surveyed.columns.iter().filter_map(|c| Some(c.scale?.r)).collect();
+    let chosen: Vec<(&str, f64)> = surveyed
+        .columns
+        .iter()
+        .filter_map(|column| Some((column.estimator.name(), column.scale?.r)))
+        .collect();
     (!bands.is_empty()).then(|| {
         report::lid_curve(
             &figure_name(out),

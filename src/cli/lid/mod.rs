@@ -20,7 +20,22 @@ Examples:
 
 Killed, or stopped by Ctrl-C, the same command goes on where it was. A figure of LID against the scale is written beside --out.
 Estimators that read the model: threshold, spectral and gap are exact and need the Jacobian; matrix_free estimates spectral from
-products with it, many times faster, with a standard error.")]
+products with it, many times faster, with its errors. spectral is not bounded by the dimension: far from the training data, where the
+latent is long, it can be larger. gap tells dimensions only where a gap is: in images, which fade, it is often 1.
+
+Columns (csv begins with a line of # that says what the numbers are; read it with comment='#'):
+  index                             position in the images given, after their slice
+  <estimator>                       LID, in dimensions; NaN where the Jacobian is not finite
+  matrix_free_standard_error        of the trace, over the choice of the probes
+  matrix_free_quadrature_error      of both quadratic forms within their bounds, estimated
+  matrix_free_low, matrix_free_high the quadrature's bounds for these probes
+  matrix_free_products              products with J J^T
+  matrix_free_converged             1 where both errors are within the tolerance
+  not_finite_entries                NaN or infinite entries of the Jacobian, of products or of log-densities
+  no_convergence                    1 where an eigenvalue iteration failed
+  negative_eigenvalues              eigenvalues below zero by rounding
+  unresolved                        1 where the scale lies below what f32 resolves: there LID reads rounding
+  inverse_error                     how far the image comes back from its latent, in units of x (0 to 1)")]
 pub struct Lid {
     #[command(subcommand)]
     command: Option<LidCommand>,
@@ -34,8 +49,16 @@ enum LidCommand {
     #[command(after_help = "\
 Examples:
   atypical lid bench
-  atypical lid bench --manifold lollipop --manifold affine-10 --estimator mle --n 5000
+  atypical lid bench --manifold lollipop,affine-10 --estimator mle --n 5000
+  atypical lid bench --manifold flow-800 --estimator spectral,matrix_free --tolerance 5
   atypical lid bench --json | jq '.rows[] | select(.estimator == \"lpca\") | {manifold, mae}'
+
+Estimators that read neighbours (lpca, mle, twonn, ess, corrint) see --n points. Those that read a model see the decoder of an ideal one
+at --n-model points: f(u, w) = chart(mean + deviation u) + blur N w, whose latents u, w are standard normal, N the manifold's normals. lidl sees
+its densities convolved with noise of 10 to 100 times the blur.
+
+Manifolds: affine-, squiggly-, flow- with 10, 100, 800; lollipop, torus-circle, swiss-roll, von-mises-circle, von-mises-torus,
+multiscale-gaussian.
 
 mae: mean absolute error in dimensions. bias: mean of (estimate - truth) / truth. concordance: how often of two points of
 different LID the one of higher LID has the higher estimate (1 always, 0.5 by chance).")]
