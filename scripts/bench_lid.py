@@ -22,14 +22,14 @@ Needs torch and nflows 0.14. atypical finds its folders by DATA_DIR and MODEL_DI
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
+
+from paired import build, measured, spread
 
 CHUNKS = [98, 196, 392]
 ESTIMATORS = ["threshold", "spectral", "matrix_free"]
@@ -55,26 +55,6 @@ def pytorch(args, chunk):
     return measured(command)
 
 
-def measured(command, **environment):
-    """The JSON that a command prints, and its cost: peak memory in MiB, cores that other processes had meanwhile."""
-    start, busy_before = time.perf_counter(), busy()
-    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"exit status {process.returncode}: {' '.join(command)}")
-    others = busy() - busy_before - usage.ru_utime - usage.ru_stime
-    # Linux counts peak memory in KiB.
-    return json.loads(output), (usage.ru_maxrss / 1024, max(0, others / (time.perf_counter() - start)))
-
-
-def busy():
-    """CPU seconds of the whole machine since it started."""
-    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, open("/proc/stat").readline().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
 # The worker: PyTorch in a process of its own. Only it imports torch: a child's peak counts from the size of its parent.
 
 
@@ -93,42 +73,6 @@ def worker(args):
         images = [score(transform, image, chunk, float(args.scale)) for image in draw(args.images).split(1)]
     seconds = {part: statistics.fmean(image[part] for image in images) for part in images[0]}
     print(json.dumps({"seconds": seconds, "chunk": chunk}))
-
-
-def build(shape, hidden=(64, 64, 1024), repeats=(3, 3, 2)):
-    """`ImagePreset` of models/src/flow/config.rs as an nflows transform, and a function that draws images."""
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "reference"))
-    import torch
-    from flow_goldens import ACT_NORM, CONV1X1, RQ, SPLIT, Flow, coupling
-
-    torch.set_default_dtype(torch.float32)
-    torch.manual_seed(0)
-    steps = [{"kind": "logit", "alpha": 0.05, "form": "symmetric"}]
-    for level in range(2):
-        steps.append({"kind": "squeeze", "factor": 2})
-        for mask in ("even", "odd") * repeats[level]:
-            steps += [ACT_NORM, CONV1X1, coupling(RQ, mask, hidden[level])]
-        steps += [CONV1X1, SPLIT]
-    steps.append({"kind": "squeeze", "factor": shape[1] // 4})
-    for mask in ("even", "odd") * repeats[2]:
-        steps += [ACT_NORM, coupling(RQ, mask, hidden[2])]
-    flow = Flow(shape, steps + [CONV1X1])
-    for _, step, shape_of_step in flow.steps:
-        if shape_of_step[1:] == [1, 1]:
-            keep_centres(step)
-    draw = lambda count: 0.02 + 0.96 * torch.rand(count, *shape)
-    flow.initialise(draw(64))
-    return flow.transform, draw
-
-
-def keep_centres(step):
-    """On 1x1 maps only the centre of a 3x3 kernel meets data."""
-    import torch
-
-    for layer in step.modules():
-        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3):
-            layer.weight = torch.nn.Parameter(layer.weight.detach()[:, :, 1:2, 1:2].clone())
-            layer.kernel_size, layer.padding = (1, 1), (0, 0)
 
 
 def decoder(transform):
@@ -180,10 +124,6 @@ def score(transform, image, chunk, scale):
 
 
 # Report --------------------------------------------------------------------------------------------------------------
-
-
-def spread(values):
-    return "".join(f"{value:10.2f}" for value in (statistics.median(values), min(values), max(values)))
 
 
 def main():

@@ -7,8 +7,11 @@ use kuva::{
 };
 use std::path::Path;
 
-/// Colours that stay apart for colour-blind readers (Okabe & Ito).
-const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+/// Colours that stay apart for colour-blind readers (Okabe & Ito, then of Tol's).
+const COLOURS: [&str; 10] = [
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#000000",
+    "#999933", "#332288",
+];
 
 /// Size of a figure, in pixels.
 const WIDTH: f64 = 560.0;
@@ -193,7 +196,7 @@ pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)
             .with_y_axis_min(smallest / 2.0)
             .with_x_label("true local intrinsic dimension")
             .with_y_label("mean estimate")
-            .with_legend_position(LegendPosition::OutsideTopCenter)
+            .with_legend_position(LegendPosition::OutsideRightTop)
             .with_legend_box(false)
     };
     Figure::new(name, caption, plots, layout)
