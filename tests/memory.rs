@@ -64,7 +64,7 @@ fn products_are_made_for_as_many_points_as_fit() {
         let one = Linearized::new(&flow, all.clone().narrow(0, 0, 1));
         let points =
             settings.points(Memory::mib(mib), 256, one.bytes(), one.bytes_per_direction()).unwrap();
-        assert!(points >= 1 && points < 64, "{points} points in {mib} MiB");
+        assert!((1..64).contains(&points), "{points} points in {mib} MiB");
         let z = all.clone().narrow(0, 0, points);
         let (_, peak) = peak(|| {
             let at = Linearized::new(&flow, z.clone());

@@ -67,7 +67,7 @@ mod tests {
         let all = Matrices::new(matrices.clone());
         for point in 0..3 {
             let one = all.select(&[point]);
-            let expected = matrices.clone().slice([point..point + 1]).into_data();
+            let expected = matrices.clone().narrow(0, point, 1).into_data();
             for mode in [Mode::Forward, Mode::Reverse] {
                 let got = jacobian(&one, mode, Memory::mib(1), &device).unwrap();
                 assert_eq!(got, expected.to_vec::<f32>().unwrap());
@@ -82,6 +82,6 @@ mod tests {
             let together = rows(&together, &[point, 3 + point]);
             assert!((products - together).abs().max().into_scalar() < 1e-6);
         }
-        assert!(all.vjp(v.slice([0..4])).is_err());
+        assert!(all.vjp(v.narrow(0, 0, 4)).is_err());
     }
 }
