@@ -4,6 +4,7 @@
 //! dropout) from the seed and the step's number alone. A run that is interrupted at any step, by Ctrl-C or by `kill -9`, and
 //! resumed from its last checkpoint ends with the same weights as one that was not.
 
+mod adam_w;
 mod error;
 mod loader;
 mod metric;
@@ -14,9 +15,11 @@ mod strategy;
 mod trainee;
 mod weights;
 
+pub use adam_w::FusedAdamW;
 pub use error::TrainError;
 pub use samples::draw;
 pub use strategy::{Outcome, State};
+pub use trainee::{Trainee, clip_norm};
 pub use weights::{load_flow, open_flow};
 
 use crate::{
@@ -27,7 +30,7 @@ use crate::{
 };
 use atypical_models::{FlowBackend, flow::Flow};
 use burn::{
-    optim::AdamWConfig,
+    optim::adaptor::OptimizerAdaptor,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
     train::{Interrupter, Learner, LearningComponentsMarker, SupervisedTraining, TrainingStrategy},
 };
@@ -35,7 +38,6 @@ use loader::Loader;
 use schedule::Schedule;
 use std::{path::Path, sync::Arc};
 use strategy::Strategy;
-use trainee::Trainee;
 
 /// How a training shows itself. Under the full-screen view there are no progress lines: the terminal is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,18 @@ pub struct Display {
     pub verbosity: Verbosity,
     /// burn-train's full-screen view.
     pub tui: bool,
+}
+
+/// The optimizer of a configuration.
+pub fn optimizer<B: AutodiffBackend>(
+    config: &Optimizer,
+) -> OptimizerAdaptor<FusedAdamW, Trainee<B>, B>
+where
+    B::InnerBackend: FlowBackend,
+{
+    let Optimizer::AdamW { lr: _, weight_decay, beta_1, beta_2, epsilon } = *config;
+    let betas = [beta_1 as f32, beta_2 as f32];
+    FusedAdamW::new(weight_decay as f32, betas, epsilon as f32).into()
 }
 
 /// Training and validation images of a configuration.
@@ -131,14 +145,9 @@ where
 
     let steps_per_epoch = train.len() / config.batch_size;
     let total = (config.epochs * steps_per_epoch).min(config.max_steps.unwrap_or(usize::MAX));
-    let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = config.optimizer;
-    let optimizer = AdamWConfig::new()
-        .with_weight_decay(weight_decay as f32)
-        .with_beta_1(beta_1 as f32)
-        .with_beta_2(beta_2 as f32)
-        .with_epsilon(epsilon as f32)
-        .init::<B, Trainee<B>>();
-    let schedule = Schedule::new(lr, config.scheduler.clone(), steps_per_epoch, total);
+    let optimizer = optimizer::<B>(&config.optimizer);
+    let schedule =
+        Schedule::new(config.optimizer.lr(), config.scheduler.clone(), steps_per_epoch, total);
 
     let train = Arc::new(Loader::<B>::new(
         Arc::new(train),
@@ -166,7 +175,7 @@ where
         B,
         Schedule,
         Trainee<B>,
-        burn::optim::adaptor::OptimizerAdaptor<burn::optim::AdamW, Trainee<B>, B>,
+        OptimizerAdaptor<FusedAdamW, Trainee<B>, B>,
     >;
     let training = SupervisedTraining::<Components<B>>::new(run.root(), train, valid)
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))

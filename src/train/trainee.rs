@@ -1,7 +1,9 @@
 //! A flow as burn-train's learner sees it.
 
 use super::metric::BatchLoss;
-use atypical_models::{DensityModel, FlowBackend, bits_per_dimension, flow::Flow};
+use atypical_models::{
+    DensityModel, FlowBackend, bits_per_dimension, flow::Flow, ops::sum_of_squares,
+};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     optim::GradientsParams,
@@ -70,14 +72,13 @@ pub fn clip_norm<B: AutodiffBackend>(
     trainee: &Trainee<B>,
     gradients: &mut GradientsParams,
     largest: f64,
-) -> f64 {
-    let mut squares = Squares::<B> { gradients, sum: Vec::new() };
+) -> f64
+where
+    B::InnerBackend: FlowBackend,
+{
+    let mut squares = Squares { gradients, sum: 0.0 };
     trainee.visit(&mut squares);
-    let sum = squares.sum;
-    if sum.is_empty() {
-        return 0.0;
-    }
-    let norm = Tensor::cat(sum, 0).sum().into_data().iter::<f64>().sum::<f64>().sqrt();
+    let norm = squares.sum.sqrt();
     if norm > largest {
         trainee.visit(&mut Rescale { gradients, factor: largest / norm });
     }
@@ -107,15 +108,18 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Largest {
     }
 }
 
-struct Squares<'a, B: AutodiffBackend> {
+struct Squares<'a> {
     gradients: &'a GradientsParams,
-    sum: Vec<Tensor<B::InnerBackend, 1>>,
+    sum: f64,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_, B> {
+impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_>
+where
+    B::InnerBackend: FlowBackend,
+{
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-            self.sum.push(gradient.powi_scalar(2).sum());
+            self.sum += sum_of_squares(gradient);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A group holds enough samples to give the product some hundred columns, so that 7x7 and 1x1 maps are as efficient as
 //! larger ones. Sums over groups are taken in a fixed order: the result does not depend on the number of threads.
 
+use super::winograd;
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
 
@@ -99,6 +100,9 @@ fn channels_first(g: &[f32], channels: usize, positions: usize, samples: usize, 
 
 /// `y = weight * x + bias`; shapes as in [`same_conv`](super::same_conv).
 pub(crate) fn forward(g: Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    if winograd::pays(&g) {
+        return winograd::convolve(g, x, weight, Some(bias), false);
+    }
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
     let mut y = vec![0.0; g.batch * out_size];

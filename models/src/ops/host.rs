@@ -1,7 +1,7 @@
 //! The fused operations on host memory, in parallel over samples, for the CPU backends.
 
 use super::{
-    FlowBackend,
+    AdamWStep, FlowBackend,
     conv::{self as convolution, Geometry},
     kernel::{self, MAX_BINS, Scratch},
     spline::{Direction, SplineShape},
@@ -55,6 +55,19 @@ macro_rules! host_backend {
 
             fn tiled(x: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
                 tiled::<Self>(x, factor)
+            }
+
+            fn adam_w(
+                parameter: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+                moments: [FloatTensor<Self>; 2],
+                step: AdamWStep,
+            ) -> [FloatTensor<Self>; 3] {
+                adam_w::<Self>(parameter, gradient, moments, step)
+            }
+
+            fn sum_of_squares(x: FloatTensor<Self>) -> f64 {
+                sum_of_squares::<Self>(x)
             }
 
             fn conv_weight_gradient(
@@ -232,7 +245,9 @@ fn conv_product<B: Host>(
     let output = if adjoint { b } else { a };
     let geometry = Geometry { batch, input, output, height, width, kernel };
     let y = match adjoint {
-        _ if winograd::pays(&geometry) => winograd::convolve(geometry, &x, &weight, adjoint),
+        true if winograd::pays(&geometry) => {
+            winograd::convolve(geometry, &x, &weight, None, adjoint)
+        }
         false => convolution::forward(geometry, &x, &weight, &vec![0.0; output]),
         // Its geometry is that of the convolution whose adjoint is asked for.
         true => {
@@ -244,8 +259,6 @@ fn conv_product<B: Host>(
 }
 
 fn tiled<B: Host>(x: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
-    /// Values of one piece of work.
-    const PIECE: usize = 1 << 14;
     let (device, dims) = (B::float_device(&x), dims::<4>(&x));
     let (mut x, factor) = (owned::<B>(x), B::values(&factor));
     for x in x.chunks_mut(factor.len().max(1)) {
@@ -254,6 +267,36 @@ fn tiled<B: Host>(x: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
         });
     }
     tensor::<B, 4>(x, dims, &device)
+}
+
+/// Values of one piece of work; also what decides the order of a sum, whatever the number of threads.
+const PIECE: usize = 1 << 14;
+
+fn adam_w<B: Host>(
+    parameter: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    moments: [FloatTensor<B>; 2],
+    step: AdamWStep,
+) -> [FloatTensor<B>; 3] {
+    let (device, shape) = (B::float_device(&parameter), parameter.shape());
+    let gradient = B::values(&gradient);
+    let mut parameter = owned::<B>(parameter);
+    let [mut first, mut second] = moments.map(owned::<B>);
+    parameter
+        .par_chunks_mut(PIECE)
+        .zip(first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE)))
+        .zip(gradient.par_chunks(PIECE))
+        .for_each(|((parameter, (first, second)), gradient)| {
+            step.apply(parameter, gradient, first, second);
+        });
+    [parameter, first, second]
+        .map(|values| B::float_from_data(TensorData::new(values, shape.clone()), &device))
+}
+
+fn sum_of_squares<B: Host>(x: FloatTensor<B>) -> f64 {
+    let piece = |x: &[f32]| x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+    let pieces: Vec<f64> = B::values(&x).par_chunks(PIECE).map(piece).collect();
+    pieces.iter().sum()
 }
 
 fn conv_weight_gradient<B: Host>(

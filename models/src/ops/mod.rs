@@ -4,6 +4,7 @@
 //! override. Every method has a version in plain tensor operations, which runs (and differentiates) anywhere and serves as
 //! the oracle in the tests of the fused ones.
 
+mod adam_w;
 mod autodiff;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod conv;
@@ -22,6 +23,7 @@ use burn::tensor::{
     ops::{ConvOptions, FloatTensor},
 };
 
+pub use adam_w::AdamWStep;
 pub use kernel::MAX_BINS;
 pub(crate) use spline::spline_parameters;
 pub use spline::{Direction, SplineShape, rq_spline_reference};
@@ -105,6 +107,24 @@ pub trait FlowBackend: Backend {
         unreachable!("only for backends with FUSED_GRADIENTS")
     }
 
+    /// A step of AdamW: the parameter and its two moments after it.
+    ///
+    /// # Shapes
+    /// - all: any, the same
+    fn adam_w(
+        _parameter: FloatTensor<Self>,
+        _gradient: FloatTensor<Self>,
+        _moments: [FloatTensor<Self>; 2],
+        _step: AdamWStep,
+    ) -> [FloatTensor<Self>; 3] {
+        unreachable!("only for backends with FUSED_GRADIENTS")
+    }
+
+    /// The sum of the squares of all values.
+    fn sum_of_squares(_x: FloatTensor<Self>) -> f64 {
+        unreachable!("only for backends with FUSED_GRADIENTS")
+    }
+
     /// Gradients of weight and bias, from that of [`conv`](Self::conv)'s output; `kernel` is the kernel's side.
     fn conv_weight_gradient(
         _x: FloatTensor<Self>,
@@ -120,6 +140,19 @@ impl FlowBackend for burn::backend::Wgpu {}
 
 #[cfg(feature = "cuda")]
 impl FlowBackend for burn::backend::Cuda {}
+
+/// Whether the fused operations that do not differentiate take this tensor.
+pub fn is_fused_inner<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
+    is_fused(x) && B::FUSED_GRADIENTS
+}
+
+/// The sum of the squares of all values, in f64 where it is fused. Not differentiable there.
+pub fn sum_of_squares<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
+    if is_fused_inner(&x) {
+        return B::sum_of_squares(x.into_primitive().tensor());
+    }
+    x.square().sum().into_data().iter::<f64>().sum()
+}
 
 /// Whether the fused operations take this tensor.
 fn is_fused<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
@@ -173,7 +206,7 @@ pub fn conv_product<B: FlowBackend>(
     weight: Tensor<B, 4>,
     adjoint: bool,
 ) -> Tensor<B, 4> {
-    if is_fused(&x) && B::FUSED_GRADIENTS {
+    if is_fused_inner(&x) {
         let [x, weight] = [x, weight].map(|t| t.into_primitive().tensor());
         return Tensor::from_primitive(TensorPrimitive::Float(B::conv_product(x, weight, adjoint)));
     }
@@ -188,7 +221,7 @@ pub fn conv_product<B: FlowBackend>(
 /// - x: `[count · batch, channels, height, width]`, direction k of sample i at `k · batch + i`
 /// - factor: `[batch, channels, height, width]`
 pub fn tiled<B: FlowBackend>(x: Tensor<B, 4>, factor: &Tensor<B, 4>) -> Tensor<B, 4> {
-    if is_fused(&x) && B::FUSED_GRADIENTS {
+    if is_fused_inner(&x) {
         let [x, factor] = [x, factor.clone()].map(|t| t.into_primitive().tensor());
         return Tensor::from_primitive(TensorPrimitive::Float(B::tiled(x, factor)));
     }

@@ -87,8 +87,14 @@ struct Scratch {
     products: Vec<f32>,
 }
 
-/// `y = weight * x`, or its adjoint in x; `g` has the channels of the convolution that is carried out.
-pub(crate) fn convolve(g: Geometry, x: &[f32], weight: &[f32], adjoint: bool) -> Vec<f32> {
+/// `y = weight * x + bias`, or the adjoint in x of that without bias; `g` has the channels of the convolution that is carried out.
+pub(crate) fn convolve(
+    g: Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    adjoint: bool,
+) -> Vec<f32> {
     let tiles = Tiles::new(g.height, g.width);
     let positions = g.height * g.width;
     let group = COLUMNS.div_ceil(tiles.count()).min(g.batch.div_ceil(2)).max(1);
@@ -132,6 +138,11 @@ pub(crate) fn convolve(g: Geometry, x: &[f32], weight: &[f32], adjoint: bool) ->
                 );
             }
             arch.dispatch(Restore { tiles, y, channels: g.output, products, halves });
+            if let Some(bias) = bias {
+                for (map, bias) in y.chunks_mut(positions).zip(bias.iter().cycle()) {
+                    map.iter_mut().for_each(|y| *y += bias);
+                }
+            }
         },
     );
     y
@@ -338,7 +349,7 @@ mod tests {
             let weight = wave(output * input * 9, 0.71);
             for adjoint in [false, true] {
                 let expected = direct(&g, &x, &weight, adjoint);
-                let got = convolve(g, &x, &weight, adjoint);
+                let got = convolve(g, &x, &weight, None, adjoint);
                 let largest = expected.iter().fold(0.0f64, |a, b| a.max(b.abs()));
                 for (got, expected) in got.iter().zip(&expected) {
                     let error = (f64::from(*got) - expected).abs() / largest;
