@@ -2,9 +2,11 @@
 //! spectrum. `cargo bench --bench flow`.
 
 use atypical::{
+    config,
     data::{Images, Noise},
     jacobian::{self, Differential, Linearized, Map, Memory, Mode},
     lid::Spectrum,
+    train::{Trainee, optimizer},
 };
 use atypical_forward::on_forward;
 use atypical_models::{
@@ -14,8 +16,9 @@ use atypical_models::{
 use burn::{
     backend::{Autodiff, Flex},
     module::AutodiffModule,
-    optim::{AdamWConfig, GradientsParams, Optimizer},
+    optim::Optimizer,
     tensor::{Tensor, TensorData},
+    train::TrainStep,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -43,17 +46,16 @@ fn batch() -> Tensor<Flex, 2> {
 
 fn benches(c: &mut Criterion) {
     // Parameters are tracked only on the backend that differentiates.
-    let (mut model, x) = (flow(), batch());
-    let flow = model.valid();
+    let (mut trainee, x) = (Trainee::new(flow()), batch());
+    let flow = trainee.flow.valid();
     let mut group = c.benchmark_group("rq_nsf_small");
     group.sample_size(10);
 
-    let mut optimizer = AdamWConfig::new().init();
+    let mut optimizer = optimizer(&config::Optimizer::default());
     group.bench_function("training_step/64", |b| {
         b.iter(|| {
-            let loss = -model.log_prob(Tensor::from_inner(x.clone())).mean();
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(1e-4, model.clone(), gradients);
+            let output = TrainStep::step(&trainee, Tensor::from_inner(x.clone()));
+            trainee = optimizer.step(1e-4, trainee.clone(), output.grads);
         });
     });
     group.bench_function("log_prob/64", |b| b.iter(|| flow.log_prob(x.clone()).into_data()));

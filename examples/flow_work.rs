@@ -14,8 +14,9 @@ use atypical_models::{
 use burn::{
     backend::{Autodiff, Flex},
     module::AutodiffModule,
-    optim::{GradientsParams, Optimizer as _},
+    optim::Optimizer as _,
     tensor::{Distribution, Tensor},
+    train::TrainStep,
 };
 use clap::{Parser, ValueEnum};
 use std::time::{Duration, Instant};
@@ -65,13 +66,8 @@ fn main() {
     let config = preset.expand(&elementwise);
     // Parameters are tracked only on the backend that differentiates.
     let mut flow = Flow::<Autodiff<Flex>>::new(&config, 0, &device).expect("a flow");
-    let draw = |n| {
-        Tensor::<Flex, 2>::random(
-            [n, flow_size(&shape)],
-            Distribution::Uniform(0.02, 0.98),
-            &device,
-        )
-    };
+    let range = Distribution::Uniform(0.02, 0.98);
+    let draw = |n| Tensor::<Flex, 2>::random([n, shape.iter().product()], range, &device);
     flow.initialize(Tensor::from_inner(draw(64)));
     let x = draw(batch);
     let budget = Duration::from_secs_f64(seconds);
@@ -88,18 +84,13 @@ fn main() {
             let mut optimizer = optimizer(&Optimizer::default());
             let x = Tensor::from_inner(x);
             repeated(budget, || {
-                let loss = -trainee.flow.log_prob(x.clone()).mean();
-                let mut gradients = GradientsParams::from_grads(loss.backward(), &trainee);
-                clip_norm(&trainee, &mut gradients, 1.0);
-                trainee = optimizer.step(1e-3, trainee.clone(), gradients);
+                let mut output = TrainStep::step(&trainee, x.clone());
+                clip_norm(&trainee, &mut output.grads, 1.0);
+                trainee = optimizer.step(1e-3, trainee.clone(), output.grads);
             })
         }
     };
     println!("{{\"seconds\": {median}}}");
-}
-
-fn flow_size(shape: &[usize]) -> usize {
-    shape.iter().product()
 }
 
 /// Median seconds, after a repetition that is not counted.

@@ -91,37 +91,31 @@ impl<'a> Known<'a> {
         settings: &Settings,
         device: &B::Device,
     ) -> Result<Score, BenchError> {
-        match estimator.route() {
+        let lid: Vec<f64> = match estimator.route() {
             Route::Points(model_free) => {
-                let k = settings.k.unwrap_or(model_free.usual_k());
                 let points = &self.sample;
-                compare(points, &model_free.local(&points.values, points.dimension, k)?)
+                let k = model_free.k(settings.k);
+                return compare(points, &model_free.local(&points.values, points.dimension, k)?);
             }
             Route::Spectrum => {
-                let spectra = self.spectra()?;
-                let lid = spectra.iter().map(|spectrum| {
-                    estimator.lid(&Prepared::Spectrum(spectrum.clone()), settings.r)
-                });
-                let lid: Vec<f64> = lid.collect();
-                compare(self.decoders.points(), &lid)
+                let prepared = self.spectra()?.iter().cloned().map(Prepared::Spectrum);
+                prepared.map(|prepared| estimator.lid(&prepared, settings.r)).collect()
             }
             Route::Ensemble => {
                 let deltas = lidl_deltas(self.decoders.blur());
                 let dimension = self.decoders.points().dimension;
-                let lid = self.spectra()?.iter().map(|spectrum| {
+                let lid = |spectrum: &Spectrum| {
                     // The density with noise δ is the decoder's, convolved.
                     let densities = deltas.iter().map(|d| Spectral.log_rho(spectrum, d.ln()));
                     let densities: Vec<f64> = densities.collect();
                     let densities = Densities::new(dimension, &deltas, &densities);
                     estimator.lid(&Prepared::Densities(densities), settings.r)
-                });
-                let lid: Vec<f64> = lid.collect();
-                compare(self.decoders.points(), &lid)
+                };
+                self.spectra()?.iter().map(lid).collect()
             }
-            Route::Krylov => {
-                compare(self.decoders.points(), &self.matrix_free::<B>(settings, device)?)
-            }
-        }
+            Route::Krylov => self.matrix_free::<B>(settings, device)?,
+        };
+        compare(self.decoders.points(), &lid)
     }
 
     fn spectra(&mut self) -> Result<&[Spectrum], SpectrumError> {
@@ -168,7 +162,7 @@ impl Settings {
     /// What an estimator is told of them.
     pub fn told(&self, estimator: Estimator) -> Told {
         match estimator.route() {
-            Route::Points(model_free) => Told::K(self.k.unwrap_or(model_free.usual_k())),
+            Route::Points(model_free) => Told::K(model_free.k(self.k)),
             _ if estimator.has_scale() => Told::R(self.r),
             _ => Told::Nothing {},
         }

@@ -11,4 +11,4 @@ pub use experiment::{
     DUAL_CROSS_FITTED, DUAL_ORACLE, Experiment, LID, LIKELIHOOD, OodError, Results, SetScores, run,
 };
 pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};
-pub use survey::{Column, MatrixFreeColumns, Survey, Surveyed, Trouble, survey};
+pub use survey::{Column, MatrixFreeColumns, Member, Survey, Surveyed, Trouble, survey};

@@ -15,6 +15,7 @@ use crate::{
 use atypical_models::{DensityModel, FlowBackend, flow::Flow};
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 use thiserror::Error;
 
 /// A trained flow, ready to score.
@@ -24,6 +25,8 @@ pub struct Scorer<B: FlowBackend> {
     batch_size: usize,
     memory: Memory,
     matrix_free: MatrixFree,
+    /// Images whose products are computed together; known when first asked for.
+    krylov_batch: OnceLock<usize>,
     seed: u64,
     device: B::Device,
     verbosity: Verbosity,
@@ -84,7 +87,8 @@ impl<B: FlowBackend> Scorer<B> {
     ) -> Self {
         let memory = Memory::mib(lid.memory_mib);
         let matrix_free = lid.matrix_free.clone();
-        Self { flow, noise, batch_size, memory, matrix_free, seed, device, verbosity }
+        let krylov_batch = OnceLock::new();
+        Self { flow, noise, batch_size, memory, matrix_free, krylov_batch, seed, device, verbosity }
     }
 
     /// Shape of the images that the model takes.
@@ -100,10 +104,14 @@ impl<B: FlowBackend> Scorer<B> {
         if route != Route::Krylov {
             return Ok(1);
         }
+        if let Some(batch) = self.krylov_batch.get() {
+            return Ok(*batch);
+        }
         let dimension = self.flow.shape().iter().product();
         let at = Linearized::new(&self.flow, Tensor::zeros([1, dimension], &self.device));
         let (linearised, direction) = (at.bytes(), at.bytes_per_direction());
-        Ok(self.matrix_free.points(self.memory, dimension, linearised, direction)?)
+        let batch = self.matrix_free.points(self.memory, dimension, linearised, direction)?;
+        Ok(*self.krylov_batch.get_or_init(|| batch))
     }
 
     /// A bar for so many images.
@@ -318,8 +326,7 @@ pub(super) fn points(
     bar: &mut Progress,
 ) -> Result<Vec<Outcome>, OodError> {
     let pixels: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p) / 255.0).collect();
-    let k = k.unwrap_or(estimator.usual_k());
-    let local = estimator.local(&pixels, images.dimension(), k);
+    let local = estimator.local(&pixels, images.dimension(), estimator.k(k));
     let lids = local.map_err(|problem| OodError::Local { estimator: estimator.name(), problem })?;
     bar.advance(images.len(), "");
     Ok(lids.into_iter().map(|lid| Ok(Prepared::Point(lid))).collect())

@@ -106,39 +106,55 @@ struct Piece {
 /// Images that are lost when the work is cut off.
 const CHUNK: usize = 8;
 
-/// A model of an ensemble and the standard deviation of the noise that it was trained with.
-pub type Member<B> = (f64, Scorer<B>);
+/// A model of the ensemble of [`Lidl`](crate::lid::Lidl).
+pub struct Member<B: FlowBackend> {
+    /// Name of its run.
+    pub name: String,
+    /// Standard deviation of the noise that it was trained with.
+    pub noise: f64,
+    /// The model.
+    pub scorer: Scorer<B>,
+}
 
-/// The ensemble of [`Lidl`](crate::lid::Lidl): log-densities of all images by every model.
+/// Refuse an ensemble that has no slope.
+fn check_noise<B: FlowBackend>(ensemble: &[Member<B>]) -> Result<(), OodError> {
+    if let Some(member) = ensemble.iter().find(|member| member.noise <= 0.0) {
+        let problem = format!("`{}` was trained without noise", member.name);
+        return Err(OodError::Ensemble(problem));
+    }
+    match ensemble {
+        [] => Err(OodError::Ensemble("none is given".into())),
+        [first, rest @ ..] if rest.iter().all(|member| member.noise == first.noise) => {
+            Err(OodError::Ensemble(format!(
+                "its runs have one level of noise, {}, and need at least two",
+                first.noise
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Log-densities of all images by every model of the ensemble.
 fn densities<B: FlowBackend>(
     images: &Images,
     ensemble: &[Member<B>],
     bar: &mut Progress,
-) -> Result<Vec<Outcome>, OodError> {
-    let mut deltas: Vec<f64> = ensemble.iter().map(|(delta, _)| *delta).collect();
+) -> Vec<Outcome> {
+    let deltas: Vec<f64> = ensemble.iter().map(|member| member.noise).collect();
     let columns: Vec<Vec<f64>> =
-        ensemble.iter().map(|(_, scorer)| scorer.log_likelihood(images)).collect();
+        ensemble.iter().map(|member| member.scorer.log_likelihood(images)).collect();
     bar.advance(images.len(), "");
     let prepared = (0..images.len()).map(|i| {
         let row: Vec<f64> = columns.iter().map(|column| column[i]).collect();
         Ok(Prepared::Densities(Densities::new(images.dimension(), &deltas, &row)))
     });
-    let prepared = prepared.collect();
-    deltas.sort_by(f64::total_cmp);
-    deltas.dedup();
-    match deltas.as_slice() {
-        [lowest, _, ..] if *lowest > 0.0 => Ok(prepared),
-        [lowest, ..] if *lowest <= 0.0 => {
-            Err(OodError::Ensemble("a run of it was trained without noise".into()))
-        }
-        _ => Err(OodError::Ensemble("its runs have fewer than two levels of noise".into())),
-    }
+    prepared.collect()
 }
 
 /// Compute, or take from the journal, the LID of every image.
 ///
 /// # Errors
-/// Images of another shape, scales that cannot be chosen, too little memory, too few points, a journal that cannot be written.
+/// Images of another shape, an ensemble that cannot be one, scales that cannot be chosen, too little memory, too few points, a journal that cannot be written.
 pub fn survey<B: FlowBackend>(
     survey: &Survey,
     scorer: Option<&Scorer<B>>,
@@ -151,8 +167,11 @@ pub fn survey<B: FlowBackend>(
             images.expect_shape(scorer.shape())?;
         }
     }
-    for (_, member) in ensemble {
-        images.expect_shape(member.shape())?;
+    if survey.estimators.contains(&Estimator::Lidl) {
+        check_noise(ensemble)?;
+    }
+    for member in ensemble {
+        images.expect_shape(member.scorer.shape())?;
     }
     let mut routes: Vec<Route> = survey.estimators.iter().map(|e| e.route()).collect();
     // What takes seconds first: what is wrong with it is then said before hours of Jacobians.
@@ -292,7 +311,7 @@ fn pieces<B: FlowBackend>(
             let start = Instant::now();
             let outcomes = match route {
                 Route::Points(estimator) => points(images, estimator, survey.k, &mut bar)?,
-                Route::Ensemble => densities(images, ensemble, &mut bar)?,
+                Route::Ensemble => densities(images, ensemble, &mut bar),
                 Route::Spectrum | Route::Krylov => {
                     let part = images.select(&chunk.clone().collect::<Vec<_>>());
                     model(scorer).prepare(&part, route, stop, &mut bar)?

@@ -101,7 +101,7 @@ impl Host for burn_flex::Flex {
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
         match tensor.as_slice::<f32>() {
             Some(values) => Cow::Borrowed(values),
-            None => Cow::Owned(copied::<Self>(tensor)),
+            None => Cow::Owned(owned::<Self>(tensor.clone())),
         }
     }
 }
@@ -109,12 +109,8 @@ impl Host for burn_flex::Flex {
 #[cfg(feature = "ndarray")]
 impl Host for burn_ndarray::NdArray<f32> {
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
-        Cow::Owned(copied::<Self>(tensor))
+        Cow::Owned(owned::<Self>(tensor.clone()))
     }
-}
-
-fn copied<B: Backend>(tensor: &FloatTensor<B>) -> Vec<f32> {
-    owned::<B>(tensor.clone())
 }
 
 /// The tensor's values, row-major: its own where nothing else holds them.
@@ -245,9 +241,7 @@ fn conv_product<B: Host>(
     let output = if adjoint { b } else { a };
     let geometry = Geometry { batch, input, output, height, width, kernel };
     let y = match adjoint {
-        true if winograd::pays(&geometry) => {
-            winograd::convolve(geometry, &x, &weight, None, adjoint)
-        }
+        _ if winograd::pays(&geometry) => winograd::convolve(geometry, &x, &weight, None, adjoint),
         false => convolution::forward(geometry, &x, &weight, &vec![0.0; output]),
         // Its geometry is that of the convolution whose adjoint is asked for.
         true => {

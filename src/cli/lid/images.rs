@@ -6,7 +6,7 @@ use crate::{
     config::{Environment, LidConfig, Loaded, TrainConfig},
     data::{Images, Noise, Spec},
     lid::{Estimator, MatrixFree, Route, Scale, scale},
-    ood::{Column, Scorer, Survey, Surveyed, largest, survey},
+    ood::{Column, Member, Scorer, Survey, Surveyed, largest, survey},
     report::{self, ScoreTable},
     run::{Journal, RunDir},
     train, with_backend,
@@ -174,12 +174,18 @@ impl OfImages {
                     model.scorer::<B>(&lid, seed, common, &device)
                 };
                 let scorer = model.as_ref().map(&open).transpose()?;
-                let ensemble: Vec<(f64, Scorer<B>)> = ensemble
+                let ensemble: Vec<Member<B>> = self
+                    .ensemble
                     .iter()
-                    .map(|member| Ok((member.config.data.noise, open(member)?)))
+                    .zip(&ensemble)
+                    .map(|(name, model)| {
+                        let (name, noise) = (name.clone(), model.config.data.noise);
+                        Ok(Member { name, noise, scorer: open(model)? })
+                    })
                     .collect::<Result<_, CliError>>()?;
                 for images in calibration.iter().chain([&images]) {
-                    for scorer in scorer.iter().chain(ensemble.iter().map(|(_, member)| member)) {
+                    for scorer in scorer.iter().chain(ensemble.iter().map(|member| &member.scorer))
+                    {
                         images.expect_shape(scorer.shape())?;
                     }
                 }
@@ -318,24 +324,7 @@ impl OfImages {
             };
             return Err(crate::ood::OodError::Ensemble(problem.into()).into());
         }
-        let ensemble: Vec<Model> = self
-            .ensemble
-            .iter()
-            .map(|name| Model::open(environment, name))
-            .collect::<Result<_, _>>()?;
-        let noise: Vec<f64> = ensemble.iter().map(|member| member.config.data.noise).collect();
-        for (name, noise) in self.ensemble.iter().zip(&noise) {
-            if *noise <= 0.0 {
-                let problem = format!("`{name}` was trained without noise");
-                return Err(crate::ood::OodError::Ensemble(problem).into());
-            }
-        }
-        if noise.iter().all(|n| *n == noise[0]) && !noise.is_empty() {
-            let problem =
-                format!("its runs have one level of noise, {}, and need at least two", noise[0]);
-            return Err(crate::ood::OodError::Ensemble(problem).into());
-        }
-        Ok(ensemble)
+        self.ensemble.iter().map(|name| Model::open(environment, name)).collect()
     }
 
     /// The images to choose a scale on, where one is to be chosen.

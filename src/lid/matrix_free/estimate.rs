@@ -56,8 +56,6 @@ struct Growing {
     builder: Builder,
     /// The rules after the last steps, the latest last.
     rules: Vec<Quadrature>,
-    /// Steps of the space.
-    steps: usize,
     /// NaN or infinite entries of a product; the image is given up then.
     broken: usize,
     done: bool,
@@ -128,8 +126,7 @@ impl MatrixFree {
                     y.map(|y| y[i].clone()).into_iter().chain(probes.clone()).collect();
                 images[i].begin(&starts);
             }
-            let asked = |growing: &mut Growing| growing.ask(self.tolerance, count, stop);
-            self.run((at, &device), &mut images, &wanting, stop, asked)?;
+            self.run((at, &device), &mut images, &wanting, count, stop)?;
             for &i in &wanting {
                 images[i].keep(&probes);
             }
@@ -153,13 +150,13 @@ impl MatrixFree {
         (at, device): (&D, &B::Device),
         images: &mut [Growing],
         index: &[usize],
+        probes: usize,
         stop: StopAt,
-        ask: impl Fn(&mut Growing) + Sync,
     ) -> Result<(), JacobianError> {
         let dimension = at.dimension();
         let mut active: Vec<usize> = index.to_vec();
         let mut selected: Option<(Vec<usize>, D)> = None;
-        for _ in 0..self.max_steps {
+        for steps in 1..=self.max_steps {
             active.retain(|&i| !images[i].done);
             if active.is_empty() {
                 return Ok(());
@@ -188,7 +185,9 @@ impl MatrixFree {
                 if !image.done {
                     image.builder.add_products(count);
                     image.step(own);
-                    ask(image);
+                    if steps >= FIRST {
+                        image.ask(self.tolerance, probes, stop);
+                    }
                 }
             });
         }
@@ -206,7 +205,6 @@ impl Growing {
             space: Space::new(&[]),
             builder: Builder::new(dimension),
             rules: Vec::new(),
-            steps: 0,
             broken,
             done: broken > 0,
             converged: true,
@@ -237,13 +235,11 @@ impl Growing {
     fn begin(&mut self, starts: &[Vec<f64>]) {
         self.space = Space::new(starts);
         self.rules.clear();
-        self.steps = 0;
         self.done = false;
     }
 
     fn step(&mut self, products: Vec<Vec<f64>>) {
         self.space.extend(products);
-        self.steps += 1;
         if let Some(rule) = Quadrature::new(&self.space) {
             if self.rules.len() == 2 {
                 self.rules.remove(0);
@@ -257,7 +253,7 @@ impl Growing {
     /// Whether the brackets are narrow enough.
     fn ask(&mut self, tolerance: f64, probes: usize, stop: StopAt) {
         let [before, now] = self.rules.as_slice() else { return };
-        if self.done || self.steps < FIRST {
+        if self.done {
             return;
         }
         // In later rounds y has its form already.
@@ -322,7 +318,7 @@ impl Quadrature {
         let mean = |rule: &Rule| {
             (0..probes).map(|i| rule.form(first + i, &f)).sum::<f64>() / probes as f64
         };
-        let bounds = |rules: &Self| [mean(&rules.radau), mean(&rules.gauss)];
+        let bounds = |rules: &Self| [mean(&rules.gauss), mean(&rules.radau)];
         TRACE.within(bounds(self), bounds(before), self.sees(r))
     }
 

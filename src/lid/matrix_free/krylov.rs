@@ -176,29 +176,47 @@ pub(super) struct Habit {
     share: f64,
     /// The share of the width that lies below the value is that of the movements of the bounds, to this power.
     power: f64,
+    /// Whether Gauss's rule is the upper bound, and Gauss-Radau's the lower one, or the other way round.
+    gauss_above: bool,
 }
 
 /// The trace: both bounds close in on it at about one rate.
-pub(super) const TRACE: Habit = Habit { share: 0.05, power: 1.0 };
+pub(super) const TRACE: Habit = Habit { share: 0.05, power: 1.0, gauss_above: true };
 
 /// The form of y: the upper bound closes in faster.
-pub(super) const LATENT: Habit = Habit { share: 0.15, power: 0.75 };
+pub(super) const LATENT: Habit = Habit { share: 0.15, power: 0.75, gauss_above: false };
 
 /// Share of the width that is claimed as error while no node lies below `v = exp(2r)`: what is below is not seen yet, and the form may
 /// be anywhere in its bracket. Where a spectrum has a gap it is.
 const UNSEEN: f64 = 0.5;
 
 impl Habit {
-    /// The form within its bounds, from what the last step moved them: if both close in on x at one rate,
+    /// The form within its bounds, those of Gauss and of Gauss-Radau, from what the last step moved them: if both close in on x at one rate,
     /// `(high' - x) / (high - x) = (low' - x) / (low - x)`, then x divides the bracket as the two movements do.
-    pub fn within(self, bounds: [f64; 2], before: [f64; 2], seen: bool) -> Form {
-        let [low, high] = bounds;
+    pub fn within(self, now: [f64; 2], before: [f64; 2], seen: bool) -> Form {
+        let rising = |[gauss, radau]: [f64; 2]| match self.gauss_above {
+            true => [radau, gauss],
+            false => [gauss, radau],
+        };
+        let ([low, high], before) = (rising(now), rising(before));
         let (rise, fall) = ((low - before[0]).max(0.0), (before[1] - high).max(0.0));
         let below = if rise + fall > 0.0 { rise / (rise + fall) } else { 0.5 };
         let value = low + below.powf(self.power) * (high - low);
         let share = if seen { self.share } else { UNSEEN };
-        Form { value, bounds, error: share * (high - low).max(0.0) }
+        Form { value, bounds: [low, high], error: share * (high - low).max(0.0) }
     }
+}
+
+/// The mean over `starts` starts of a form of f, from the rules after the last step and after the one before.
+fn form(
+    [now, before]: &[Bracket; 2],
+    habit: Habit,
+    starts: usize,
+    r: f64,
+    f: impl Fn(f64) -> f64,
+) -> Form {
+    let bounds = |b: &Bracket| [&b.gauss, &b.radau].map(|nodes| nodes.sum(&f) / starts as f64);
+    habit.within(bounds(now), bounds(before), now.sees(r))
 }
 
 impl Krylov {
@@ -210,10 +228,7 @@ impl Krylov {
     /// LID at log-scale r, with its bracket and its errors.
     pub fn read(&self, r: f64) -> Reading {
         let (_, f) = parts(variance(r));
-        let m = self.probes.max(1) as f64;
-        let bounds = |b: &Bracket| [b.radau.sum(&f) / m, b.gauss.sum(&f) / m];
-        let [now, before] = &self.trace;
-        let trace = TRACE.within(bounds(now), bounds(before), now.sees(r));
+        let trace = form(&self.trace, TRACE, self.probes.max(1), r, f);
         let latent = self.latent(r);
         Reading {
             lid: trace.value + latent.value,
@@ -244,9 +259,7 @@ impl Krylov {
     /// The quadratic form of y at scale r.
     pub(super) fn latent(&self, r: f64) -> Form {
         let (f, _) = parts(variance(r));
-        let bounds = |b: &Bracket| [b.gauss.sum(&f), b.radau.sum(&f)];
-        let [now, before] = &self.latent;
-        LATENT.within(bounds(now), bounds(before), now.sees(r))
+        form(&self.latent, LATENT, 1, r, f)
     }
 
     fn standard_error(&self, r: f64) -> f64 {

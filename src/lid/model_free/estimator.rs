@@ -51,9 +51,9 @@ impl ModelFree {
         }
     }
 
-    /// The number of neighbours that is usual for [`local`](Self::local).
-    pub fn usual_k(self) -> usize {
-        if self == ModelFree::Mle { 20 } else { 100 }
+    /// The number of neighbours for [`local`](Self::local): the one asked for, or what is usual.
+    pub fn k(self, asked: Option<usize>) -> usize {
+        asked.unwrap_or(if self == ModelFree::Mle { 20 } else { 100 })
     }
 
     /// Dimension around every point, from the point and its k nearest neighbours: n values.
