@@ -103,6 +103,8 @@ fn operations<B: FlowBackend>() {
     let tx = uniform::<B, 5>([2, 2, 3, 4, 5], -1.0..1.0, 8, &device);
     let tw = uniform::<B, 5>([2, 2, 3, 3, 3], -1.0..1.0, 9, &device);
     let tb = uniform::<B, 2>([2, 2], -1.0..1.0, 10, &device);
+    let y = uniform::<B, 4>([2, 2, 4, 5], -1.0..1.0, 11, &device);
+    let ty = uniform::<B, 5>([2, 2, 2, 4, 5], -1.0..1.0, 12, &device);
     for with in [[true, false, false], [false, true, false], [false, false, true], [true; 3]] {
         use atypical_forward::{constant, lift, parts};
         let x = if with[0] { lift(x.clone(), tx.clone()).unwrap() } else { constant(x.clone()) };
@@ -118,6 +120,16 @@ fn operations<B: FlowBackend>() {
         });
         let error = deviation(&fused, &reference);
         assert!(error < 1e-5, "convolution, {with:?}: off by {error}");
+        let skip = lift(y.clone(), ty.clone()).unwrap();
+        for skip in [None, Some(skip)] {
+            let [fused, reference] =
+                [rectified_conv::<Forward<B>>, rectified_conv_reference].map(|map| {
+                    let y = map(x.clone(), w.clone(), b.clone(), skip.clone());
+                    values(parts::<B, 4, 5>(y).unwrap().1.unwrap())
+                });
+            let error = deviation(&fused, &reference);
+            assert!(error < 1e-5, "rectified convolution, {with:?}: off by {error}");
+        }
     }
 }
 

@@ -6,8 +6,8 @@ mod common;
 use atypical_models::{
     FlowBackend,
     ops::{
-        Direction, SplineShape, conv_product, rq_spline, rq_spline_reference, same_conv,
-        same_conv_reference, tiled,
+        Direction, SplineShape, conv_product, rectified_conv, rectified_conv_reference, rq_spline,
+        rq_spline_reference, same_conv, same_conv_reference, tiled,
     },
 };
 use burn::{backend::Autodiff, tensor::Tensor};
@@ -17,15 +17,22 @@ fn spline<B: FlowBackend>() {
     type Ad<B> = Autodiff<B>;
     let device = Default::default();
     assert!(Ad::<B>::FUSED, "nothing to compare");
-    for (bins, tail) in [(8, 3.0), (2, 1.0), (16, 2.0)] {
+    // Positions that fill vectors, that leave a rest, and single ones.
+    for (bins, tail, [batch, channels, positions]) in [
+        (8, 3.0, [3, 4, 7]),
+        (2, 1.0, [3, 4, 7]),
+        (16, 2.0, [2, 3, 37]),
+        (8, 3.0, [2, 35, 1]),
+        (4, 3.0, [1, 1, 3]),
+    ] {
         let shape = SplineShape { bins, tail, logit_scale: 0.4 };
         for direction in [Direction::Forward, Direction::Inverse] {
             let leaf =
                 |seed, dims, range| uniform::<Ad<B>, 3>(dims, range, seed, &device).require_grad();
-            let x = leaf(1, [3, 4, 7], -4.0..4.0);
-            let logits = leaf(2, [3, 4 * shape.parameters(), 7], -6.0..6.0);
+            let x = leaf(1, [batch, channels, positions], -4.0..4.0);
+            let logits = leaf(2, [batch, channels * shape.parameters(), positions], -6.0..6.0);
             // Different weights for values and log-derivatives keep the two gradients apart.
-            let weight = uniform::<Ad<B>, 3>([3, 4, 7], -1.0..1.0, 5, &device);
+            let weight = uniform::<Ad<B>, 3>([batch, channels, positions], -1.0..1.0, 5, &device);
             let run = |fused: bool| {
                 let map = if fused { rq_spline::<Ad<B>> } else { rq_spline_reference::<Ad<B>> };
                 let (y, log_derivative) = map(x.clone(), logits.clone(), shape, direction);
@@ -54,6 +61,8 @@ fn conv<B: FlowBackend>() {
     for ([batch, input, output], [height, width], kernel) in [
         ([5, 3, 4], [6, 5], 3),
         ([3, 2, 3], [17, 19], 3),
+        ([3, 9, 16], [14, 14], 3),
+        ([5, 8, 19], [7, 6], 3),
         ([2, 2, 5], [4, 4], 5),
         ([9, 4, 6], [3, 3], 1),
         ([7, 5, 2], [1, 1], 1),
@@ -65,20 +74,39 @@ fn conv<B: FlowBackend>() {
             .require_grad();
         let b = uniform::<Ad<B>, 1>([output], -1.0..1.0, 3, &device).require_grad();
         let weight = uniform::<Ad<B>, 4>([batch, output, height, width], -1.0..1.0, 4, &device);
-        let run = |fused: bool| {
-            let map = if fused { same_conv::<Ad<B>> } else { same_conv_reference::<Ad<B>> };
-            let y = map(x.clone(), w.clone(), b.clone());
+        let s = uniform::<Ad<B>, 4>([batch, output, height, width], -1.0..1.0, 5, &device)
+            .require_grad();
+        let run = |fused: bool, rectify: bool, skip: bool| {
+            let (x, w, b, skip) = (x.clone(), w.clone(), b.clone(), skip.then(|| s.clone()));
+            let y = match (rectify, fused) {
+                (false, true) => same_conv(x, w, b),
+                (false, false) => same_conv_reference(x, w, b),
+                (true, true) => rectified_conv(x, w, b, skip),
+                (true, false) => rectified_conv_reference(x, w, b, skip),
+            };
             let gradients = (y.clone() * weight.clone()).sum().backward();
-            [
-                values(y),
-                values(x.grad(&gradients).unwrap()),
-                values(w.grad(&gradients).unwrap()),
-                values(b.grad(&gradients).unwrap()),
-            ]
+            (values(y), gradients)
         };
-        for (i, (fused, reference)) in run(true).into_iter().zip(run(false)).enumerate() {
-            let error = deviation(&fused, &reference);
-            assert!(error < 1e-5, "part {i}, kernel {kernel}, {height}x{width}: off by {error}");
+        for (rectify, skip) in [(false, false), (true, false), (true, true)] {
+            let [fused, reference] = [true, false].map(|fused| {
+                let (y, gradients) = run(fused, rectify, skip);
+                let mut all = vec![
+                    y,
+                    values(x.grad(&gradients).unwrap()),
+                    values(w.grad(&gradients).unwrap()),
+                    values(b.grad(&gradients).unwrap()),
+                ];
+                all.extend(skip.then(|| values(s.grad(&gradients).unwrap())));
+                all
+            });
+            for (i, (fused, reference)) in fused.iter().zip(&reference).enumerate() {
+                let error = deviation(fused, reference);
+                // Gradients of weights are sums over up to 600 positions.
+                assert!(
+                    error < 3e-5,
+                    "part {i}, kernel {kernel}, {height}x{width}, rectified {rectify}, skip {skip}: off by {error}"
+                );
+            }
         }
     }
 }
@@ -135,6 +163,14 @@ fn nan_passes_through<B: FlowBackend>() {
         for map in [rq_spline::<B>, rq_spline_reference::<B>] {
             let (y, _) = map(x.clone(), logits.clone(), shape, direction);
             assert!(values(y).iter().all(|v| v.is_nan()));
+        }
+    }
+    for (side, kernel) in [(1, 1), (2, 3), (6, 3)] {
+        let x = Tensor::<B, 4>::full([2, 8, side, side], f32::NAN, &device);
+        let w = Tensor::ones([8, 8, kernel, kernel], &device);
+        for map in [rectified_conv::<B>, rectified_conv_reference::<B>] {
+            let y = map(x.clone(), w.clone(), Tensor::zeros([8], &device), None);
+            assert!(values(y).iter().all(|v| v.is_nan()), "{side}x{side}");
         }
     }
 }

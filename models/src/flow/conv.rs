@@ -1,11 +1,11 @@
 //! Convolutions that keep the map's size, and the residual network made of them.
 
 use super::init::Init;
-use crate::ops::{FlowBackend, conv_product, same_conv, tiled};
+use crate::ops::{FlowBackend, conv_product, rectified_conv, same_conv, tiled};
 use burn::{
     module::{Module, Param},
     nn::{Dropout, DropoutConfig},
-    tensor::{Tensor, activation::relu, backend::Backend},
+    tensor::{Tensor, backend::Backend},
 };
 
 /// Convolution with stride 1 and zero padding that keeps height and width.
@@ -55,6 +55,11 @@ pub struct ResidualBlock<B: Backend> {
 }
 
 impl<B: FlowBackend> SameConv<B> {
+    /// [`forward`](Self::forward) of what is positive of x, plus `skip`, if there is one.
+    fn forward_rectified(&self, x: Tensor<B, 4>, skip: Option<Tensor<B, 4>>) -> Tensor<B, 4> {
+        rectified_conv(x, self.weight.val(), self.bias.val(), skip)
+    }
+
     /// The linear part: tangents of the input to tangents of the output.
     fn push(&self, tangent: Tensor<B, 4>) -> Tensor<B, 4> {
         conv_product(tangent, self.weight.val(), false)
@@ -68,8 +73,9 @@ impl<B: FlowBackend> SameConv<B> {
 
 impl<B: FlowBackend> ResidualBlock<B> {
     fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let h = self.first.forward(relu(x.clone()));
-        x + self.second.forward(self.dropout.forward(relu(h)))
+        let h = self.first.forward_rectified(x.clone(), None);
+        // Dropout scales by no less than zero: it may as well come before the activation.
+        self.second.forward_rectified(self.dropout.forward(h), Some(x))
     }
 }
 
@@ -172,9 +178,9 @@ impl<B: FlowBackend> ConvResidualNet<B> {
         let mut h = self.initial.forward(x);
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            let inner = block.first.forward(relu(h.clone()));
+            let inner = block.first.forward_rectified(h.clone(), None);
             blocks.push([passes(&h), passes(&inner)]);
-            h = h + block.second.forward(relu(inner));
+            h = block.second.forward_rectified(inner, Some(h));
         }
         (self.output.forward(h), Pattern { blocks })
     }

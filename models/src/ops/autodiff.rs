@@ -54,23 +54,40 @@ impl<B: FlowBackend> Backward<B, 2> for SplineBackward {
 #[derive(Debug)]
 struct ConvBackward;
 
-impl<B: FlowBackend> Backward<B, 3> for ConvBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>, usize);
+/// What the backward pass of a convolution keeps.
+#[derive(Clone, Debug)]
+struct ConvState<T> {
+    x: T,
+    weight: T,
+    rectify: bool,
+}
+
+/// By x, weight and bias, and the skip connection where there is one.
+impl<B: FlowBackend, const N: usize> Backward<B, N> for ConvBackward {
+    type State = ConvState<FloatTensor<B>>;
 
     fn backward(
         self,
-        ops: Ops<Self::State, 3>,
+        ops: Ops<Self::State, N>,
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let (x, weight, kernel) = ops.state;
+        let ConvState { x, weight, rectify } = ops.state;
+        let kernel = weight.shape()[2];
         let gradient = grads.consume::<B>(&ops.node);
-        let [node_x, node_weight, node_bias] = ops.parents;
+        let mut parents = ops.parents.into_iter();
+        let [node_x, node_weight, node_bias, node_skip] =
+            [(); 4].map(|()| parents.next().flatten());
         if let Some(node) = node_x {
-            grads.register::<B>(node.id, B::conv_product(gradient.clone(), weight, true));
+            let rectified = rectify.then(|| x.clone());
+            let dx = B::conv_adjoint(gradient.clone(), weight, rectified);
+            grads.register::<B>(node.id, dx);
+        }
+        if let Some(node) = node_skip {
+            grads.register::<B>(node.id, gradient.clone());
         }
         if node_weight.is_some() || node_bias.is_some() {
-            let (dw, db) = B::conv_weight_gradient(x, gradient, kernel);
+            let (dw, db) = B::conv_weight_gradient(x, gradient, kernel, rectify);
             if let Some(node) = node_weight {
                 grads.register::<B>(node.id, dw);
             }
@@ -109,20 +126,40 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
+
     fn conv(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        skip: Option<FloatTensor<Self>>,
+        rectify: bool,
     ) -> FloatTensor<Self> {
-        let output = B::conv(x.primitive.clone(), weight.primitive.clone(), bias.primitive.clone());
-        let kernel = weight.primitive.shape()[2];
-        match ConvBackward
-            .prepare::<C>([x.node.clone(), weight.node.clone(), bias.node.clone()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive, weight.primitive, kernel), output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
+        let nodes = [x.node, weight.node, bias.node];
+        let (skip_node, skip) = skip.map(|t| (t.node, t.primitive)).unzip();
+        let state = ConvState { x: x.primitive, weight: weight.primitive, rectify };
+        let output = B::conv(state.x.clone(), state.weight.clone(), bias.primitive, skip, rectify);
+        match skip_node {
+            None => {
+                let prep = Backward::<B, 3>::prepare::<C>(ConvBackward, nodes);
+                finish(prep.compute_bound().stateful(), state, output)
+            }
+            Some(skip) => {
+                let [x, weight, bias] = nodes;
+                let nodes = [x, weight, bias, skip];
+                let prep = Backward::<B, 4>::prepare::<C>(ConvBackward, nodes);
+                finish(prep.compute_bound().stateful(), state, output)
+            }
         }
+    }
+}
+
+fn finish<B: FlowBackend, C: CheckpointStrategy, const N: usize>(
+    kind: OpsKind<ConvBackward, B, ConvState<FloatTensor<B>>, C, N>,
+    state: ConvState<FloatTensor<B>>,
+    output: FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>> {
+    match kind {
+        OpsKind::Tracked(prep) => prep.finish(state, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
     }
 }

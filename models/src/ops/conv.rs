@@ -1,4 +1,5 @@
-//! The size-keeping convolution on host memory: im2col and one matrix product a group of samples, in parallel over groups.
+//! The size-keeping convolution on host memory, of an input or of what is positive of it: im2col and one matrix product a group of
+//! samples, in parallel over groups; [`winograd`] where that is faster.
 //!
 //! A group holds enough samples to give the product some hundred columns, so that 7x7 and 1x1 maps are as efficient as
 //! larger ones. Sums over groups are taken in a fixed order: the result does not depend on the number of threads.
@@ -6,6 +7,7 @@
 use super::winograd;
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Columns of the matrix product that a group aims at.
 const COLUMNS: usize = 256;
@@ -98,71 +100,139 @@ fn channels_first(g: &[f32], channels: usize, positions: usize, samples: usize, 
     }
 }
 
-/// `y = weight * x + bias`; shapes as in [`same_conv`](super::same_conv).
-pub(crate) fn forward(g: Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-    if winograd::pays(&g) {
-        return winograd::convolve(g, x, weight, Some(bias), false);
+/// Zeros, written by all threads: fresh memory costs as much as the arithmetic that fills it.
+pub(crate) fn zeros(len: usize) -> Vec<f32> {
+    rayon::iter::repeat_n(0.0, len).with_min_len(1 << 14).collect()
+}
+
+/// Samples whose weight gradients are summed together.
+pub(crate) fn part_size(batch: usize) -> usize {
+    batch.div_ceil(PARTS)
+}
+
+/// The sum over each channel's map of `[samples, channels, positions]`.
+pub(crate) fn sum_maps(dy: &[f32], channels: usize, positions: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; channels];
+    if positions == 1 {
+        dy.chunks(channels).for_each(|dy| add_sums(&mut sums, dy));
+        return sums;
     }
+    for dy in dy.chunks(channels * positions) {
+        for (sum, map) in sums.iter_mut().zip(dy.chunks(positions)) {
+            *sum += map.iter().sum::<f32>();
+        }
+    }
+    sums
+}
+
+/// `total += part`.
+pub(crate) fn add_sums(total: &mut [f32], part: &[f32]) {
+    total.iter_mut().zip(part).for_each(|(t, v)| *t += v);
+}
+
+/// What is positive of x. Not `max`, which would drop a NaN.
+fn positive(x: &[f32]) -> Vec<f32> {
+    x.par_iter().with_min_len(1 << 14).map(|&v| if v < 0.0 { 0.0 } else { v }).collect()
+}
+
+/// Add a bias to each channel of one sample `[channels, positions]`.
+fn add_bias(y: &mut [f32], bias: &[f32]) {
+    if y.len() == bias.len() {
+        return add_sums(y, bias);
+    }
+    for (map, bias) in y.chunks_mut(y.len() / bias.len()).zip(bias) {
+        map.iter_mut().for_each(|y| *y += bias);
+    }
+}
+
+/// `y = weight * x + bias + skip`, x rectified first if asked; shapes as in [`same_conv`](super::same_conv), without bias or skip where there is none.
+pub(crate) fn forward(
+    g: Geometry,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    skip: Option<&[f32]>,
+    rectify: bool,
+) -> Vec<f32> {
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
-    let mut y = vec![0.0; g.batch * out_size];
-    if g.is_rows() {
-        y.chunks_mut(out_size).for_each(|y| y.copy_from_slice(bias));
-        let weight = MatRef::from_row_major_slice(weight, g.output, g.input);
-        rows_product(&g, &mut y, Accum::Add, x, weight.transpose());
-        return y;
+    let finish = |sample: usize, y: &mut [f32]| {
+        if let Some(bias) = bias {
+            add_bias(y, bias);
+        }
+        if let Some(skip) = skip {
+            add_sums(y, &skip[sample * out_size..][..out_size]);
+        }
+    };
+    if winograd::pays(&g) {
+        return winograd::convolve(g, x, weight, [false, rectify], finish);
     }
-    y.par_chunks_mut(g.group() * out_size).zip(x.par_chunks(g.group() * in_size)).for_each(
-        |(y, x)| {
+    let x = if rectify { Cow::Owned(positive(x)) } else { Cow::Borrowed(x) };
+    if g.is_rows() {
+        let weight = MatRef::from_row_major_slice(weight, g.output, g.input);
+        return rows_product(&g, &x, weight.transpose(), finish);
+    }
+    let group = g.group();
+    let mut y = zeros(g.batch * out_size);
+    y.par_chunks_mut(group * out_size).zip(x.par_chunks(group * in_size)).enumerate().for_each(
+        |(number, (y, x))| {
             let samples = x.len() / in_size;
             let across = samples * p;
             let weight = MatRef::from_row_major_slice(weight, g.output, g.depth());
             if g.is_plain(samples) {
-                y.chunks_mut(p).zip(bias).for_each(|(row, b)| row.fill(*b));
                 let x = MatRef::from_row_major_slice(x, g.depth(), across);
                 let y = MatMut::from_row_major_slice_mut(y, g.output, across);
-                matmul(y, Accum::Add, weight, x, 1.0, Par::Seq);
-                return;
-            }
-            let mut columns = vec![0.0; g.depth() * across];
-            g.gather(x, samples, &mut columns);
-            let mut product = vec![0.0; g.output * across];
-            matmul(
-                MatMut::from_row_major_slice_mut(&mut product, g.output, across),
-                Accum::Replace,
-                weight,
-                MatRef::from_row_major_slice(&columns, g.depth(), across),
-                1.0,
-                Par::Seq,
-            );
-            for (s, y) in y.chunks_mut(out_size).enumerate() {
-                for ((c, y), b) in y.chunks_mut(p).enumerate().zip(bias) {
-                    let row = &product[(c * samples + s) * p..][..p];
-                    y.iter_mut().zip(row).for_each(|(y, v)| *y = v + b);
+                matmul(y, Accum::Replace, weight, x, 1.0, Par::Seq);
+            } else {
+                let mut columns = vec![0.0; g.depth() * across];
+                g.gather(x, samples, &mut columns);
+                let mut product = vec![0.0; g.output * across];
+                matmul(
+                    MatMut::from_row_major_slice_mut(&mut product, g.output, across),
+                    Accum::Replace,
+                    weight,
+                    MatRef::from_row_major_slice(&columns, g.depth(), across),
+                    1.0,
+                    Par::Seq,
+                );
+                for (s, y) in y.chunks_mut(out_size).enumerate() {
+                    for (c, y) in y.chunks_mut(p).enumerate() {
+                        y.copy_from_slice(&product[(c * samples + s) * p..][..p]);
+                    }
                 }
             }
+            y.chunks_mut(out_size).enumerate().for_each(|(s, y)| finish(number * group + s, y));
         },
     );
     y
 }
 
-/// `to (+)= from · matrix`, rows in parallel by groups.
-fn rows_product(g: &Geometry, to: &mut [f32], accum: Accum, from: &[f32], matrix: MatRef<f32>) {
+/// `from · matrix`, rows in parallel by groups; each row is handed to `finish` with its number.
+fn rows_product(
+    g: &Geometry,
+    from: &[f32],
+    matrix: MatRef<f32>,
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+) -> Vec<f32> {
     let [width, depth] = [matrix.ncols(), matrix.nrows()];
-    let pieces = to.par_chunks_mut(g.group() * width).zip(from.par_chunks(g.group() * depth));
-    pieces.for_each(|(to, from)| {
+    let group = g.group();
+    let mut to = zeros(g.batch * width);
+    let pieces = to.par_chunks_mut(group * width).zip(from.par_chunks(group * depth));
+    pieces.enumerate().for_each(|(number, (to, from))| {
         let rows = to.len() / width;
         let from = MatRef::from_row_major_slice(from, rows, depth);
-        let to = MatMut::from_row_major_slice_mut(to, rows, width);
-        matmul(to, accum, from, matrix, 1.0, Par::Seq);
+        let product = MatMut::from_row_major_slice_mut(to, rows, width);
+        matmul(product, Accum::Replace, from, matrix, 1.0, Par::Seq);
+        to.chunks_mut(width).enumerate().for_each(|(s, row)| finish(number * group + s, row));
     });
+    to
 }
 
 /// `dyᵀ x` and the sum of dy, in parallel over outputs.
 fn rows_weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     /// Outputs of one piece of work.
     const OUTPUTS: usize = 96;
-    let mut dw = vec![0.0; g.output * g.input];
+    let mut dw = zeros(g.output * g.input);
     let x = MatRef::from_row_major_slice(x, g.batch, g.input);
     let dy_rows = MatRef::from_row_major_slice(dy, g.batch, g.output);
     dw.par_chunks_mut(OUTPUTS * g.input).enumerate().for_each(|(i, dw)| {
@@ -171,25 +241,37 @@ fn rows_weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f
         let dw = MatMut::from_row_major_slice_mut(dw, outputs, g.input);
         matmul(dw, Accum::Replace, dy, x, 1.0, Par::Seq);
     });
-    let mut db = vec![0.0; g.output];
-    for dy in dy.chunks(g.output) {
-        db.iter_mut().zip(dy).for_each(|(db, dy)| *db += dy);
-    }
-    (dw, db)
+    (dw, sum_maps(dy, g.output, 1))
 }
 
-/// Gradient with respect to x.
-pub(crate) fn input_gradient(g: Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+/// Gradient with respect to x, from that of the output, dy; `g` is the convolution's. `rectified`: the x that was rectified before the
+/// convolution, whose gradient passes where it is positive.
+pub(crate) fn input_gradient(
+    g: Geometry,
+    weight: &[f32],
+    dy: &[f32],
+    rectified: Option<&[f32]>,
+) -> Vec<f32> {
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
-    let mut dx = vec![0.0; g.batch * in_size];
+    let finish = |sample: usize, dx: &mut [f32]| {
+        let Some(x) = rectified else { return };
+        for (dx, x) in dx.iter_mut().zip(&x[sample * in_size..]) {
+            *dx = if *x <= 0.0 { 0.0 } else { *dx };
+        }
+    };
+    if winograd::pays(&g) {
+        let adjoint = Geometry { input: g.output, output: g.input, ..g };
+        return winograd::convolve(adjoint, dy, weight, [true, false], finish);
+    }
     if g.is_rows() {
         let weight = MatRef::from_row_major_slice(weight, g.output, g.input);
-        rows_product(&g, &mut dx, Accum::Replace, dy, weight);
-        return dx;
+        return rows_product(&g, dy, weight, finish);
     }
-    dx.par_chunks_mut(g.group() * in_size).zip(dy.par_chunks(g.group() * out_size)).for_each(
-        |(dx, dy)| {
+    let group = g.group();
+    let mut dx = zeros(g.batch * in_size);
+    dx.par_chunks_mut(group * in_size).zip(dy.par_chunks(group * out_size)).enumerate().for_each(
+        |(number, (dx, dy))| {
             let samples = dy.len() / out_size;
             let across = samples * p;
             let weight = MatRef::from_row_major_slice(weight, g.output, g.depth()).transpose();
@@ -205,31 +287,40 @@ pub(crate) fn input_gradient(g: Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32
             if g.is_plain(samples) {
                 let dx = MatMut::from_row_major_slice_mut(dx, g.depth(), across);
                 matmul(dx, Accum::Replace, weight, dy, 1.0, Par::Seq);
-                return;
+            } else {
+                let mut columns = vec![0.0; g.depth() * across];
+                let product = MatMut::from_row_major_slice_mut(&mut columns, g.depth(), across);
+                matmul(product, Accum::Replace, weight, dy, 1.0, Par::Seq);
+                g.scatter(&columns, samples, dx);
             }
-            let mut columns = vec![0.0; g.depth() * across];
-            let product = MatMut::from_row_major_slice_mut(&mut columns, g.depth(), across);
-            matmul(product, Accum::Replace, weight, dy, 1.0, Par::Seq);
-            g.scatter(&columns, samples, dx);
+            dx.chunks_mut(in_size).enumerate().for_each(|(s, dx)| finish(number * group + s, dx));
         },
     );
     dx
 }
 
-/// Gradients with respect to weight and bias.
-pub(crate) fn weight_gradient(g: Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
+/// Gradients with respect to weight and bias; `rectify`: what was convolved is what is positive of x.
+pub(crate) fn weight_gradient(
+    g: Geometry,
+    x: &[f32],
+    dy: &[f32],
+    rectify: bool,
+) -> (Vec<f32>, Vec<f32>) {
+    if winograd::pays(&g) {
+        return winograd::weight_gradient(g, x, dy, rectify);
+    }
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
+    let x = if rectify { Cow::Owned(positive(x)) } else { Cow::Borrowed(x) };
     if g.is_rows() {
-        return rows_weight_gradient(&g, x, dy);
+        return rows_weight_gradient(&g, &x, dy);
     }
-    let part = g.batch.div_ceil(PARTS);
+    let part = part_size(g.batch);
     let sums: Vec<(Vec<f32>, Vec<f32>)> = x
         .par_chunks(part * in_size)
         .zip(dy.par_chunks(part * out_size))
         .map(|(x, dy)| {
             let mut dw = vec![0.0; g.output * g.depth()];
-            let mut db = vec![0.0; g.output];
             let (mut columns, mut rows) = (Vec::new(), Vec::new());
             for (x, dy) in x.chunks(g.group() * in_size).zip(dy.chunks(g.group() * out_size)) {
                 let samples = x.len() / in_size;
@@ -257,18 +348,15 @@ pub(crate) fn weight_gradient(g: Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, 
                     1.0,
                     Par::Seq,
                 );
-                for (db, row) in db.iter_mut().zip(dy.chunks(across)) {
-                    *db += row.iter().sum::<f32>();
-                }
             }
-            (dw, db)
+            (dw, sum_maps(dy, g.output, p))
         })
         .collect();
     let mut sums = sums.into_iter();
     let mut total = sums.next().unwrap_or_default();
     for (dw, db) in sums {
-        total.0.iter_mut().zip(dw).for_each(|(t, v)| *t += v);
-        total.1.iter_mut().zip(db).for_each(|(t, v)| *t += v);
+        add_sums(&mut total.0, &dw);
+        add_sums(&mut total.1, &db);
     }
     total
 }

@@ -64,37 +64,48 @@ impl<B: FlowBackend> FlowBackend for Forward<B> {
         Dual::new(output, Some(primitive(Tensor::cat(tangents.into(), 1))))
     }
 
-    /// `ẏ = w ∗ ẋ + ẇ ∗ x + ḃ`: the directions of ẋ join the batch, those of the weights (which only who differentiates by
+    /// `ẏ = w ∗ ẋ + ẇ ∗ x + ḃ`, plus the tangents of the skip connection: the directions of ẋ join the batch, those of the weights (which only who differentiates by
     /// weights has) are taken one after the other.
     fn conv(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        skip: Option<FloatTensor<Self>>,
+        rectify: bool,
     ) -> FloatTensor<Self> {
         let [(x, x_tangents), (weight, weight_tangents), (bias, bias_tangents)] =
             [x, weight, bias].map(Dual::into_parts);
+        let (skip, skip_tangents) = skip.map(Dual::into_parts).unzip();
         let zero = || primitive::<B, 1>(tensor::<B, 1>(bias.clone()).zeros_like());
         let by_x = x_tangents.map(|t| {
             let [k, n, c, h, w] = tensor::<B, 5>(t.clone()).dims();
-            let folded = primitive(tensor::<B, 5>(t).reshape([k * n, c, h, w]));
-            let y = tensor::<B, 4>(B::conv(folded, weight.clone(), zero()));
+            let mut t = tensor::<B, 5>(t);
+            if rectify {
+                let passes = tensor::<B, 4>(x.clone()).lower_equal_elem(0.0);
+                t = t.mask_fill(passes.unsqueeze_dim::<5>(0).expand([k, n, c, h, w]), 0.0);
+            }
+            let folded = primitive(t.reshape([k * n, c, h, w]));
+            let y = tensor::<B, 4>(B::conv(folded, weight.clone(), zero(), None, false));
             let output = y.dims()[1];
             y.reshape([k, n, output, h, w])
         });
         let by_weight = weight_tangents.map(|t| {
             let each = tensor::<B, 5>(t).iter_dim(0).map(|t| {
-                tensor::<B, 4>(B::conv(x.clone(), primitive(t.squeeze_dim::<4>(0)), zero()))
+                let weight = primitive(t.squeeze_dim::<4>(0));
+                tensor::<B, 4>(B::conv(x.clone(), weight, zero(), None, rectify))
             });
             Tensor::stack::<5>(each.collect(), 0)
         });
-        let y = B::conv(x, weight, bias.clone());
+        let y = B::conv(x, weight, bias.clone(), skip, rectify);
         let by_bias = bias_tangents.map(|t| {
             let t = tensor::<B, 2>(t);
             let [k, output] = t.dims();
             let [n, _, h, w] = tensor::<B, 4>(y.clone()).dims();
             t.reshape([k, 1, output, 1, 1]).expand([k, n, output, h, w])
         });
-        let tangents = [by_x, by_weight, by_bias].into_iter().flatten().reduce(|a, b| a + b);
+        let by_skip = skip_tangents.flatten().map(tensor::<B, 5>);
+        let tangents =
+            [by_x, by_weight, by_bias, by_skip].into_iter().flatten().reduce(|a, b| a + b);
         Dual::new(y, tangents.map(primitive))
     }
 }

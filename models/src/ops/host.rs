@@ -2,10 +2,9 @@
 
 use super::{
     AdamWStep, FlowBackend,
-    conv::{self as convolution, Geometry},
-    kernel::{self, MAX_BINS, Scratch},
+    conv::{self as convolution, Geometry, zeros},
+    kernel::{Differentiate, Evaluate, Sample},
     spline::{Direction, SplineShape},
-    winograd,
 };
 use burn::tensor::{Tensor, TensorData, TensorMetadata, backend::Backend, ops::FloatTensor};
 use rayon::prelude::*;
@@ -41,16 +40,22 @@ macro_rules! host_backend {
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
+                skip: Option<FloatTensor<Self>>,
+                rectify: bool,
             ) -> FloatTensor<Self> {
-                conv::<Self>(x, weight, bias)
+                conv::<Self>(x, weight, Some(bias), skip, rectify)
             }
 
-            fn conv_product(
-                x: FloatTensor<Self>,
+            fn conv_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+                conv::<Self>(x, weight, None, None, false)
+            }
+
+            fn conv_adjoint(
+                gradient: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
-                adjoint: bool,
+                rectified: Option<FloatTensor<Self>>,
             ) -> FloatTensor<Self> {
-                conv_product::<Self>(x, weight, adjoint)
+                conv_adjoint::<Self>(gradient, weight, rectified)
             }
 
             fn tiled(x: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -74,8 +79,9 @@ macro_rules! host_backend {
                 x: FloatTensor<Self>,
                 gradient: FloatTensor<Self>,
                 kernel: usize,
+                rectify: bool,
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                conv_weight_gradient::<Self>(x, gradient, kernel)
+                conv_weight_gradient::<Self>(x, gradient, kernel, rectify)
             }
         }
     };
@@ -137,33 +143,20 @@ fn spline<B: Host>(
     shape: SplineShape,
     direction: Direction,
 ) -> FloatTensor<B> {
-    assert!(shape.bins <= MAX_BINS, "a spline has at most {MAX_BINS} bins, not {}", shape.bins);
     let device = B::float_device(&x);
     let [batch, channels, positions] = dims(&x);
     let (x, logits) = (B::values(&x), B::values(&logits));
     let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
-    let mut out = vec![0.0; 2 * x.len()];
+    let mut out = zeros(2 * x.len());
     let (value, log_derivative) = out.split_at_mut(x.len());
+    let arch = pulp::Arch::new();
     value
         .par_chunks_mut(per_sample)
         .zip(log_derivative.par_chunks_mut(per_sample))
         .zip(x.par_chunks(per_sample).zip(logits.par_chunks(channels * per_channel)))
         .for_each(|((value, log_derivative), (x, logits))| {
-            let mut scratch = Scratch::new();
-            for (c, logits) in logits.chunks(per_channel).enumerate() {
-                for p in 0..positions {
-                    let i = c * positions + p;
-                    let (y, log) = kernel::evaluate(
-                        f64::from(x[i]),
-                        &logits[p..],
-                        positions,
-                        &shape,
-                        direction,
-                        &mut scratch,
-                    );
-                    (value[i], log_derivative[i]) = (y as f32, log as f32);
-                }
-            }
+            let sample = Sample { x, logits, positions, shape: &shape, direction };
+            arch.dispatch(Evaluate { sample, value, log_derivative });
         });
     tensor::<B, 4>(out, [2, batch, channels, positions], &device)
 }
@@ -184,72 +177,52 @@ fn spline_gradient<B: Host>(
     let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
     let (g_value, g_log) = gradient.split_at(x.len());
     let mut dx = vec![0.0; x.len()];
-    let mut d_logits = vec![0.0; logits.len()];
-    dx.par_chunks_mut(per_sample)
-        .zip(d_logits.par_chunks_mut(channels * per_channel))
-        .enumerate()
-        .for_each(|(sample, (dx, d_logits))| {
-            let mut scratch = Scratch::new();
-            let from = sample * per_sample;
-            let logits = &logits[sample * channels * per_channel..][..channels * per_channel];
-            for (c, (logits, d_logits)) in
-                logits.chunks(per_channel).zip(d_logits.chunks_mut(per_channel)).enumerate()
-            {
-                for p in 0..positions {
-                    let i = c * positions + p;
-                    let at = from + i;
-                    dx[i] = kernel::gradient(
-                        f64::from(x[at]),
-                        f64::from(output[at]),
-                        &logits[p..],
-                        positions,
-                        &shape,
-                        direction,
-                        (f64::from(g_value[at]), f64::from(g_log[at])),
-                        &mut scratch,
-                        &mut d_logits[p..],
-                    ) as f32;
-                }
-            }
-        });
+    let mut d_logits = zeros(logits.len());
+    let arch = pulp::Arch::new();
+    let per_logits = channels * per_channel;
+    dx.par_chunks_mut(per_sample).zip(d_logits.par_chunks_mut(per_logits)).enumerate().for_each(
+        |(i, (dx, d_logits))| {
+            let [x, output, g_value, g_log] =
+                [&*x, &*output, g_value, g_log].map(|t| &t[i * per_sample..][..per_sample]);
+            let logits = &logits[i * per_logits..][..per_logits];
+            let sample = Sample { x, logits, positions, shape: &shape, direction };
+            let gradients = [g_value, g_log];
+            arch.dispatch(Differentiate { sample, output, gradients, dx, d_logits });
+        },
+    );
     (tensor::<B, 3>(dx, x_dims, &device), tensor::<B, 3>(d_logits, logit_dims, &device))
 }
 
 fn conv<B: Host>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    skip: Option<FloatTensor<B>>,
+    rectify: bool,
 ) -> FloatTensor<B> {
     let device = B::float_device(&x);
     let [batch, input, height, width] = dims(&x);
     let [output, _, kernel, _] = dims(&weight);
-    let (x, weight, bias) = (B::values(&x), B::values(&weight), B::values(&bias));
+    let (x, weight) = (B::values(&x), B::values(&weight));
+    let [bias, skip] = [&bias, &skip].map(|t| t.as_ref().map(B::values));
     let geometry = Geometry { batch, input, output, height, width, kernel };
-    let y = convolution::forward(geometry, &x, &weight, &bias);
+    let y = convolution::forward(geometry, &x, &weight, bias.as_deref(), skip.as_deref(), rectify);
     tensor::<B, 4>(y, [batch, output, height, width], &device)
 }
 
-fn conv_product<B: Host>(
-    x: FloatTensor<B>,
+fn conv_adjoint<B: Host>(
+    gradient: FloatTensor<B>,
     weight: FloatTensor<B>,
-    adjoint: bool,
+    rectified: Option<FloatTensor<B>>,
 ) -> FloatTensor<B> {
-    let device = B::float_device(&x);
-    let [batch, input, height, width] = dims(&x);
-    let [a, b, kernel, _] = dims(&weight);
-    let (x, weight) = (B::values(&x), B::values(&weight));
-    let output = if adjoint { b } else { a };
+    let device = B::float_device(&gradient);
+    let [batch, _, height, width] = dims(&gradient);
+    let [output, input, kernel, _] = dims(&weight);
+    let (gradient, weight) = (B::values(&gradient), B::values(&weight));
+    let rectified = rectified.as_ref().map(B::values);
     let geometry = Geometry { batch, input, output, height, width, kernel };
-    let y = match adjoint {
-        _ if winograd::pays(&geometry) => winograd::convolve(geometry, &x, &weight, None, adjoint),
-        false => convolution::forward(geometry, &x, &weight, &vec![0.0; output]),
-        // Its geometry is that of the convolution whose adjoint is asked for.
-        true => {
-            let geometry = Geometry { input: output, output: input, ..geometry };
-            convolution::input_gradient(geometry, &weight, &x)
-        }
-    };
-    tensor::<B, 4>(y, [batch, output, height, width], &device)
+    let dx = convolution::input_gradient(geometry, &weight, &gradient, rectified.as_deref());
+    tensor::<B, 4>(dx, [batch, input, height, width], &device)
 }
 
 fn tiled<B: Host>(x: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
@@ -297,13 +270,14 @@ fn conv_weight_gradient<B: Host>(
     x: FloatTensor<B>,
     gradient: FloatTensor<B>,
     kernel: usize,
+    rectify: bool,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let device = B::float_device(&x);
     let [batch, input, height, width] = dims(&x);
     let [_, output, _, _] = dims(&gradient);
     let (x, gradient) = (B::values(&x), B::values(&gradient));
     let geometry = Geometry { batch, input, output, height, width, kernel };
-    let (dw, db) = convolution::weight_gradient(geometry, &x, &gradient);
+    let (dw, db) = convolution::weight_gradient(geometry, &x, &gradient, rectify);
     let dw = tensor::<B, 4>(dw, [output, input, kernel, kernel], &device);
     (dw, tensor::<B, 1>(db, [output], &device))
 }

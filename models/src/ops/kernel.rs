@@ -1,4 +1,4 @@
-//! The rational-quadratic spline of one element on the host: forward, inverse and analytic gradient.
+//! The rational-quadratic spline on the host, several elements at a time: forward, inverse and analytic gradient.
 //!
 //! Computed in f64 from f32 inputs: sums of bins and flat stretches, whose inverse amplifies rounding by 1/slope, would
 //! otherwise cost several digits of the decoder and its Jacobian.
@@ -6,269 +6,446 @@
 //! Notation of Durkan et al. 2019: knots (x_k, y_k), bin width w, height h, slope s = h/w, derivatives d0 and d1 at the
 //! bin's ends, ξ = (x - x_k)/w, θ = ξ(1 - ξ).
 
-use super::spline::{Direction, MIN_BIN, MIN_DERIVATIVE, SplineShape};
+use super::{
+    elementary::{LANES, Lanes, exp, lanes, ln, sigmoid, softplus},
+    spline::{Direction, MIN_BIN, MIN_DERIVATIVE, SplineShape},
+};
+use pulp::Simd;
 
-/// Most bins that the kernel handles without allocating.
-pub const MAX_BINS: usize = 64;
-
-/// The bin that an element falls into, with what the gradient needs again.
-struct Bin {
-    index: usize,
-    x0: f64,
-    w: f64,
-    y0: f64,
-    h: f64,
-    d0: f64,
-    d1: f64,
+/// One sample: its elements and their logits.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample<'a> {
+    /// `[channels, positions]`.
+    pub x: &'a [f32],
+    /// `[channels, parameters, positions]`.
+    pub logits: &'a [f32],
+    pub positions: usize,
+    pub shape: &'a SplineShape,
+    pub direction: Direction,
 }
 
-/// Scratch for one element's parameters.
-pub(crate) struct Scratch {
-    widths: [f64; MAX_BINS],
-    heights: [f64; MAX_BINS],
+/// Where the parameters of some elements are: in one run for each parameter, or anywhere.
+struct Places {
+    at: [usize; LANES],
+    count: usize,
+    run: bool,
+}
+
+impl Sample<'_> {
+    /// The places of elements from `start` on; where there are too few, the last one is repeated.
+    #[inline(always)]
+    fn places(&self, start: usize) -> Places {
+        let count = LANES.min(self.x.len() - start);
+        let mut at = [0; LANES];
+        for (l, at) in at.iter_mut().enumerate() {
+            let element = start + l.min(count - 1);
+            let (channel, position) = (element / self.positions, element % self.positions);
+            *at = channel * self.shape.parameters() * self.positions + position;
+        }
+        Places { at, count, run: at[LANES - 1] == at[0] + LANES - 1 }
+    }
+
+    /// Parameter k of these elements.
+    #[inline(always)]
+    fn logits(&self, places: &Places, k: usize) -> Lanes {
+        let logits = &self.logits[k * self.positions..];
+        if places.run {
+            let logits = &logits[places.at[0]..][..LANES];
+            return lanes(|l| f64::from(logits[l]));
+        }
+        lanes(|l| f64::from(logits[places.at[l]]))
+    }
+
+    /// Write gradients of parameter k.
+    #[inline(always)]
+    fn write(&self, places: &Places, k: usize, values: &Lanes, to: &mut [f32]) {
+        let to = &mut to[k * self.positions..];
+        if places.run {
+            let to = &mut to[places.at[0]..][..LANES];
+            to.iter_mut().zip(values).for_each(|(to, value)| *to = *value as f32);
+        } else {
+            for (at, value) in places.at[..places.count].iter().zip(values) {
+                to[*at] = *value as f32;
+            }
+        }
+    }
+}
+
+/// Elements of a sample, the last one repeated.
+#[inline(always)]
+fn load(from: &[f32], start: usize) -> Lanes {
+    let from = &from[start..];
+    if let Some(from) = from.first_chunk::<LANES>() {
+        return lanes(|l| f64::from(from[l]));
+    }
+    lanes(|l| f64::from(from[l.min(from.len() - 1)]))
+}
+
+#[inline(always)]
+fn store(values: &Lanes, to: &mut [f32], start: usize) {
+    to[start..].iter_mut().zip(values).for_each(|(to, value)| *to = *value as f32);
+}
+
+/// Relative sizes of bins, by bin.
+struct Scratch {
+    widths: Vec<Lanes>,
+    heights: Vec<Lanes>,
 }
 
 impl Scratch {
-    pub(crate) fn new() -> Self {
-        Self { widths: [0.0; MAX_BINS], heights: [0.0; MAX_BINS] }
+    fn new(shape: &SplineShape) -> Self {
+        let [widths, heights] = [(); 2].map(|()| vec![[0.0; LANES]; shape.bins]);
+        Self { widths, heights }
     }
 }
 
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let e = x.exp();
-        e / (1.0 + e)
+/// Softmax of `scale · logits`, the parameters from `first` on.
+#[inline(always)]
+fn softmax(sample: &Sample, places: &Places, first: usize, out: &mut [Lanes]) {
+    let scale = sample.shape.logit_scale;
+    let mut top = [f64::NEG_INFINITY; LANES];
+    for (k, out) in out.iter_mut().enumerate() {
+        let logits = sample.logits(places, first + k);
+        *out = lanes(|l| logits[l] * scale);
+        top = lanes(|l| if out[l] > top[l] { out[l] } else { top[l] });
+    }
+    let mut sum = [0.0; LANES];
+    for out in out.iter_mut() {
+        *out = exp(&lanes(|l| out[l] - top[l]));
+        sum = lanes(|l| sum[l] + out[l]);
+    }
+    let inverse = lanes(|l| 1.0 / sum[l]);
+    for out in out {
+        *out = lanes(|l| out[l] * inverse[l]);
     }
 }
 
-/// Softmax of `scale · logits`, with stride `stride`, into `out`.
-fn softmax(logits: &[f32], stride: usize, scale: f64, out: &mut [f64]) {
-    let mut top = f64::NEG_INFINITY;
-    for (k, o) in out.iter_mut().enumerate() {
-        *o = f64::from(logits[k * stride]) * scale;
-        top = top.max(*o);
-    }
-    let mut sum = 0.0;
-    for o in out.iter_mut() {
-        *o = (*o - top).exp();
-        sum += *o;
-    }
-    let inverse = 1.0 / sum;
-    out.iter_mut().for_each(|o| *o *= inverse);
+/// The bins that elements fall into.
+struct Bin {
+    /// Their numbers.
+    index: Lanes,
+    x0: Lanes,
+    w: Lanes,
+    y0: Lanes,
+    h: Lanes,
+    /// Logits of the derivatives at both ends; meaningless at the ends of the interval.
+    logits: [Lanes; 2],
+    d0: Lanes,
+    d1: Lanes,
 }
 
-/// Derivative at knot `k`; 1 at both ends.
-fn derivative(logits: &[f32], stride: usize, bins: usize, k: usize) -> f64 {
-    if k == 0 || k == bins {
-        1.0
-    } else {
-        softplus(f64::from(logits[(2 * bins + k - 1) * stride])) + MIN_DERIVATIVE
-    }
-}
-
-/// Fill the scratch with the bins' relative sizes and find the bin of `value`.
+/// Fill the scratch with the bins' relative sizes and find the bins of `value`.
+#[inline(always)]
 fn locate(
-    value: f64,
-    logits: &[f32],
-    stride: usize,
-    shape: &SplineShape,
+    value: &Lanes,
+    sample: &Sample,
+    places: &Places,
     direction: Direction,
     scratch: &mut Scratch,
 ) -> Bin {
-    let bins = shape.bins;
-    let tail = shape.tail;
-    let scale = shape.logit_scale;
-    softmax(logits, stride, scale, &mut scratch.widths[..bins]);
-    softmax(&logits[bins * stride..], stride, scale, &mut scratch.heights[..bins]);
-    let size = |p: f64| MIN_BIN + (1.0 - MIN_BIN * bins as f64) * p;
-
-    let (mut x0, mut y0) = (-tail, -tail);
+    let (bins, tail) = (sample.shape.bins, sample.shape.tail);
+    softmax(sample, places, 0, &mut scratch.widths);
+    softmax(sample, places, bins, &mut scratch.heights);
+    let rest = 1.0 - MIN_BIN * bins as f64;
     // Sums of relative sizes first and one scaling after, as in the tensor version.
-    let (mut cx, mut cy) = (0.0f64, 0.0f64);
-    for k in 0..bins {
-        cx += size(scratch.widths[k]);
-        cy += size(scratch.heights[k]);
-        let last = k + 1 == bins;
-        let x1 = if last { tail } else { 2.0 * tail * cx - tail };
-        let y1 = if last { tail } else { 2.0 * tail * cy - tail };
-        let right = match direction {
-            Direction::Forward => x1,
-            Direction::Inverse => y1,
-        };
-        if value < right || last {
-            return Bin {
-                index: k,
-                x0,
-                w: x1 - x0,
-                y0,
-                h: y1 - y0,
-                d0: derivative(logits, stride, bins, k),
-                d1: derivative(logits, stride, bins, k + 1),
-            };
-        }
-        (x0, y0) = (x1, y1);
-    }
-    unreachable!("the last bin takes whatever is left")
-}
-
-/// Value and log-derivative of the spline at `x`. A NaN goes through as it came.
-pub(crate) fn evaluate(
-    x: f64,
-    logits: &[f32],
-    stride: usize,
-    shape: &SplineShape,
-    direction: Direction,
-    scratch: &mut Scratch,
-) -> (f64, f64) {
-    // A NaN is not inside: it passes through and stays visible.
-    let inside = x.abs() <= shape.tail;
-    if !inside {
-        return (x, 0.0);
-    }
-    let Bin { x0, w, y0, h, d0, d1, .. } = locate(x, logits, stride, shape, direction, scratch);
-    let s = h / w;
-    let bend = d0 + d1 - 2.0 * s;
-    let xi = match direction {
-        Direction::Forward => (x - x0) / w,
-        Direction::Inverse => {
-            let dy = x - y0;
-            let a = h * (s - d0) + dy * bend;
-            let b = h * d0 - dy * bend;
-            let c = -s * dy;
-            // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
-            let root = (b * b - 4.0 * a * c).max(0.0).sqrt();
-            2.0 * c / (-b - root)
-        }
+    let [mut cx, mut cy] = [[0.0; LANES]; 2];
+    let [mut left, mut low] = [[-tail; LANES]; 2];
+    let zero = [0.0; LANES];
+    let mut bin = Bin {
+        index: zero,
+        x0: left,
+        w: zero,
+        y0: low,
+        h: zero,
+        logits: [zero; 2],
+        d0: zero,
+        d1: zero,
     };
-    let xi = xi.clamp(0.0, 1.0);
-    let theta = xi * (1.0 - xi);
-    let denominator = s + bend * theta;
-    let numerator = d1 * xi * xi + 2.0 * s * theta + d0 * (1.0 - xi) * (1.0 - xi);
-    let log_slope = 2.0 * (s / denominator).ln() + numerator.ln();
-    match direction {
-        Direction::Forward => (y0 + h * (s * xi * xi + d0 * theta) / denominator, log_slope),
-        Direction::Inverse => (x0 + xi * w, -log_slope),
+    let mut before = zero;
+    for k in 0..bins {
+        let (width, height) = (&scratch.widths[k], &scratch.heights[k]);
+        cx = lanes(|l| cx[l] + (MIN_BIN + rest * width[l]));
+        cy = lanes(|l| cy[l] + (MIN_BIN + rest * height[l]));
+        let [mut right, mut high, mut after] = [[tail; LANES], [tail; LANES], zero];
+        if k + 1 < bins {
+            right = lanes(|l| 2.0 * tail * cx[l] - tail);
+            high = lanes(|l| 2.0 * tail * cy[l] - tail);
+            after = sample.logits(places, 2 * bins + k);
+        }
+        let edge = match direction {
+            Direction::Forward => &left,
+            Direction::Inverse => &low,
+        };
+        // The last bin that begins at or below the value; edges rise.
+        let begins = |l: usize| k == 0 || value[l] >= edge[l];
+        let choose = |new: &Lanes, old: &Lanes| lanes(|l| if begins(l) { new[l] } else { old[l] });
+        bin = Bin {
+            index: choose(&[k as f64; LANES], &bin.index),
+            x0: choose(&left, &bin.x0),
+            w: choose(&lanes(|l| right[l] - left[l]), &bin.w),
+            y0: choose(&low, &bin.y0),
+            h: choose(&lanes(|l| high[l] - low[l]), &bin.h),
+            logits: [choose(&before, &bin.logits[0]), choose(&after, &bin.logits[1])],
+            ..bin
+        };
+        (left, low, before) = (right, high, after);
+    }
+    let last = (bins - 1) as f64;
+    let [a, b] = [softplus(&bin.logits[0]), softplus(&bin.logits[1])];
+    bin.d0 = lanes(|l| if bin.index[l] == 0.0 { 1.0 } else { a[l] + MIN_DERIVATIVE });
+    bin.d1 = lanes(|l| if bin.index[l] == last { 1.0 } else { b[l] + MIN_DERIVATIVE });
+    bin
+}
+
+#[inline(always)]
+fn clamp_to_unit(x: f64) -> f64 {
+    if x < 0.0 {
+        0.0
+    } else if x > 1.0 {
+        1.0
+    } else {
+        x
     }
 }
 
-/// Gradient of `g_value · value + g_log · log_derivative` for one element: returns that of `x` and adds that of the
-/// logits into `d_logits` (stride `stride`).
+/// Values and log-derivatives of a sample's splines. A NaN goes through as it came. Compiled for each instruction set; what it calls
+/// must be inlined for that.
+pub(crate) struct Evaluate<'a> {
+    pub sample: Sample<'a>,
+    pub value: &'a mut [f32],
+    pub log_derivative: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Evaluate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { sample, value, log_derivative } = self;
+        let mut scratch = Scratch::new(sample.shape);
+        for start in (0..sample.x.len()).step_by(LANES) {
+            let places = sample.places(start);
+            let x = load(sample.x, start);
+            let (y, log) = evaluate(&x, &sample, &places, &mut scratch);
+            store(&y, value, start);
+            store(&log, log_derivative, start);
+        }
+    }
+}
+
+#[inline(always)]
+fn evaluate(x: &Lanes, sample: &Sample, places: &Places, scratch: &mut Scratch) -> (Lanes, Lanes) {
+    let direction = sample.direction;
+    let Bin { x0, w, y0, h, d0, d1, .. } = locate(x, sample, places, direction, scratch);
+    let s = lanes(|l| h[l] / w[l]);
+    let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
+    let xi = match direction {
+        Direction::Forward => lanes(|l| clamp_to_unit((x[l] - x0[l]) / w[l])),
+        Direction::Inverse => lanes(|l| {
+            let dy = x[l] - y0[l];
+            let a = h[l] * (s[l] - d0[l]) + dy * bend[l];
+            let b = h[l] * d0[l] - dy * bend[l];
+            let c = -s[l] * dy;
+            // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
+            let discriminant = b * b - 4.0 * a * c;
+            let root = if discriminant < 0.0 { 0.0 } else { discriminant }.sqrt();
+            clamp_to_unit(2.0 * c / (-b - root))
+        }),
+    };
+    let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
+    let denominator = lanes(|l| s[l] + bend[l] * theta[l]);
+    let slope = lanes(|l| {
+        let ratio = s[l] / denominator[l];
+        let complement = 1.0 - xi[l];
+        let numerator =
+            d1[l] * xi[l] * xi[l] + 2.0 * s[l] * theta[l] + d0[l] * complement * complement;
+        ratio * ratio * numerator
+    });
+    let log_slope = ln(&slope);
+    // A NaN is not inside: it passes through and stays visible.
+    let inside = |l: usize| x[l].abs() <= sample.shape.tail;
+    let keep = |y: &Lanes| lanes(|l| if inside(l) { y[l] } else { x[l] });
+    let (y, log) = match direction {
+        Direction::Forward => {
+            let top = lanes(|l| h[l] * (s[l] * xi[l] * xi[l] + d0[l] * theta[l]));
+            (lanes(|l| y0[l] + top[l] / denominator[l]), log_slope)
+        }
+        Direction::Inverse => (lanes(|l| x0[l] + xi[l] * w[l]), lanes(|l| -log_slope[l])),
+    };
+    (keep(&y), lanes(|l| if inside(l) { log[l] } else { 0.0 }))
+}
+
+/// Gradients of `g_value · value + g_log · log_derivative` by a sample's elements and logits.
+pub(crate) struct Differentiate<'a> {
+    pub sample: Sample<'a>,
+    /// What the spline made of x.
+    pub output: &'a [f32],
+    /// Of the values and of the log-derivatives.
+    pub gradients: [&'a [f32]; 2],
+    pub dx: &'a mut [f32],
+    pub d_logits: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Differentiate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { sample, output, gradients, dx, d_logits } = self;
+        let mut scratch = Scratch::new(sample.shape);
+        for start in (0..sample.x.len()).step_by(LANES) {
+            let places = sample.places(start);
+            let ends = [load(sample.x, start), load(output, start)];
+            let upstream = gradients.map(|g| load(g, start));
+            let own = gradient(&ends, &upstream, &sample, &places, &mut scratch, d_logits);
+            store(&own, dx, start);
+        }
+    }
+}
+
+/// Returns the gradient of x and writes those of the logits.
 ///
-/// The inverse is differentiated through the forward map at its result `output`: with x = f⁻¹(y),
-/// dx/dy = 1/f'(x), dx/dθ = -(∂f/∂θ)/f'(x), and the log-derivative is -log f'(x).
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn gradient(
-    input: f64,
-    output: f64,
-    logits: &[f32],
-    stride: usize,
-    shape: &SplineShape,
-    direction: Direction,
-    (g_value, g_log): (f64, f64),
+/// The inverse is differentiated through the forward map at its result: with x = f⁻¹(y), dx/dy = 1/f'(x),
+/// dx/dθ = -(∂f/∂θ)/f'(x), and the log-derivative is -log f'(x).
+#[inline(always)]
+fn gradient(
+    [input, output]: &[Lanes; 2],
+    [g_value, g_log]: &[Lanes; 2],
+    sample: &Sample,
+    places: &Places,
     scratch: &mut Scratch,
     d_logits: &mut [f32],
-) -> f64 {
-    let tail = shape.tail;
-    let inside = input.abs() <= tail;
-    if !inside {
-        return g_value;
-    }
-    let x = match direction {
+) -> Lanes {
+    let SplineShape { bins, tail, logit_scale } = *sample.shape;
+    // Outside, the map is the identity: nothing of the spline takes part.
+    let inside = |l: usize| input[l].abs() <= tail;
+    let x = match sample.direction {
         Direction::Forward => input,
         Direction::Inverse => output,
     };
-    let bin = locate(x, logits, stride, shape, Direction::Forward, scratch);
-    let Bin { index, x0, w, h, d0, d1, .. } = bin;
-    let s = h / w;
-    let xi = ((x - x0) / w).clamp(0.0, 1.0);
-    let theta = xi * (1.0 - xi);
-    let bend = d0 + d1 - 2.0 * s;
-    let denominator = s + bend * theta;
-    let top = s * xi * xi + d0 * theta;
-    let numerator = d1 * xi * xi + 2.0 * s * theta + d0 * (1.0 - xi) * (1.0 - xi);
-    let slope = (s / denominator).powi(2) * numerator;
+    let x = &lanes(|l| if inside(l) { x[l] } else { 0.0 });
+    let bin = locate(x, sample, places, Direction::Forward, scratch);
+    let Bin { index, x0, w, h, d0, d1, .. } = &bin;
+    let s = lanes(|l| h[l] / w[l]);
+    let xi = lanes(|l| clamp_to_unit((x[l] - x0[l]) / w[l]));
+    let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
+    let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
+    let denominator = lanes(|l| s[l] + bend[l] * theta[l]);
+    let top = lanes(|l| s[l] * xi[l] * xi[l] + d0[l] * theta[l]);
+    let numerator = lanes(|l| {
+        let complement = 1.0 - xi[l];
+        d1[l] * xi[l] * xi[l] + 2.0 * s[l] * theta[l] + d0[l] * complement * complement
+    });
 
+    let g_log = lanes(|l| if inside(l) { g_log[l] } else { 0.0 });
     // Derivative of log f' along x, needed to turn the inverse's upstream gradient around.
-    let (a, b) = match direction {
-        Direction::Forward => (g_value, g_log),
+    let (a, b) = match sample.direction {
+        Direction::Forward => (*g_value, g_log),
         Direction::Inverse => {
-            let d_numerator = 2.0 * (d1 * xi + s * (1.0 - 2.0 * xi) - d0 * (1.0 - xi));
-            let d_denominator = bend * (1.0 - 2.0 * xi);
-            let d_log = (d_numerator / numerator - 2.0 * d_denominator / denominator) / w;
-            let at_x = g_value - g_log * d_log;
-            (-at_x / slope, -g_log)
+            let a = lanes(|l| {
+                let (xi, s) = (xi[l], s[l]);
+                let ratio = s / denominator[l];
+                let slope = ratio * ratio * numerator[l];
+                let d_numerator = 2.0 * (d1[l] * xi + s * (1.0 - 2.0 * xi) - d0[l] * (1.0 - xi));
+                let d_denominator = bend[l] * (1.0 - 2.0 * xi);
+                let d_log = d_numerator / numerator[l] - 2.0 * d_denominator / denominator[l];
+                -(g_value[l] - g_log[l] * d_log / w[l]) / slope
+            });
+            (a, lanes(|l| -g_log[l]))
         }
     };
+    let a = lanes(|l| if inside(l) { a[l] } else { 0.0 });
 
     // Reverse sweep of a·f + b·log f'.
-    let mut g_y0 = a;
-    let mut g_h = a * top / denominator;
-    let g_top = a * h / denominator;
-    let g_denominator = -a * h * top / (denominator * denominator) - 2.0 * b / denominator;
-    let g_numerator = b / numerator;
-    let g_s = 2.0 * b / s
-        + g_top * xi * xi
-        + g_denominator * (1.0 - 2.0 * theta)
-        + g_numerator * 2.0 * theta;
-    let g_theta = g_top * d0 + g_denominator * bend + g_numerator * 2.0 * s;
-    let g_d0 = g_top * theta + g_denominator * theta + g_numerator * (1.0 - xi) * (1.0 - xi);
-    let g_d1 = g_denominator * theta + g_numerator * xi * xi;
-    let g_xi = g_top * 2.0 * s * xi
-        + g_numerator * 2.0 * (d1 * xi - d0 * (1.0 - xi))
-        + g_theta * (1.0 - 2.0 * xi);
-    g_h += g_s / w;
-    let mut g_w = -g_s * s / w - g_xi * xi / w;
-    let mut g_x0 = -g_xi / w;
+    let g_top = lanes(|l| a[l] * h[l] / denominator[l]);
+    let g_denominator = lanes(|l| -(g_top[l] * top[l] + 2.0 * b[l]) / denominator[l]);
+    let g_numerator = lanes(|l| b[l] / numerator[l]);
+    let g_s = lanes(|l| {
+        2.0 * b[l] / s[l]
+            + g_top[l] * xi[l] * xi[l]
+            + g_denominator[l] * (1.0 - 2.0 * theta[l])
+            + g_numerator[l] * 2.0 * theta[l]
+    });
+    let g_d = [
+        lanes(|l| {
+            let complement = 1.0 - xi[l];
+            (g_top[l] + g_denominator[l]) * theta[l] + g_numerator[l] * complement * complement
+        }),
+        lanes(|l| g_denominator[l] * theta[l] + g_numerator[l] * xi[l] * xi[l]),
+    ];
+    let g_xi = lanes(|l| {
+        let g_theta = g_top[l] * d0[l] + g_denominator[l] * bend[l] + g_numerator[l] * 2.0 * s[l];
+        g_top[l] * 2.0 * s[l] * xi[l]
+            + g_numerator[l] * 2.0 * (d1[l] * xi[l] - d0[l] * (1.0 - xi[l]))
+            + g_theta * (1.0 - 2.0 * xi[l])
+    });
+    let g_h = lanes(|l| a[l] * top[l] / denominator[l] + g_s[l] / w[l]);
+    let g_w = lanes(|l| -(g_s[l] * s[l] + g_xi[l] * xi[l]) / w[l]);
+    let own = lanes(|l| g_xi[l] / w[l]);
 
     // Knots to logits: x_k = 2 tail Σ_{j<k} size_j - tail, size = min + (1 - K min) softmax. The last bin ends at
     // `tail` whatever the sizes say: there w = tail - x0, so its gradient moves to x0.
-    let bins = shape.bins;
-    if index + 1 == bins {
-        g_x0 -= g_w;
-        g_w = 0.0;
-        g_y0 -= g_h;
-        g_h = 0.0;
+    let last = (bins - 1) as f64;
+    let unit = 2.0 * tail * (1.0 - MIN_BIN * bins as f64) * logit_scale;
+    let ends = |left: &Lanes, size: &Lanes| {
+        let at_end = |l: usize| index[l] == last;
+        let left = lanes(|l| unit * if at_end(l) { left[l] - size[l] } else { left[l] });
+        (left, lanes(|l| if at_end(l) { 0.0 } else { unit * size[l] }))
+    };
+    let (left, size) = ends(&lanes(|l| -own[l]), &g_w);
+    spread(&scratch.widths, index, &left, &size, |k, g| sample.write(places, k, g, d_logits));
+    let (left, size) = ends(&a, &g_h);
+    spread(&scratch.heights, index, &left, &size, |k, g| {
+        sample.write(places, bins + k, g, d_logits);
+    });
+    let g_logits = [0, 1].map(|i| {
+        let slope = sigmoid(&bin.logits[i]);
+        lanes(|l| g_d[i][l] * slope[l])
+    });
+    for knot in 1..bins {
+        let g = lanes(|l| {
+            let left = if index[l] == knot as f64 { g_logits[0][l] } else { 0.0 };
+            left + if index[l] + 1.0 == knot as f64 { g_logits[1][l] } else { 0.0 }
+        });
+        sample.write(places, 2 * bins + knot - 1, &g, d_logits);
     }
-    let unit = 2.0 * tail * (1.0 - MIN_BIN * bins as f64) * shape.logit_scale;
-    spread(&scratch.widths[..bins], index, unit * g_x0, unit * g_w, d_logits, stride);
-    spread(
-        &scratch.heights[..bins],
-        index,
-        unit * g_y0,
-        unit * g_h,
-        &mut d_logits[bins * stride..],
-        stride,
-    );
-    for (k, g) in [(index, g_d0), (index + 1, g_d1)] {
-        if k > 0 && k < bins {
-            let at = (2 * bins + k - 1) * stride;
-            d_logits[at] += (g * sigmoid(f64::from(logits[at]))) as f32;
-        }
-    }
-    match direction {
-        Direction::Forward => g_xi / w,
+    lanes(|l| match sample.direction {
+        _ if !inside(l) => g_value[l],
+        Direction::Forward => own[l],
         // dx/dy = 1/f'(x), and `a` is minus the upstream gradient times that.
-        Direction::Inverse => -a,
-    }
+        Direction::Inverse => -a[l],
+    })
 }
 
 /// Chain rule through the softmax `p`: the left knot collects `g_left` from every bin before `index`, the bin's own size
 /// collects `g_size`.
-fn spread(p: &[f64], index: usize, g_left: f64, g_size: f64, out: &mut [f32], stride: usize) {
-    let before: f64 = p[..index].iter().sum();
-    let mean = g_left * before + g_size * p[index];
-    for (j, &pj) in p.iter().enumerate() {
-        let g = match j.cmp(&index) {
-            std::cmp::Ordering::Less => g_left,
-            std::cmp::Ordering::Equal => g_size,
-            std::cmp::Ordering::Greater => 0.0,
-        };
-        out[j * stride] += (pj * (g - mean)) as f32;
+#[inline(always)]
+fn spread(
+    p: &[Lanes],
+    index: &Lanes,
+    g_left: &Lanes,
+    g_size: &Lanes,
+    mut write: impl FnMut(usize, &Lanes),
+) {
+    let at = |k: usize| {
+        lanes(|l| {
+            let k = k as f64;
+            if k < index[l] {
+                g_left[l]
+            } else if k == index[l] {
+                g_size[l]
+            } else {
+                0.0
+            }
+        })
+    };
+    let mut mean = [0.0; LANES];
+    for (k, p) in p.iter().enumerate() {
+        let g = at(k);
+        mean = lanes(|l| mean[l] + p[l] * g[l]);
+    }
+    for (k, p) in p.iter().enumerate() {
+        let g = at(k);
+        write(k, &lanes(|l| p[l] * (g[l] - mean[l])));
     }
 }

@@ -8,9 +8,12 @@ mod adam_w;
 mod autodiff;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod conv;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod elementary;
 mod forward;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod kernel;
 mod spline;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -24,9 +27,8 @@ use burn::tensor::{
 };
 
 pub use adam_w::AdamWStep;
-pub use kernel::MAX_BINS;
 pub(crate) use spline::spline_parameters;
-pub use spline::{Direction, SplineShape, rq_spline_reference};
+pub use spline::{Direction, MAX_BINS, SplineShape, rq_spline_reference};
 
 /// A backend that can run flows.
 ///
@@ -70,30 +72,43 @@ pub trait FlowBackend: Backend {
         unreachable!("only for backends with FUSED")
     }
 
-    /// Convolution with stride 1 and zero padding that keeps the map's size.
+    /// Convolution with stride 1 and zero padding that keeps the map's size, of x or, with `rectify`, of what is positive of it; plus
+    /// `skip`, if there is one.
     ///
     /// # Shapes
     /// - x: `[batch, in, height, width]`
     /// - weight: `[out, in, kernel, kernel]`, the kernel's side odd; bias: `[out]`
-    /// - output: `[batch, out, height, width]`
+    /// - skip, output: `[batch, out, height, width]`
     fn conv(
         _x: FloatTensor<Self>,
         _weight: FloatTensor<Self>,
         _bias: FloatTensor<Self>,
+        _skip: Option<FloatTensor<Self>>,
+        _rectify: bool,
     ) -> FloatTensor<Self> {
         unreachable!("only for backends with FUSED")
     }
 
-    /// [`conv`](Self::conv) without bias, a linear map, or its adjoint, which is the gradient of x: from cotangents of the
-    /// output to cotangents of the input.
+    /// The linear part of [`conv`](Self::conv): no bias.
     ///
     /// # Shapes
-    /// - x: `[batch, in, height, width]`, of the adjoint `[batch, out, height, width]`
+    /// - x: `[batch, in, height, width]`
     /// - weight: `[out, in, kernel, kernel]`
-    fn conv_product(
-        _x: FloatTensor<Self>,
+    fn conv_product(_x: FloatTensor<Self>, _weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("only for backends with FUSED_GRADIENTS")
+    }
+
+    /// The adjoint of [`conv_product`](Self::conv_product), which is the gradient of x: from cotangents of the output to cotangents
+    /// of the input. They pass only where `rectified`, the x that was rectified, is positive, if it is given.
+    ///
+    /// # Shapes
+    /// - gradient: `[batch, out, height, width]`
+    /// - weight: `[out, in, kernel, kernel]`
+    /// - rectified, output: `[batch, in, height, width]`
+    fn conv_adjoint(
+        _gradient: FloatTensor<Self>,
         _weight: FloatTensor<Self>,
-        _adjoint: bool,
+        _rectified: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         unreachable!("only for backends with FUSED_GRADIENTS")
     }
@@ -130,6 +145,7 @@ pub trait FlowBackend: Backend {
         _x: FloatTensor<Self>,
         _gradient: FloatTensor<Self>,
         _kernel: usize,
+        _rectify: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("only for backends with FUSED")
     }
@@ -171,11 +187,56 @@ pub fn same_conv<B: FlowBackend>(
     bias: Tensor<B, 1>,
 ) -> Tensor<B, 4> {
     if is_fused(&x) {
-        let [x, weight] = [x, weight].map(|t| t.into_primitive().tensor());
-        let y = B::conv(x, weight, bias.into_primitive().tensor());
-        return Tensor::from_primitive(TensorPrimitive::Float(y));
+        return fused_conv(x, weight, bias, None, false);
     }
     same_conv_reference(x, weight, bias)
+}
+
+/// [`same_conv`] of what is positive of x (a rectified linear unit before it), plus `skip`, if there is one.
+///
+/// # Shapes
+/// - x: `[batch, in, height, width]`
+/// - weight: `[out, in, kernel, kernel]`, the kernel's side odd; bias: `[out]`
+/// - skip, output: `[batch, out, height, width]`
+pub fn rectified_conv<B: FlowBackend>(
+    x: Tensor<B, 4>,
+    weight: Tensor<B, 4>,
+    bias: Tensor<B, 1>,
+    skip: Option<Tensor<B, 4>>,
+) -> Tensor<B, 4> {
+    if is_fused(&x) {
+        return fused_conv(x, weight, bias, skip, true);
+    }
+    rectified_conv_reference(x, weight, bias, skip)
+}
+
+/// [`rectified_conv`] in tensor operations, the fallback and the oracle.
+pub fn rectified_conv_reference<B: Backend>(
+    x: Tensor<B, 4>,
+    weight: Tensor<B, 4>,
+    bias: Tensor<B, 1>,
+    skip: Option<Tensor<B, 4>>,
+) -> Tensor<B, 4> {
+    // burn's relu makes zeros of NaNs.
+    let positive = x.clone().mask_fill(x.lower_equal_elem(0.0), 0.0);
+    let y = same_conv_reference(positive, weight, bias);
+    match skip {
+        Some(skip) => skip + y,
+        None => y,
+    }
+}
+
+fn fused_conv<B: FlowBackend>(
+    x: Tensor<B, 4>,
+    weight: Tensor<B, 4>,
+    bias: Tensor<B, 1>,
+    skip: Option<Tensor<B, 4>>,
+    rectify: bool,
+) -> Tensor<B, 4> {
+    let [x, weight] = [x, weight].map(|t| t.into_primitive().tensor());
+    let skip = skip.map(|t| t.into_primitive().tensor());
+    let y = B::conv(x, weight, bias.into_primitive().tensor(), skip, rectify);
+    Tensor::from_primitive(TensorPrimitive::Float(y))
 }
 
 /// [`same_conv`] in tensor operations, the fallback and the oracle.
@@ -208,7 +269,11 @@ pub fn conv_product<B: FlowBackend>(
 ) -> Tensor<B, 4> {
     if is_fused_inner(&x) {
         let [x, weight] = [x, weight].map(|t| t.into_primitive().tensor());
-        return Tensor::from_primitive(TensorPrimitive::Float(B::conv_product(x, weight, adjoint)));
+        let y = match adjoint {
+            false => B::conv_product(x, weight),
+            true => B::conv_adjoint(x, weight, None),
+        };
+        return Tensor::from_primitive(TensorPrimitive::Float(y));
     }
     let weight = if adjoint { weight.swap_dims(0, 1).flip([2, 3]) } else { weight };
     let bias = Tensor::zeros([weight.dims()[0]], &weight.device());

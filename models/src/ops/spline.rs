@@ -4,6 +4,8 @@ use burn::tensor::{Tensor, activation::softmax, activation::softplus, backend::B
 
 /// Smallest width and height of a bin, as a fraction of the interval.
 pub(crate) const MIN_BIN: f64 = 1e-3;
+/// Most bins of a spline.
+pub const MAX_BINS: usize = 64;
 /// Smallest derivative at a knot.
 pub(crate) const MIN_DERIVATIVE: f64 = 1e-3;
 

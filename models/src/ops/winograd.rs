@@ -2,15 +2,21 @@
 //! the sum over taps takes 36 (Lavin & Gray 2016, arXiv 1509.09308).
 //!
 //! `y = Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A` for every tile of 2x2 outputs, from its 4x4 inputs d; summed over input channels, each of the 16
-//! places is one matrix product. In f32 the sums and differences of the transforms cost about one more digit's rounding than
-//! the sum over taps.
+//! places is one matrix product. The gradient of g is `Gᵀ [ (A ẏ Aᵀ) ∘ (Bᵀ d B) ] G`, summed over tiles. In f32 the sums and differences
+//! of the transforms cost about one more digit's rounding than the sum over taps.
+//!
+//! Maps are turned around once, channels last: the transforms are then sums of whole vectors of channels.
 
-use super::conv::Geometry;
+use super::conv::{Geometry, add_sums, part_size, sum_maps, zeros};
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
+use pulp::Simd;
 use rayon::prelude::*;
 
-/// Columns of the matrix products that a group of samples aims at.
-const COLUMNS: usize = 128;
+/// Rows of the matrix products that a group of samples aims at.
+const ROWS: usize = 96;
+
+/// Floats of the longest vector. Channels that lie last are padded to a multiple.
+const LANES: usize = 16;
 
 /// Floats between the 16 places: without, they lie multiples of 4096 bytes apart for usual sizes, and fall into the same few
 /// lines of the cache.
@@ -21,35 +27,7 @@ pub(crate) fn pays(g: &Geometry) -> bool {
     g.kernel == 3 && g.height >= 4 && g.width >= 4 && g.input >= 8 && g.output >= 8
 }
 
-/// `G g Gᵀ` of every pair of channels, `[16, output, input]`; with `adjoint`, of the adjoint convolution, whose channels
-/// change places and whose kernels are turned by half a turn.
-fn kernels(g: &Geometry, weight: &[f32], adjoint: bool) -> Vec<f32> {
-    let mut out = vec![0.0; 16 * g.output * g.input];
-    for o in 0..g.output {
-        for i in 0..g.input {
-            let tap = |a: usize, b: usize| {
-                f64::from(match adjoint {
-                    false => weight[((o * g.input + i) * 3 + a) * 3 + b],
-                    true => weight[((i * g.output + o) * 3 + 2 - a) * 3 + 2 - b],
-                })
-            };
-            let filter =
-                |t: [f64; 3]| [t[0], (t[0] + t[1] + t[2]) / 2.0, (t[0] - t[1] + t[2]) / 2.0, t[2]];
-            let columns: [[f64; 4]; 3] =
-                std::array::from_fn(|b| filter([tap(0, b), tap(1, b), tap(2, b)]));
-            for a in 0..4 {
-                let row = filter([columns[0][a], columns[1][a], columns[2][a]]);
-                for (b, value) in row.into_iter().enumerate() {
-                    out[((a * 4 + b) * g.output + o) * g.input + i] = value as f32;
-                }
-            }
-        }
-    }
-    out
-}
-
-/// How a map falls into tiles. Rows of tiles are stored with one column more than they have, so that a neighbour is at a fixed
-/// offset and the transforms are plain sums over whole maps; what stands in the additional column is never read back.
+/// How a map falls into tiles of 2x2.
 #[derive(Clone, Copy)]
 struct Tiles {
     height: usize,
@@ -59,247 +37,448 @@ struct Tiles {
 }
 
 impl Tiles {
-    fn new(height: usize, width: usize) -> Self {
-        Self { height, width, down: height.div_ceil(2), across: width.div_ceil(2) + 1 }
+    fn new(g: &Geometry) -> Self {
+        let (height, width) = (g.height, g.width);
+        Self { height, width, down: height.div_ceil(2), across: width.div_ceil(2) }
     }
 
-    /// Stored tiles of one map.
     fn count(&self) -> usize {
         self.down * self.across
     }
 
-    /// Values of one phase of the padded map: every second row and column.
-    fn phase(&self) -> usize {
-        (self.down + 1) * self.across + 1
+    /// Samples of one group.
+    fn group(&self, batch: usize) -> usize {
+        ROWS.div_ceil(self.count()).min(batch.div_ceil(2)).max(1)
     }
 }
 
-/// Buffers of one thread.
-#[derive(Default)]
-struct Scratch {
-    /// The four phases of one padded map. What borders the map is zero, and stays so.
-    phases: Vec<f32>,
-    /// Phases, or sums of products, transformed along one direction.
-    halves: Vec<f32>,
-    /// Transformed inputs, `[16, input, columns]`.
-    inputs: Vec<f32>,
-    /// Products, `[16, output, columns]`.
-    products: Vec<f32>,
+/// `G g Gᵀ` of every pair of channels, for each input channel 16 rows of outputs; with `adjoint`, of the adjoint convolution, whose
+/// channels change places and whose kernels are turned by half a turn.
+struct Kernels {
+    values: Vec<f32>,
+    g: Geometry,
 }
 
-/// `y = weight * x + bias`, or the adjoint in x of that without bias; `g` has the channels of the convolution that is carried out.
-pub(crate) fn convolve(
-    g: Geometry,
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    adjoint: bool,
-) -> Vec<f32> {
-    let tiles = Tiles::new(g.height, g.width);
-    let positions = g.height * g.width;
-    let group = COLUMNS.div_ceil(tiles.count()).min(g.batch.div_ceil(2)).max(1);
-    let kernels = kernels(&g, weight, adjoint);
-    let (in_size, out_size) = (g.input * positions, g.output * positions);
-    let mut y = vec![0.0; g.batch * out_size];
-    let arch = pulp::Arch::new();
-    y.par_chunks_mut(group * out_size).zip(x.par_chunks(group * in_size)).for_each_init(
-        Scratch::default,
-        |scratch, (y, x)| {
-            let columns = x.len() / in_size * tiles.count();
-            scratch.phases.resize(4 * tiles.phase(), 0.0);
-            scratch.halves.resize(8 * (tiles.count() + 1), 0.0);
-            let (input, product) = (g.input * columns, g.output * columns);
-            let (input_stride, product_stride) = (input + APART, product + APART);
-            scratch.inputs.resize(16 * input_stride, 0.0);
-            scratch.products.resize(16 * product_stride, 0.0);
-            let Scratch { phases, halves, inputs, products } = scratch;
-            arch.dispatch(Transform { tiles, x, channels: g.input, phases, halves, inputs });
-            let kernel = g.output * g.input;
-            for place in 0..16 {
-                matmul(
-                    MatMut::from_row_major_slice_mut(
-                        &mut products[place * product_stride..][..product],
-                        g.output,
-                        columns,
-                    ),
-                    Accum::Replace,
-                    MatRef::from_row_major_slice(
-                        &kernels[place * kernel..][..kernel],
-                        g.output,
-                        g.input,
-                    ),
-                    MatRef::from_row_major_slice(
-                        &inputs[place * input_stride..][..input],
-                        g.input,
-                        columns,
-                    ),
-                    1.0,
-                    Par::Seq,
-                );
-            }
-            arch.dispatch(Restore { tiles, y, channels: g.output, products, halves });
-            if let Some(bias) = bias {
-                for (map, bias) in y.chunks_mut(positions).zip(bias.iter().cycle()) {
-                    map.iter_mut().for_each(|y| *y += bias);
+impl Kernels {
+    fn new(g: Geometry, weight: &[f32], adjoint: bool) -> Self {
+        let mut values = vec![0.0; g.input * Self::stride(&g)];
+        values.par_chunks_mut(Self::stride(&g)).enumerate().for_each(|(i, values)| {
+            for o in 0..g.output {
+                let tap = |a: usize, b: usize| {
+                    f64::from(match adjoint {
+                        false => weight[((o * g.input + i) * 3 + a) * 3 + b],
+                        true => weight[((i * g.output + o) * 3 + 2 - a) * 3 + 2 - b],
+                    })
+                };
+                let columns: [[f64; 4]; 3] =
+                    std::array::from_fn(|b| filter([tap(0, b), tap(1, b), tap(2, b)]));
+                for a in 0..4 {
+                    let row = filter([columns[0][a], columns[1][a], columns[2][a]]);
+                    for (b, value) in row.into_iter().enumerate() {
+                        values[(4 * a + b) * g.output + o] = value as f32;
+                    }
                 }
             }
-        },
-    );
-    y
+        });
+        Self { values, g }
+    }
+
+    /// Floats of one input channel.
+    fn stride(g: &Geometry) -> usize {
+        16 * g.output + LANES
+    }
+
+    /// The matrix of one place, `[input, output]`.
+    fn place(&self, place: usize) -> MatRef<'_, f32> {
+        let Geometry { input, output, .. } = self.g;
+        let values = &self.values[place * output..];
+        MatRef::from_row_major_slice_with_stride(values, input, output, Self::stride(&self.g))
+    }
 }
 
-/// The transforms of a group of samples, compiled for each instruction set; what they call must be inlined for that.
+/// `G t`.
+fn filter(t: [f64; 3]) -> [f64; 4] {
+    [t[0], (t[0] + t[1] + t[2]) / 2.0, (t[0] - t[1] + t[2]) / 2.0, t[2]]
+}
+
+/// `Gᵀ u`.
+fn filter_transposed(u: [f64; 4]) -> [f64; 3] {
+    [u[0] + (u[1] + u[2]) / 2.0, (u[1] - u[2]) / 2.0, (u[1] + u[2]) / 2.0 + u[3]]
+}
+
+/// A map with its channels last. What borders it is zero, and stays so.
+#[derive(Default)]
+struct Map {
+    values: Vec<f32>,
+    channels: usize,
+    /// Pixels of zeros on the left and above.
+    border: usize,
+    /// Pixels of a row.
+    across: usize,
+}
+
+impl Map {
+    /// Room for a map's tiles, with its border on all sides.
+    fn new(tiles: &Tiles, channels: usize, border: usize) -> Self {
+        let across = 2 * (tiles.across + border);
+        let size = across * 2 * (tiles.down + border) * channels.next_multiple_of(LANES);
+        Self { values: vec![0.0; size], channels, border, across }
+    }
+
+    /// Floats of a pixel.
+    fn width(&self) -> usize {
+        self.channels.next_multiple_of(LANES)
+    }
+
+    /// Where a row begins.
+    fn row(&self, y: usize) -> usize {
+        ((y + self.border) * self.across + self.border) * self.width()
+    }
+
+    /// Take a map `[channels, height, width]`, or what is positive of it.
+    fn read(&mut self, tiles: &Tiles, x: &[f32], rectify: bool) {
+        let width = self.width();
+        for y in 0..tiles.height {
+            let row = self.row(y);
+            let pixels = &mut self.values[row..][..tiles.width * width];
+            for (c, map) in x.chunks_exact(tiles.height * tiles.width).enumerate() {
+                let from = &map[y * tiles.width..][..tiles.width];
+                for (pixel, value) in pixels.chunks_exact_mut(width).zip(from) {
+                    pixel[c] = *value;
+                }
+            }
+            if rectify {
+                // Not `max`, which would drop a NaN.
+                pixels.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
+            }
+        }
+    }
+
+    /// The map as `[channels, height, width]`.
+    fn write(&self, tiles: &Tiles, y: &mut [f32]) {
+        let width = self.width();
+        for line in 0..tiles.height {
+            let pixels = &self.values[self.row(line)..][..tiles.width * width];
+            for (c, map) in y.chunks_exact_mut(tiles.height * tiles.width).enumerate() {
+                let to = &mut map[line * tiles.width..][..tiles.width];
+                for (value, pixel) in to.iter_mut().zip(pixels.chunks_exact(width)) {
+                    *value = pixel[c];
+                }
+            }
+        }
+    }
+}
+
+/// A matrix for each of the 16 places.
+#[derive(Default)]
+struct Places {
+    values: Vec<f32>,
+    rows: usize,
+    columns: usize,
+}
+
+impl Places {
+    fn resize(&mut self, rows: usize, columns: usize) {
+        (self.rows, self.columns) = (rows, columns);
+        self.values.resize(16 * self.stride(), 0.0);
+    }
+
+    /// Floats of a row.
+    fn width(&self) -> usize {
+        self.columns.next_multiple_of(LANES)
+    }
+
+    /// Floats from a place to the next.
+    fn stride(&self) -> usize {
+        self.rows * self.width() + APART
+    }
+
+    fn get(&self, place: usize) -> MatRef<'_, f32> {
+        let values = &self.values[place * self.stride()..][..self.rows * self.width()];
+        MatRef::from_row_major_slice_with_stride(values, self.rows, self.columns, self.width())
+    }
+
+    fn get_mut(&mut self, place: usize) -> MatMut<'_, f32> {
+        let (stride, width) = (self.stride(), self.width());
+        let values = &mut self.values[place * stride..][..self.rows * width];
+        // faer 0.24.4 mixes up the strides in the row-major twin of this.
+        MatMut::from_column_major_slice_with_stride_mut(values, self.columns, self.rows, width)
+            .transpose_mut()
+    }
+}
+
+/// `Bᵀ d`.
+#[inline(always)]
+fn input<S: Simd>(simd: S, d: [S::f32s; 4]) -> [S::f32s; 4] {
+    [
+        simd.sub_f32s(d[0], d[2]),
+        simd.add_f32s(d[1], d[2]),
+        simd.sub_f32s(d[2], d[1]),
+        simd.sub_f32s(d[1], d[3]),
+    ]
+}
+
+/// `A y`.
+#[inline(always)]
+fn spread<S: Simd>(simd: S, y: [S::f32s; 2]) -> [S::f32s; 4] {
+    [y[0], simd.add_f32s(y[0], y[1]), simd.sub_f32s(y[0], y[1]), simd.neg_f32s(y[1])]
+}
+
+/// `Aᵀ m`.
+#[inline(always)]
+fn output<S: Simd>(simd: S, m: [S::f32s; 4]) -> [S::f32s; 2] {
+    [simd.add_f32s(simd.add_f32s(m[0], m[1]), m[2]), simd.sub_f32s(simd.sub_f32s(m[1], m[2]), m[3])]
+}
+
+/// `T d Tᵀ` of a tile of N x N.
+#[inline(always)]
+fn both_ways<V: Copy, const N: usize, const M: usize>(
+    d: [[V; N]; N],
+    t: impl Fn([V; N]) -> [V; M],
+) -> [[V; M]; M] {
+    let mut rows = [t(d[0]); N];
+    for i in 1..N {
+        rows[i] = t(d[i]);
+    }
+    let mut out = [[rows[0][0]; M]; M];
+    for j in 0..M {
+        let mut column = [rows[0][j]; N];
+        for i in 1..N {
+            column[i] = rows[i][j];
+        }
+        let column = t(column);
+        for i in 0..M {
+            out[i][j] = column[i];
+        }
+    }
+    out
+}
+
+/// What becomes of a map's tiles.
+enum Tile {
+    /// `Bᵀ d B` of 4x4 pixels.
+    Input,
+    /// `A y Aᵀ` of 2x2 pixels.
+    Spread,
+}
+
+/// A map's tiles into rows of the places, from row `first` on. Compiled for each instruction set; what it calls must be inlined for
+/// that.
 struct Transform<'a> {
     tiles: Tiles,
-    x: &'a [f32],
-    channels: usize,
-    phases: &'a mut [f32],
-    halves: &'a mut [f32],
-    inputs: &'a mut [f32],
+    tile: Tile,
+    map: &'a Map,
+    places: &'a mut Places,
+    first: usize,
 }
 
 impl pulp::WithSimd for Transform<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        let Self { tiles, x, channels, phases, halves, inputs } = self;
-        let positions = tiles.height * tiles.width;
-        let columns = x.len() / (channels * positions) * tiles.count();
-        for (s, x) in x.chunks(channels * positions).enumerate() {
-            for (c, map) in x.chunks(positions).enumerate() {
-                let out = &mut inputs[c * columns + s * tiles.count()..];
-                transform(tiles, map, phases, halves, out, channels * columns + APART);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, tile, map, places, first } = self;
+        let vectors = map.width() / S::F32_LANES;
+        let stride = places.stride() / S::F32_LANES;
+        let (from, _) = S::as_simd_f32s(&map.values);
+        let (to, _) = S::as_mut_simd_f32s(&mut places.values);
+        for t in 0..tiles.count() {
+            let (y, x) = (t / tiles.across, t % tiles.across);
+            let pixel = |i, j| ((2 * y + i) * map.across + 2 * x + j) * vectors;
+            for v in 0..vectors {
+                let values = match tile {
+                    Tile::Input => {
+                        let mut d = [[from[v]; 4]; 4];
+                        for i in 0..4 {
+                            for j in 0..4 {
+                                d[i][j] = from[pixel(i, j) + v];
+                            }
+                        }
+                        both_ways(d, |d| input(simd, d))
+                    }
+                    Tile::Spread => {
+                        let mut y = [[from[v]; 2]; 2];
+                        for i in 0..2 {
+                            for j in 0..2 {
+                                y[i][j] = from[pixel(i, j) + v];
+                            }
+                        }
+                        both_ways(y, |y| spread(simd, y))
+                    }
+                };
+                let at = (first + t) * vectors + v;
+                for i in 0..4 {
+                    for j in 0..4 {
+                        to[(4 * i + j) * stride + at] = values[i][j];
+                    }
+                }
             }
         }
     }
 }
 
-/// The way back.
+/// Rows of the places, from row `first` on, into a map: `Aᵀ m A`.
 struct Restore<'a> {
     tiles: Tiles,
-    y: &'a mut [f32],
-    channels: usize,
-    products: &'a [f32],
-    halves: &'a mut [f32],
+    places: &'a Places,
+    first: usize,
+    map: &'a mut Map,
 }
 
 impl pulp::WithSimd for Restore<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        let Self { tiles, y, channels, products, halves } = self;
-        let positions = tiles.height * tiles.width;
-        let columns = y.len() / (channels * positions) * tiles.count();
-        for (s, y) in y.chunks_mut(channels * positions).enumerate() {
-            for (c, map) in y.chunks_mut(positions).enumerate() {
-                let products = &products[c * columns + s * tiles.count()..];
-                restore(tiles, products, channels * columns + APART, halves, map);
-            }
-        }
-    }
-}
-
-/// `out = f(a, b)`, element by element.
-#[inline(always)]
-fn combine(out: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) {
-    out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = f(*a, *b));
-}
-
-/// `out = f(a, b, c)`, element by element.
-#[inline(always)]
-fn three(out: &mut [f32], a: &[f32], b: &[f32], c: &[f32], f: impl Fn(f32, f32, f32) -> f32) {
-    for ((out, a), (b, c)) in out.iter_mut().zip(a).zip(b.iter().zip(c)) {
-        *out = f(*a, *b, *c);
-    }
-}
-
-/// The four combinations of `Bᵀ` along one direction, from the values at even and odd places; the next even or odd one is
-/// `next` further on.
-#[inline(always)]
-fn combine_four(outs: [&mut [f32]; 4], even: &[f32], odd: &[f32], next: usize) {
-    let [o0, o1, o2, o3] = outs;
-    combine(o0, even, &even[next..], |d0, d2| d0 - d2);
-    combine(o1, odd, &even[next..], |d1, d2| d1 + d2);
-    combine(o2, odd, &even[next..], |d1, d2| d2 - d1);
-    combine(o3, odd, &odd[next..], |d1, d3| d1 - d3);
-}
-
-/// `Bᵀ d B` of every tile of a map; place k of tile t goes to `out[k · stride + t]`.
-#[inline(always)]
-fn transform(
-    tiles: Tiles,
-    map: &[f32],
-    phases: &mut [f32],
-    halves: &mut [f32],
-    out: &mut [f32],
-    stride: usize,
-) {
-    let (n, size) = (tiles.count(), tiles.phase());
-    // Pixel x of row y is at x + 1, y + 1 of the padded map.
-    for (y, row) in map.chunks(tiles.width).enumerate() {
-        let at = y.div_ceil(2) * tiles.across;
-        let (even, odd) = phases[(y + 1) % 2 * 2 * size..][..2 * size].split_at_mut(size);
-        let pairs = row.chunks_exact(2);
-        if let [last] = pairs.remainder() {
-            odd[at + tiles.width / 2] = *last;
-        }
-        let places = odd[at..].iter_mut().zip(&mut even[at + 1..]);
-        pairs.zip(places).for_each(|(pair, (o, e))| (*o, *e) = (pair[0], pair[1]));
-    }
-    let phase = |row: usize, column: usize| &phases[(2 * row + column) * size..][..size];
-    for column in 0..2 {
-        let own = &mut halves[column * 4 * (n + 1)..][..4 * (n + 1)];
-        combine_four(quarters(own, n + 1), phase(0, column), phase(1, column), tiles.across);
-    }
-    let (even, odd) = halves.split_at(4 * (n + 1));
-    for (a, (even, odd)) in even.chunks(n + 1).zip(odd.chunks(n + 1)).enumerate() {
-        let outs = quarters(&mut out[4 * a * stride..], stride).map(|o| &mut o[..n]);
-        combine_four(outs, even, odd, 1);
-    }
-}
-
-/// Four slices, `stride` apart.
-#[inline(always)]
-fn quarters(slice: &mut [f32], stride: usize) -> [&mut [f32]; 4] {
-    let (a, rest) = slice.split_at_mut(stride);
-    let (b, rest) = rest.split_at_mut(stride);
-    let (c, d) = rest.split_at_mut(stride);
-    [a, b, c, d]
-}
-
-/// `Aᵀ m A` of every tile into the map.
-#[inline(always)]
-fn restore(tiles: Tiles, products: &[f32], stride: usize, halves: &mut [f32], map: &mut [f32]) {
-    let n = tiles.count();
-    let place = |a: usize, b: usize| &products[(4 * a + b) * stride..];
-    let (sums, rest) = halves.split_at_mut(4 * (n + 1));
-    let (differences, _) = rest.split_at_mut(4 * (n + 1));
-    for b in 0..4 {
-        let [m0, m1, m2, m3] = [0, 1, 2, 3].map(|a| place(a, b));
-        three(&mut sums[b * n..][..n], m0, m1, m2, |a, b, c| a + b + c);
-        three(&mut differences[b * n..][..n], m1, m2, m3, |a, b, c| a - b - c);
-    }
-    for (dy, rows) in [&*sums, &*differences].into_iter().enumerate() {
-        let s = |b: usize| &rows[b * n..][..n];
-        for ty in 0..tiles.down {
-            let y = 2 * ty + dy;
-            if y >= tiles.height {
-                continue;
-            }
-            let line = |b: usize| &s(b)[ty * tiles.across..][..tiles.across];
-            let [s0, s1, s2, s3] = [0, 1, 2, 3].map(line);
-            let row = &mut map[y * tiles.width..][..tiles.width];
-            let columns = s0.iter().zip(s1).zip(s2.iter().zip(s3));
-            for (pair, ((s0, s1), (s2, s3))) in row.chunks_mut(2).zip(columns) {
-                pair[0] = s0 + s1 + s2;
-                if let [_, right] = pair {
-                    *right = s1 - s2 - s3;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, places, first, map } = self;
+        let vectors = map.width() / S::F32_LANES;
+        let stride = places.stride() / S::F32_LANES;
+        let across = map.across;
+        let (from, _) = S::as_simd_f32s(&places.values);
+        let (to, _) = S::as_mut_simd_f32s(&mut map.values);
+        for t in 0..tiles.count() {
+            let (y, x) = (t / tiles.across, t % tiles.across);
+            for v in 0..vectors {
+                let at = (first + t) * vectors + v;
+                let mut m = [[from[at]; 4]; 4];
+                for i in 0..4 {
+                    for j in 0..4 {
+                        m[i][j] = from[(4 * i + j) * stride + at];
+                    }
+                }
+                let values = both_ways(m, |m| output(simd, m));
+                for i in 0..2 {
+                    for j in 0..2 {
+                        to[((2 * y + i) * across + 2 * x + j) * vectors + v] = values[i][j];
+                    }
                 }
             }
         }
     }
+}
+
+/// Convolve every sample and hand the map to `finish`, with the sample's number; `g` has the channels of the convolution that is
+/// carried out. `rectify`: convolve what is positive of x.
+pub(crate) fn convolve(
+    g: Geometry,
+    x: &[f32],
+    weight: &[f32],
+    [adjoint, rectify]: [bool; 2],
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let tiles = Tiles::new(&g);
+    let positions = g.height * g.width;
+    let group = tiles.group(g.batch);
+    let kernels = Kernels::new(g, weight, adjoint);
+    let (in_size, out_size) = (g.input * positions, g.output * positions);
+    let mut y = zeros(g.batch * out_size);
+    let arch = pulp::Arch::new();
+    let scratch = || {
+        let maps = [Map::new(&tiles, g.input, 1), Map::new(&tiles, g.output, 0)];
+        (maps, Places::default(), Places::default())
+    };
+    y.par_chunks_mut(group * out_size)
+        .zip(x.par_chunks(group * in_size))
+        .enumerate()
+        .for_each_init(scratch, |([before, after], inputs, products), (number, (y, x))| {
+            let rows = x.len() / in_size * tiles.count();
+            inputs.resize(rows, g.input);
+            products.resize(rows, g.output);
+            for (s, x) in x.chunks(in_size).enumerate() {
+                before.read(&tiles, x, rectify);
+                let first = s * tiles.count();
+                arch.dispatch(Transform {
+                    tiles,
+                    tile: Tile::Input,
+                    map: before,
+                    places: inputs,
+                    first,
+                });
+            }
+            for place in 0..16 {
+                let product = products.get_mut(place);
+                let (inputs, kernel) = (inputs.get(place), kernels.place(place));
+                matmul(product, Accum::Replace, inputs, kernel, 1.0, Par::Seq);
+            }
+            for (s, y) in y.chunks_mut(out_size).enumerate() {
+                arch.dispatch(Restore {
+                    tiles,
+                    places: products,
+                    first: s * tiles.count(),
+                    map: after,
+                });
+                after.write(&tiles, y);
+                finish(number * group + s, y);
+            }
+        });
+    y
+}
+
+/// Gradients of weight and bias from that of the output, dy. `rectify`: what was convolved is what is positive of x.
+pub(crate) fn weight_gradient(
+    g: Geometry,
+    x: &[f32],
+    dy: &[f32],
+    rectify: bool,
+) -> (Vec<f32>, Vec<f32>) {
+    let tiles = Tiles::new(&g);
+    let positions = g.height * g.width;
+    let group = tiles.group(g.batch);
+    let (in_size, out_size) = (g.input * positions, g.output * positions);
+    let part = part_size(g.batch);
+    let arch = pulp::Arch::new();
+    let sums: Vec<(Places, Vec<f32>)> = x
+        .par_chunks(part * in_size)
+        .zip(dy.par_chunks(part * out_size))
+        .map(|(x, dy)| {
+            let mut maps = [Map::new(&tiles, g.input, 1), Map::new(&tiles, g.output, 0)];
+            let [mut inputs, mut outputs, mut sum] = [(); 3].map(|()| Places::default());
+            sum.resize(g.input, g.output);
+            for (x, dy) in x.chunks(group * in_size).zip(dy.chunks(group * out_size)) {
+                let rows = x.len() / in_size * tiles.count();
+                inputs.resize(rows, g.input);
+                outputs.resize(rows, g.output);
+                for (s, (x, dy)) in x.chunks(in_size).zip(dy.chunks(out_size)).enumerate() {
+                    let first = s * tiles.count();
+                    let [before, after] = &mut maps;
+                    before.read(&tiles, x, rectify);
+                    after.read(&tiles, dy, false);
+                    let (map, places) = (&*before, &mut inputs);
+                    arch.dispatch(Transform { tiles, tile: Tile::Input, map, places, first });
+                    let (map, places) = (&*after, &mut outputs);
+                    arch.dispatch(Transform { tiles, tile: Tile::Spread, map, places, first });
+                }
+                for place in 0..16 {
+                    let (x, dy) = (inputs.get(place).transpose(), outputs.get(place));
+                    matmul(sum.get_mut(place), Accum::Add, x, dy, 1.0, Par::Seq);
+                }
+            }
+            (sum, sum_maps(dy, g.output, positions))
+        })
+        .collect();
+    let mut sums = sums.into_iter();
+    let (mut total, mut db) = sums.next().unwrap_or_default();
+    for (sum, b) in sums {
+        add_sums(&mut total.values, &sum.values);
+        add_sums(&mut db, &b);
+    }
+    let mut dw = vec![0.0; g.output * g.input * 9];
+    dw.par_chunks_mut(g.input * 9).enumerate().for_each(|(o, dw)| {
+        for (i, taps) in dw.chunks_mut(9).enumerate() {
+            let at = |place: usize| {
+                f64::from(total.values[place * total.stride() + i * total.width() + o])
+            };
+            let mut u = [[0.0; 4]; 4];
+            for place in 0..16 {
+                u[place / 4][place % 4] = at(place);
+            }
+            let values = both_ways(u, filter_transposed);
+            for (tap, value) in taps.iter_mut().zip(values.as_flattened()) {
+                *tap = *value as f32;
+            }
+        }
+    });
+    (dw, db)
 }
 
 #[cfg(test)]
@@ -332,15 +511,37 @@ mod tests {
         y
     }
 
+    /// The weights' gradient as a sum over positions, in f64.
+    fn direct_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f64> {
+        let (h, w) = (g.height, g.width);
+        let mut dw = vec![0.0; g.output * g.input * 9];
+        for (k, dw) in dw.iter_mut().enumerate() {
+            let (o, i, a, b) = (k / 9 / g.input, k / 9 % g.input, k % 9 / 3, k % 3);
+            for (n, y, x_) in (0..g.batch * h * w).map(|p| (p / h / w, p / w % h, p % w)) {
+                let (sy, sx) = ((y + a).wrapping_sub(1), (x_ + b).wrapping_sub(1));
+                if sy < h && sx < w {
+                    *dw += f64::from(dy[((n * g.output + o) * h + y) * w + x_])
+                        * f64::from(x[((n * g.input + i) * h + sy) * w + sx]);
+                }
+            }
+        }
+        dw
+    }
+
+    fn assert_close(got: &[f32], expected: &[f64], what: &str) {
+        let largest = expected.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+        for (got, expected) in got.iter().zip(expected) {
+            let error = (f64::from(*got) - expected).abs() / largest;
+            assert!(error < 2e-6, "{what}: off by {error:.1e}");
+        }
+    }
+
+    const SIZES: [(usize, usize, usize, usize, usize); 5] =
+        [(5, 9, 8, 14, 14), (3, 8, 10, 7, 7), (7, 8, 19, 4, 5), (2, 17, 9, 6, 16), (1, 8, 8, 5, 4)];
+
     #[test]
     fn agrees_with_the_sum_over_taps() {
-        for (batch, input, output, height, width) in [
-            (5, 9, 8, 14, 14),
-            (3, 8, 10, 7, 7),
-            (7, 8, 8, 4, 5),
-            (2, 11, 9, 6, 16),
-            (1, 8, 8, 5, 4),
-        ] {
+        for (batch, input, output, height, width) in SIZES {
             let g = Geometry { batch, input, output, height, width, kernel: 3 };
             assert!(pays(&g));
             let wave =
@@ -349,13 +550,12 @@ mod tests {
             let weight = wave(output * input * 9, 0.71);
             for adjoint in [false, true] {
                 let expected = direct(&g, &x, &weight, adjoint);
-                let got = convolve(g, &x, &weight, None, adjoint);
-                let largest = expected.iter().fold(0.0f64, |a, b| a.max(b.abs()));
-                for (got, expected) in got.iter().zip(&expected) {
-                    let error = (f64::from(*got) - expected).abs() / largest;
-                    assert!(error < 2e-6, "{g:?}, adjoint {adjoint}: off by {error:.1e}");
-                }
+                let got = convolve(g, &x, &weight, [adjoint, false], |_, _| ());
+                assert_close(&got, &expected, &format!("{g:?}, adjoint {adjoint}"));
             }
+            let dy = wave(batch * output * height * width, 0.53);
+            let (dw, _) = weight_gradient(g, &x, &dy, false);
+            assert_close(&dw, &direct_gradient(&g, &x, &dy), &format!("{g:?}, gradient"));
         }
     }
 }
