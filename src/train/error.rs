@@ -30,6 +30,9 @@ pub enum TrainError {
         /// Batch size.
         batch_size: usize,
     },
+    /// Batches that do not come.
+    #[error("the batches cannot be prepared: {0}")]
+    Batches(String),
     /// Weights that do not belong to the model.
     #[error(
         "{path} does not fit this model: {problem}; use the configuration that it was trained with"

@@ -1,11 +1,19 @@
-//! Batches of images on a device.
+//! Batches of images on a device, prepared while the batch before is at work.
 
+use super::error::TrainError;
 use crate::data::{Images, Noise, epoch_order};
 use burn::{
     data::dataloader::{DataLoader, DataLoaderIterator, Progress},
     tensor::{Tensor, TensorData, backend::Backend},
 };
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+/// Batches that wait ready.
+const AHEAD: usize = 2;
 
 /// Images and the size of their batches.
 #[derive(Clone)]
@@ -32,17 +40,60 @@ impl<B: Backend> Loader<B> {
         self.images.len() / self.batch_size
     }
 
-    /// Batch `step` of an epoch in its seeded order, `[batch, D]`.
-    pub fn training_batch(&self, seed: u64, epoch: u64, step: usize, noise: Noise) -> Tensor<B, 2> {
+    /// The batches of some steps of an epoch in its seeded order, `[batch, D]` each.
+    ///
+    /// # Errors
+    /// No thread to be had; as an item, that it ended before its last batch.
+    pub fn training_batches(
+        &self,
+        [seed, epoch]: [u64; 2],
+        steps: Range<usize>,
+        noise: Noise,
+    ) -> Result<impl Iterator<Item = Result<Tensor<B, 2>, TrainError>>, TrainError> {
         let order = epoch_order(self.images.len(), seed, epoch);
-        self.batch(&order[step * self.batch_size..][..self.batch_size], noise)
+        let from = steps.start * self.batch_size;
+        self.prepare(order[from..steps.end * self.batch_size].to_vec(), noise)
     }
 
     /// All images in order, the last batch smaller.
-    pub fn batches(&self, noise: Noise) -> impl Iterator<Item = Tensor<B, 2>> + '_ {
-        let all: Vec<usize> = (0..self.images.len()).collect();
-        let chunks: Vec<Vec<usize>> = all.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
-        chunks.into_iter().map(move |index| self.batch(&index, noise))
+    ///
+    /// # Errors
+    /// As those of [`training_batches`](Self::training_batches).
+    pub fn batches(
+        &self,
+        noise: Noise,
+    ) -> Result<impl Iterator<Item = Result<Tensor<B, 2>, TrainError>>, TrainError> {
+        self.prepare((0..self.images.len()).collect(), noise)
+    }
+
+    /// Batches of these images, from a thread of their own, which ends when nobody waits for them any more.
+    fn prepare(
+        &self,
+        order: Vec<usize>,
+        noise: Noise,
+    ) -> Result<impl Iterator<Item = Result<Tensor<B, 2>, TrainError>>, TrainError> {
+        let (images, size, sigma) = (self.images.clone(), self.batch_size, self.sigma);
+        let (device, dimension) = (self.device.clone(), images.dimension());
+        let (sender, ready) = mpsc::sync_channel(AHEAD);
+        let mut left = order.len().div_ceil(size);
+        thread::Builder::new()
+            .name("batches".into())
+            .spawn(move || {
+                for index in order.chunks(size) {
+                    if sender.send(images.noisy(index, noise, sigma)).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|e| TrainError::Batches(e.to_string()))?;
+        Ok(std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let batch = ready.recv().map_err(|_| TrainError::Batches("its thread ended".into()));
+            Some(batch.map(|data| {
+                let rows = data.len() / dimension;
+                Tensor::from_data(TensorData::new(data, [rows, dimension]), &device)
+            }))
+        }))
     }
 
     fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {
@@ -94,5 +145,32 @@ impl<B: Backend> DataLoader<B, Tensor<B, 2>> for Loader<B> {
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<B, Tensor<B, 2>>> {
         let index: Vec<usize> = (start..end).collect();
         Arc::new(Self { images: Arc::new(self.images.select(&index)), ..self.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Flex;
+
+    #[test]
+    fn batches_are_those_of_the_images_in_order() {
+        let images = Arc::new(Images::random(23, [1, 4, 4], 0));
+        let loader = Loader::<Flex>::new(images.clone(), 4, 0.1, Default::default());
+        let values = |batch: Result<Tensor<Flex, 2>, TrainError>| {
+            batch.unwrap().into_data().into_vec::<f32>().unwrap()
+        };
+        let noise = Noise::Training { seed: 3, epoch: 2 };
+        let order = epoch_order(23, 3, 2);
+        let batches: Vec<_> = loader.training_batches([3, 2], 1..5, noise).unwrap().collect();
+        assert_eq!(batches.len(), 4);
+        for (batch, index) in batches.into_iter().zip(order[4..].chunks(4)) {
+            assert_eq!(values(batch), images.noisy(index, noise, 0.1));
+        }
+        let all: Vec<f32> = loader.batches(noise).unwrap().flat_map(values).collect();
+        let index: Vec<usize> = (0..23).collect();
+        assert_eq!(all, images.noisy(&index, noise, 0.1));
+        // Whoever stops in between is not waited for.
+        drop(loader.batches(noise).unwrap().next());
     }
 }

@@ -145,19 +145,19 @@ where
         &self,
         model: &Trainee<B::InnerBackend>,
         mut each: impl FnMut(BatchLoss, usize),
-    ) -> f64 {
+    ) -> Result<f64, TrainError> {
         let noise = match self.config.data.dequantize {
             true => Noise::Evaluation { seed: VALIDATION },
             false => Noise::Off,
         };
         let (mut sum, mut count) = (0.0, 0);
-        for batch in self.valid.batches(noise) {
-            let loss = model.step(batch);
+        for batch in self.valid.batches(noise)? {
+            let loss = model.step(batch?);
             sum += loss.nats * loss.size as f64;
             count += loss.size;
             each(loss, count);
         }
-        sum / count as f64
+        Ok(sum / count as f64)
     }
 
     fn draw_samples(
@@ -257,16 +257,20 @@ where
             }
             let overall = progress(epoch + 1, config.epochs);
             let end = ((epoch + 1) * steps_per_epoch).min(this.total);
-            while state.step < end {
-                let within = state.step % steps_per_epoch;
+            let begin = epoch * steps_per_epoch;
+            let steps = state.step - begin..end - begin;
+            let batches = this.train.training_batches(
+                [config.seed, epoch as u64],
+                steps.clone(),
+                this.noise(epoch),
+            )?;
+            for (within, batch) in steps.zip(batches) {
                 if within == 0 {
                     state.epoch_loss = 0.0;
                 }
                 B::seed(&device, step_seed(config.seed, state.step));
                 self.learner.lr_step();
-                let batch =
-                    this.train.training_batch(config.seed, epoch as u64, within, this.noise(epoch));
-                let mut output = self.learner.train_step(batch);
+                let mut output = self.learner.train_step(batch?);
                 let loss = output.item;
                 let largest = config.clip_grad_norm.unwrap_or(f64::INFINITY);
                 let norm = clip_norm(&self.learner.model(), &mut output.grads, largest);
@@ -335,7 +339,7 @@ where
             let items = progress(done, this.valid.len());
             let item = TrainingItem::new(loss, items, overall.clone(), None, None);
             processor.process_valid(LearnerEvent::ProcessedItem(item));
-        });
+        })?;
         processor.process_valid(LearnerEvent::EndEpoch(epoch));
         if !loss.is_finite() {
             return Err(self.diverged("the validation loss", loss, state.step, epoch));

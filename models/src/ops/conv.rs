@@ -119,7 +119,12 @@ pub(crate) fn sum_maps(dy: &[f32], channels: usize, positions: usize) -> Vec<f32
     }
     for dy in dy.chunks(channels * positions) {
         for (sum, map) in sums.iter_mut().zip(dy.chunks(positions)) {
-            *sum += map.iter().sum::<f32>();
+            // Several sums at a time, as vectors.
+            let mut parts = [0.0; 16];
+            for chunk in map.chunks(parts.len()) {
+                add_sums(&mut parts, chunk);
+            }
+            *sum += parts.iter().sum::<f32>();
         }
     }
     sums

@@ -100,6 +100,12 @@ impl FlowBackend for burn_ndarray::NdArray<f64> {}
 trait Host: Backend {
     /// The tensor's values, row-major; lent where they lie so, copied where they do not.
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]>;
+
+    /// The tensor's values, row-major: its own where nothing else holds them.
+    fn owned(tensor: FloatTensor<Self>) -> Vec<f32> {
+        let data = burn::tensor::read_sync(Self::float_into_data(tensor));
+        data.ok().and_then(|data| data.into_vec::<f32>().ok()).expect("the caller checked for f32")
+    }
 }
 
 #[cfg(feature = "flex")]
@@ -107,7 +113,17 @@ impl Host for burn_flex::Flex {
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
         match tensor.as_slice::<f32>() {
             Some(values) => Cow::Borrowed(values),
-            None => Cow::Owned(owned::<Self>(tensor.clone())),
+            None => Cow::Owned(Self::owned(tensor.clone())),
+        }
+    }
+
+    fn owned(tensor: FloatTensor<Self>) -> Vec<f32> {
+        match tensor.as_slice::<f32>() {
+            // Copied by all threads.
+            Some(values) if !tensor.is_unique() => {
+                values.par_iter().with_min_len(PIECE).copied().collect()
+            }
+            _ => tensor.into_data().into_vec().expect("the caller checked for f32"),
         }
     }
 }
@@ -115,14 +131,8 @@ impl Host for burn_flex::Flex {
 #[cfg(feature = "ndarray")]
 impl Host for burn_ndarray::NdArray<f32> {
     fn values(tensor: &FloatTensor<Self>) -> Cow<'_, [f32]> {
-        Cow::Owned(owned::<Self>(tensor.clone()))
+        Cow::Owned(Self::owned(tensor.clone()))
     }
-}
-
-/// The tensor's values, row-major: its own where nothing else holds them.
-fn owned<B: Backend>(tensor: FloatTensor<B>) -> Vec<f32> {
-    let data = burn::tensor::read_sync(B::float_into_data(tensor));
-    data.ok().and_then(|data| data.into_vec::<f32>().ok()).expect("the caller checked for f32")
 }
 
 fn dims<const D: usize>(tensor: &impl TensorMetadata) -> [usize; D] {
@@ -227,7 +237,7 @@ fn conv_adjoint<B: Host>(
 
 fn tiled<B: Host>(x: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
     let (device, dims) = (B::float_device(&x), dims::<4>(&x));
-    let (mut x, factor) = (owned::<B>(x), B::values(&factor));
+    let (mut x, factor) = (B::owned(x), B::values(&factor));
     for x in x.chunks_mut(factor.len().max(1)) {
         x.par_chunks_mut(PIECE).zip(factor.par_chunks(PIECE)).for_each(|(x, factor)| {
             x.iter_mut().zip(factor).for_each(|(x, factor)| *x *= factor);
@@ -247,8 +257,8 @@ fn adam_w<B: Host>(
 ) -> [FloatTensor<B>; 3] {
     let (device, shape) = (B::float_device(&parameter), parameter.shape());
     let gradient = B::values(&gradient);
-    let mut parameter = owned::<B>(parameter);
-    let [mut first, mut second] = moments.map(owned::<B>);
+    let mut parameter = B::owned(parameter);
+    let [mut first, mut second] = moments.map(B::owned);
     parameter
         .par_chunks_mut(PIECE)
         .zip(first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE)))
