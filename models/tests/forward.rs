@@ -74,26 +74,31 @@ fn flows<B: FlowBackend>() {
 /// Tangents of every operand, together and apart: fused against the tensor operations, which have burn's own rules.
 fn operations<B: FlowBackend>() {
     let device = Default::default();
-    let shape = SplineShape { bins: 4, tail: 2.0, logit_scale: 0.7 };
-    let q = shape.parameters();
     let at = |dims: [usize; 3], seed| uniform::<B, 3>(dims, -2.5..2.5, seed, &device);
     let along = |dims: [usize; 4], seed| uniform::<B, 4>(dims, -1.0..1.0, seed, &device);
-    let (x, logits) = (at([2, 3, 5], 1), at([2, 3 * q, 5], 2));
     let lifted = |with: bool, x: Tensor<B, 3>, t: Tensor<B, 4>| match with {
         true => atypical_forward::lift(x, t).unwrap(),
         false => atypical_forward::constant(x),
     };
-    for direction in [Direction::Forward, Direction::Inverse] {
-        for (first, second) in [(true, false), (false, true), (true, true)] {
-            let x = lifted(first, x.clone(), along([2, 2, 3, 5], 3));
-            let logits = lifted(second, logits.clone(), along([2, 2, 3 * q, 5], 4));
-            let [fused, reference] = [rq_spline::<Forward<B>>, rq_spline_reference]
-                .map(|map| map(x.clone(), logits.clone(), shape, direction));
-            for (fused, reference) in [(fused.0, reference.0), (fused.1, reference.1)] {
-                let tangents =
-                    |y| values(atypical_forward::parts::<B, 3, 4>(y).unwrap().1.unwrap());
-                let error = deviation(&tangents(fused), &tangents(reference));
-                assert!(error < 1e-3, "spline, {direction:?}: off by {error}");
+    let spline = SplineShape { bins: 4, tail: 2.0, logit_scale: 0.7 };
+    for map in [CouplingMap::RqSpline(spline), CouplingMap::Affine] {
+        let q = map.parameters();
+        let (x, parameters) = (at([2, 3, 5], 1), at([2, 3 * q, 5], 2));
+        for direction in [Direction::Forward, Direction::Inverse] {
+            for (first, second) in [(true, false), (false, true), (true, true)] {
+                let x = lifted(first, x.clone(), along([2, 2, 3, 5], 3));
+                let parameters = lifted(second, parameters.clone(), along([2, 2, 3 * q, 5], 4));
+                let [fused, reference] = [elementwise::<Forward<B>>, elementwise_reference]
+                    .map(|route| route(x.clone(), parameters.clone(), map, direction));
+                for (fused, reference) in [(fused.0, reference.0), (fused.1, reference.1)] {
+                    let tangents = |y| {
+                        let tangents = atypical_forward::parts::<B, 3, 4>(y).unwrap().1;
+                        // The affine map's log-derivative does not depend on x.
+                        tangents.map_or(vec![0.0; 2 * 2 * 3 * 5], values)
+                    };
+                    let error = deviation(&tangents(fused), &tangents(reference));
+                    assert!(error < 1e-3, "{map:?}, {direction:?}: off by {error}");
+                }
             }
         }
     }

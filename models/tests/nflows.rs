@@ -11,7 +11,7 @@ mod golden;
 use atypical_models::{
     DensityModel, FlowBackend,
     flow::{Conditioner, ConvResidualNet, Init, Layer},
-    ops::{Direction, SplineShape, rq_spline},
+    ops::{CouplingMap, Direction, SplineShape, elementwise},
 };
 use burn::{backend::Autodiff, tensor::Tensor};
 use common::values;
@@ -28,7 +28,8 @@ fn spline<B: FlowBackend>(tolerance: f64) {
             ("z_decode", "x_decode", "logabsdet_decode", Direction::Inverse),
         ] {
             let x = golden.tensor::<B, 3>(from, [n, 1, 1]);
-            let (y, log_derivative) = rq_spline(x, logits.clone(), shape, direction);
+            let (y, log_derivative) =
+                elementwise(x, logits.clone(), CouplingMap::RqSpline(shape), direction);
             for (got, key) in [(values(y), to), (values(log_derivative), log)] {
                 for (i, (got, expected)) in got.into_iter().zip(golden.get(key).0).enumerate() {
                     let error = (got - expected).abs() / (1.0 + expected.abs());

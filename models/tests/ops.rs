@@ -6,36 +6,41 @@ mod common;
 use atypical_models::{
     FlowBackend,
     ops::{
-        Direction, SplineShape, conv_product, rectified_conv, rectified_conv_reference, rq_spline,
-        rq_spline_reference, same_conv, same_conv_reference, tiled,
+        CouplingMap, Direction, SplineShape, channel_affine, channel_affine_reference,
+        conv_product, elementwise, elementwise_reference, rectified_conv, rectified_conv_reference,
+        same_conv, same_conv_reference, tiled,
     },
 };
 use burn::{backend::Autodiff, tensor::Tensor};
 use common::{deviation, uniform, values};
 
-fn spline<B: FlowBackend>() {
+fn maps<B: FlowBackend>() {
     type Ad<B> = Autodiff<B>;
     let device = Default::default();
     assert!(Ad::<B>::FUSED, "nothing to compare");
+    let spline = |bins, tail| CouplingMap::RqSpline(SplineShape { bins, tail, logit_scale: 0.4 });
     // Positions that fill vectors, that leave a rest, and single ones.
-    for (bins, tail, [batch, channels, positions]) in [
-        (8, 3.0, [3, 4, 7]),
-        (2, 1.0, [3, 4, 7]),
-        (16, 2.0, [2, 3, 37]),
-        (8, 3.0, [2, 35, 1]),
-        (4, 3.0, [1, 1, 3]),
+    for (map, [batch, channels, positions]) in [
+        (spline(8, 3.0), [3, 4, 7]),
+        (spline(2, 1.0), [3, 4, 7]),
+        (spline(16, 2.0), [2, 3, 37]),
+        (spline(8, 3.0), [2, 35, 1]),
+        (spline(4, 3.0), [1, 1, 3]),
+        (CouplingMap::Affine, [3, 4, 7]),
+        (CouplingMap::Affine, [2, 3, 37]),
+        (CouplingMap::Affine, [2, 5, 1]),
     ] {
-        let shape = SplineShape { bins, tail, logit_scale: 0.4 };
         for direction in [Direction::Forward, Direction::Inverse] {
             let leaf =
                 |seed, dims, range| uniform::<Ad<B>, 3>(dims, range, seed, &device).require_grad();
             let x = leaf(1, [batch, channels, positions], -4.0..4.0);
-            let logits = leaf(2, [batch, channels * shape.parameters(), positions], -6.0..6.0);
+            let parameters = leaf(2, [batch, channels * map.parameters(), positions], -6.0..6.0);
             // Different weights for values and log-derivatives keep the two gradients apart.
-            let weight = uniform::<Ad<B>, 3>([batch, channels, positions], -1.0..1.0, 5, &device);
+            let dims = [batch, channels, positions];
+            let weight = uniform::<Ad<B>, 3>(dims, -1.0..1.0, 5, &device);
             let run = |fused: bool| {
-                let map = if fused { rq_spline::<Ad<B>> } else { rq_spline_reference::<Ad<B>> };
-                let (y, log_derivative) = map(x.clone(), logits.clone(), shape, direction);
+                let route = if fused { elementwise::<Ad<B>> } else { elementwise_reference };
+                let (y, log_derivative) = route(x.clone(), parameters.clone(), map, direction);
                 let objective = (y.clone() * weight.clone()).sum()
                     + (log_derivative.clone() * weight.clone().powi_scalar(2)).sum();
                 let gradients = objective.backward();
@@ -43,14 +48,41 @@ fn spline<B: FlowBackend>() {
                     values(y),
                     values(log_derivative),
                     values(x.grad(&gradients).unwrap()),
-                    values(logits.grad(&gradients).unwrap()),
+                    values(parameters.grad(&gradients).unwrap()),
                 ]
             };
-            let names = ["value", "log-derivative", "gradient of x", "gradient of the logits"];
+            let names = ["value", "log-derivative", "gradient of x", "gradient of the parameters"];
             for ((name, fused), reference) in names.iter().zip(run(true)).zip(run(false)) {
                 let error = deviation(&fused, &reference);
-                assert!(error < 1e-3, "{name}, {bins} bins, {direction:?}: off by {error}");
+                assert!(error < 1e-3, "{name}, {map:?}, {direction:?}: off by {error}");
             }
+        }
+    }
+}
+
+fn affine_channels<B: FlowBackend>() {
+    type Ad<B> = Autodiff<B>;
+    let device = Default::default();
+    for [batch, channels, height, width] in [[3, 4, 5, 7], [5, 6, 1, 1], [2, 1, 3, 3]] {
+        let dims = [batch, channels, height, width];
+        let x = uniform::<Ad<B>, 4>(dims, -1.0..1.0, 1, &device).require_grad();
+        let [scale, shift] = [2, 3]
+            .map(|seed| uniform::<Ad<B>, 1>([channels], -2.0..2.0, seed, &device).require_grad());
+        let weight = uniform::<Ad<B>, 4>(dims, -1.0..1.0, 4, &device);
+        let run = |fused: bool| {
+            let route = if fused { channel_affine::<Ad<B>> } else { channel_affine_reference };
+            let y = route(x.clone(), scale.clone(), shift.clone());
+            let gradients = (y.clone() * weight.clone()).sum().backward();
+            [
+                values(y),
+                values(x.grad(&gradients).unwrap()),
+                values(scale.grad(&gradients).unwrap()),
+                values(shift.grad(&gradients).unwrap()),
+            ]
+        };
+        for (i, (fused, reference)) in run(true).iter().zip(run(false)).enumerate() {
+            let error = deviation(fused, &reference);
+            assert!(error < 1e-5, "part {i}, {dims:?}: off by {error}");
         }
     }
 }
@@ -156,13 +188,15 @@ fn tiled_factors<B: FlowBackend>() {
 /// A NaN in the input stays a NaN in the output, on both routes.
 fn nan_passes_through<B: FlowBackend>() {
     let device = Default::default();
-    let shape = SplineShape { bins: 4, tail: 3.0, logit_scale: 1.0 };
+    let spline = SplineShape { bins: 4, tail: 3.0, logit_scale: 1.0 };
     let x = Tensor::<B, 3>::full([1, 1, 2], f32::NAN, &device);
-    let logits = Tensor::<B, 3>::zeros([1, shape.parameters(), 2], &device);
-    for direction in [Direction::Forward, Direction::Inverse] {
-        for map in [rq_spline::<B>, rq_spline_reference::<B>] {
-            let (y, _) = map(x.clone(), logits.clone(), shape, direction);
-            assert!(values(y).iter().all(|v| v.is_nan()));
+    for map in [CouplingMap::RqSpline(spline), CouplingMap::Affine] {
+        let parameters = Tensor::<B, 3>::zeros([1, map.parameters(), 2], &device);
+        for direction in [Direction::Forward, Direction::Inverse] {
+            for route in [elementwise::<B>, elementwise_reference::<B>] {
+                let (y, _) = route(x.clone(), parameters.clone(), map, direction);
+                assert!(values(y).iter().all(|v| v.is_nan()));
+            }
         }
     }
     for (side, kernel) in [(1, 1), (2, 3), (6, 3)] {
@@ -179,8 +213,13 @@ macro_rules! suite {
     ($($backend:ident: $type:ty),*) => {$(
         mod $backend {
             #[test]
-            fn fused_spline_matches_the_tensor_operations() {
-                super::spline::<$type>();
+            fn fused_elementwise_maps_match_the_tensor_operations() {
+                super::maps::<$type>();
+            }
+
+            #[test]
+            fn fused_affine_channels_match_the_tensor_operations() {
+                super::affine_channels::<$type>();
             }
 
             #[test]

@@ -69,7 +69,7 @@ impl Images {
         Self {
             name: self.name.clone(),
             shape: self.shape,
-            pixels: index.iter().flat_map(|&i| self.sample(i).iter().copied()).collect(),
+            pixels: index.iter().map(|&i| self.sample(i)).collect::<Vec<_>>().concat(),
             labels: self.labels.as_ref().map(|labels| index.iter().map(|&i| labels[i]).collect()),
         }
     }

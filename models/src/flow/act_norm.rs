@@ -1,6 +1,7 @@
 //! Activation normalisation.
 
 use super::Bijection;
+use crate::ops::{FlowBackend, channel_affine};
 use burn::{
     module::{Module, Param},
     tensor::{Tensor, backend::Backend},
@@ -53,18 +54,17 @@ fn set<B: Backend>(param: &mut Param<Tensor<B, 1>>, value: Tensor<B, 1>) {
     *param = Param::initialized(id, value.detach().set_require_grad(tracked));
 }
 
-impl<B: Backend> Bijection<B> for ActNorm<B> {
+impl<B: FlowBackend> Bijection<B> for ActNorm<B> {
     fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
-        let [n, c, h, w] = x.dims();
-        let scale = self.log_scale.val().exp().reshape([1, c, 1, 1]);
-        let shift = self.shift.val().reshape([1, c, 1, 1]);
-        (x * scale + shift, self.log_det(n, h * w))
+        let [n, _, h, w] = x.dims();
+        let z = channel_affine(x, self.log_scale.val().exp(), self.shift.val());
+        (z, self.log_det(n, h * w))
     }
 
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
-        let [n, c, h, w] = z.dims();
-        let scale = (-self.log_scale.val()).exp().reshape([1, c, 1, 1]);
-        let shift = self.shift.val().reshape([1, c, 1, 1]);
-        ((z - shift) * scale, -self.log_det(n, h * w))
+        let [n, _, h, w] = z.dims();
+        let scale = (-self.log_scale.val()).exp();
+        let shift = -self.shift.val() * scale.clone();
+        (channel_affine(z, scale, shift), -self.log_det(n, h * w))
     }
 }

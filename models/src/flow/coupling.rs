@@ -1,10 +1,10 @@
 //! Coupling layers.
 
 use super::{Bijection, ConvResidualNet, Elementwise, Mask, init::Init, sum_per_sample};
-use crate::ops::{Direction, FlowBackend, SplineShape, rq_spline};
+use crate::ops::{CouplingMap, Direction, FlowBackend, SplineShape, elementwise};
 use burn::{
     module::Module,
-    tensor::{Tensor, activation::sigmoid, backend::Backend, s},
+    tensor::{Tensor, backend::Backend, s},
 };
 
 /// Coupling layer (Dinh et al. 2017, arXiv 1605.08803): the channels of one parity are copied, and the conditioner turns
@@ -18,15 +18,6 @@ pub struct Coupling<B: Backend> {
     map: CouplingMap,
     #[module(skip)]
     mask: Mask,
-}
-
-/// The elementwise map `g` of a coupling, ready to run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum CouplingMap {
-    /// Rational-quadratic spline.
-    RqSpline(SplineShape),
-    /// `scale · x + shift` with `scale = sigmoid(s + 2) + 1e-3`; the shifts come first among the parameters.
-    Affine,
 }
 
 impl CouplingMap {
@@ -45,23 +36,10 @@ impl CouplingMap {
     ) -> [Tensor<B, 4>; 2] {
         let dims = b.dims();
         let [n, c, h, w] = dims;
-        match self {
-            CouplingMap::RqSpline(shape) => {
-                let parameters = parameters.reshape([n, c * shape.parameters(), h * w]);
-                let (y, log_derivative) =
-                    rq_spline(b.reshape([n, c, h * w]), parameters, shape, direction);
-                [y.reshape(dims), log_derivative.reshape(dims)]
-            }
-            CouplingMap::Affine => {
-                let shift = parameters.clone().narrow(1, 0, c);
-                let scale = sigmoid(parameters.narrow(1, c, c) + 2.0) + 1e-3;
-                let log_scale = scale.clone().log();
-                match direction {
-                    Direction::Forward => [b * scale + shift, log_scale],
-                    Direction::Inverse => [(b - shift) / scale, -log_scale],
-                }
-            }
-        }
+        let parameters = parameters.reshape([n, c * self.parameters(), h * w]);
+        let (y, log_derivative) =
+            elementwise(b.reshape([n, c, h * w]), parameters, self, direction);
+        [y.reshape(dims), log_derivative.reshape(dims)]
     }
 
     /// Rows of the conditioner's output channels, grouped by the channel of b that they set.

@@ -105,8 +105,8 @@ impl<B: FlowBackend> Flow<B> {
                 if let Layer::ActNorm(norm) = step {
                     constant_channels += norm.initialize(x.clone());
                 }
-                // Dropout would make the start depend on the state of the backend's random generator.
-                x = step.clone().without_dropout().forward(x).0.detach();
+                // Dropout would make the start depend on the state of the backend's random generator, and nobody asks for gradients.
+                x = step.clone().without_dropout().no_grad().forward(x).0;
             }
             if l < last {
                 let (out, on) = halves(level.output[0]);

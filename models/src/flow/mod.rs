@@ -17,13 +17,14 @@ mod layer;
 mod logit;
 mod squeeze;
 
+pub use crate::ops::CouplingMap;
 pub use act_norm::ActNorm;
 pub use config::{
     Conditioner, Elementwise, FlowConfig, ImagePreset, LogitForm, Mask, Step, VectorPreset,
 };
 pub use conv::{ConvResidualNet, Pattern, SameConv, rows};
 pub use conv1x1::Conv1x1;
-pub use coupling::{Coupling, CouplingMap};
+pub use coupling::Coupling;
 pub use error::FlowError;
 pub use flow::{Flow, Initialization};
 pub use init::Init;

@@ -1,9 +1,6 @@
 //! Reverse mode for the fused operations, and the backends that use the tensor operations.
 
-use super::{
-    FlowBackend,
-    spline::{Direction, SplineShape},
-};
+use super::{CouplingMap, Direction, FlowBackend};
 use burn::{
     backend::{
         Autodiff,
@@ -13,24 +10,24 @@ use burn::{
             ops::{Backward, Ops, OpsKind},
         },
     },
-    tensor::{TensorMetadata, ops::FloatTensor},
+    tensor::{FloatDType, TensorMetadata, ops::FloatTensor},
 };
 
 #[derive(Debug)]
-struct SplineBackward;
+struct ElementwiseBackward;
 
-/// What the backward pass of the spline keeps.
+/// What the backward pass of an elementwise map keeps.
 #[derive(Clone, Debug)]
-struct SplineState<T> {
+struct ElementwiseState<T> {
     x: T,
-    logits: T,
+    parameters: T,
     output: T,
-    shape: SplineShape,
+    map: CouplingMap,
     direction: Direction,
 }
 
-impl<B: FlowBackend> Backward<B, 2> for SplineBackward {
-    type State = SplineState<FloatTensor<B>>;
+impl<B: FlowBackend> Backward<B, 2> for ElementwiseBackward {
+    type State = ElementwiseState<FloatTensor<B>>;
 
     fn backward(
         self,
@@ -38,15 +35,47 @@ impl<B: FlowBackend> Backward<B, 2> for SplineBackward {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let SplineState { x, logits, output, shape, direction } = ops.state;
+        let ElementwiseState { x, parameters, output, map, direction } = ops.state;
         let gradient = grads.consume::<B>(&ops.node);
-        let (dx, d_logits) = B::spline_gradient(x, logits, output, gradient, shape, direction);
-        let [node_x, node_logits] = ops.parents;
+        let (dx, d_parameters) =
+            B::elementwise_gradient(x, parameters, output, gradient, map, direction);
+        let [node_x, node_parameters] = ops.parents;
         if let Some(node) = node_x {
             grads.register::<B>(node.id, dx);
         }
-        if let Some(node) = node_logits {
-            grads.register::<B>(node.id, d_logits);
+        if let Some(node) = node_parameters {
+            grads.register::<B>(node.id, d_parameters);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ChannelAffineBackward;
+
+impl<B: FlowBackend> Backward<B, 3> for ChannelAffineBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let (x, scale) = ops.state;
+        let gradient = grads.consume::<B>(&ops.node);
+        let [node_x, node_scale, node_shift] = ops.parents;
+        if node_scale.is_some() || node_shift.is_some() {
+            let [d_scale, d_shift] = B::channel_affine_gradient(x, gradient.clone());
+            if let Some(node) = node_scale {
+                grads.register::<B>(node.id, d_scale);
+            }
+            if let Some(node) = node_shift {
+                grads.register::<B>(node.id, d_shift);
+            }
+        }
+        if let Some(node) = node_x {
+            let zero = B::float_zeros(scale.shape(), &B::float_device(&scale), FloatDType::F32);
+            grads.register::<B>(node.id, B::channel_affine(gradient, scale, zero));
         }
     }
 }
@@ -101,28 +130,46 @@ impl<B: FlowBackend, const N: usize> Backward<B, N> for ConvBackward {
 impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
     const FUSED: bool = B::FUSED_GRADIENTS;
 
-    fn spline(
+    fn elementwise(
         x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        shape: SplineShape,
+        parameters: FloatTensor<Self>,
+        map: CouplingMap,
         direction: Direction,
     ) -> FloatTensor<Self> {
-        let output = B::spline(x.primitive.clone(), logits.primitive.clone(), shape, direction);
-        match SplineBackward
-            .prepare::<C>([x.node.clone(), logits.node.clone()])
+        let output =
+            B::elementwise(x.primitive.clone(), parameters.primitive.clone(), map, direction);
+        match ElementwiseBackward
+            .prepare::<C>([x.node.clone(), parameters.node.clone()])
             .compute_bound()
             .stateful()
         {
             OpsKind::Tracked(prep) => {
-                let state = SplineState {
+                let state = ElementwiseState {
                     x: x.primitive,
-                    logits: logits.primitive,
+                    parameters: parameters.primitive,
                     output: output.clone(),
-                    shape,
+                    map,
                     direction,
                 };
                 prep.finish(state, output)
             }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let output =
+            B::channel_affine(x.primitive.clone(), scale.primitive.clone(), shift.primitive);
+        match ChannelAffineBackward
+            .prepare::<C>([x.node, scale.node, shift.node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, scale.primitive), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

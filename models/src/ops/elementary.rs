@@ -17,6 +17,22 @@ pub(crate) fn lanes(f: impl Fn(usize) -> f64) -> Lanes {
     out
 }
 
+/// Numbers from `start` on, the last one repeated where there are too few.
+#[inline(always)]
+pub(crate) fn load(from: &[f32], start: usize) -> Lanes {
+    let from = &from[start..];
+    if let Some(from) = from.first_chunk::<LANES>() {
+        return lanes(|l| f64::from(from[l]));
+    }
+    lanes(|l| f64::from(from[l.min(from.len() - 1)]))
+}
+
+/// Write numbers from `start` on, as many as there is room for.
+#[inline(always)]
+pub(crate) fn store(values: &Lanes, to: &mut [f32], start: usize) {
+    to[start..].iter_mut().zip(values).for_each(|(to, value)| *to = *value as f32);
+}
+
 /// 1.5 · 2^52: added to a number below 2^51, it leaves the nearest integer in the lowest bits.
 const SHIFT: f64 = 6_755_399_441_055_744.0;
 /// ln 2 in two parts, the first with zeros at its end, so that small multiples are exact.

@@ -1,9 +1,6 @@
 //! Forward mode for the fused operations.
 
-use super::{
-    FlowBackend,
-    spline::{Direction, SplineShape},
-};
+use super::{CouplingMap, Direction, FlowBackend, channel_affine_reference};
 use atypical_forward::{Dual, Forward};
 use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive, ops::FloatTensor};
 
@@ -20,48 +17,62 @@ impl<B: FlowBackend> FlowBackend for Forward<B> {
 
     /// The map is elementwise, so the gradient of the sum of its outputs holds the derivative of each by its own input and
     /// parameters; these are computed once for all directions.
-    fn spline(
+    fn elementwise(
         x: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        shape: SplineShape,
+        parameters: FloatTensor<Self>,
+        map: CouplingMap,
         direction: Direction,
     ) -> FloatTensor<Self> {
-        let ((x, x_tangents), (logits, logits_tangents)) = (x.into_parts(), logits.into_parts());
-        let output = B::spline(x.clone(), logits.clone(), shape, direction);
-        if x_tangents.is_none() && logits_tangents.is_none() {
+        let [(x, x_tangents), (parameters, parameters_tangents)] =
+            [x, parameters].map(Dual::into_parts);
+        let output = B::elementwise(x.clone(), parameters.clone(), map, direction);
+        if x_tangents.is_none() && parameters_tangents.is_none() {
             return Dual::new(output, None);
         }
         let [_, n, c, p] = [0, 1, 2, 3].map(|d| output.shape()[d]);
-        let q = shape.parameters();
+        // An element's parameters follow each other, or those of a kind do.
+        let grouped = match map {
+            CouplingMap::RqSpline(_) => [n * c, map.parameters(), 1, p],
+            CouplingMap::Affine => [n, map.parameters(), c, p],
+        };
         let tangents = [0, 1].map(|part| {
             let zero = Tensor::<B, 4>::zeros([2, n, c, p], &B::float_device(&output));
             let ones = Tensor::ones([1, n, c, p], &zero.device());
             let gradient = zero.slice_assign([part..part + 1, 0..n, 0..c, 0..p], ones);
-            let (dx, d_logits) = B::spline_gradient(
+            let (dx, d_parameters) = B::elementwise_gradient(
                 x.clone(),
-                logits.clone(),
+                parameters.clone(),
                 output.clone(),
                 primitive(gradient),
-                shape,
+                map,
                 direction,
             );
             let by_x = x_tangents.clone().map(|t| {
                 let dx = tensor::<B, 3>(dx).reshape([1, 1, n, c, p]);
                 tensor::<B, 4>(t).unsqueeze_dim::<5>(1) * dx
             });
-            let by_logits = logits_tangents.clone().map(|t| {
+            let by_parameters = parameters_tangents.clone().map(|t| {
                 let k = t.shape()[0];
-                let d_logits = tensor::<B, 3>(d_logits).reshape([1, n * c, q, p]);
-                let t = tensor::<B, 4>(t).reshape([k, n * c, q, p]);
-                (t * d_logits).sum_dim(2).reshape([k, 1, n, c, p])
+                let [a, q, b, p] = grouped;
+                let by_parameters = tensor::<B, 3>(d_parameters).reshape([1, a, q, b, p]);
+                let t = tensor::<B, 4>(t).reshape([k, a, q, b, p]);
+                (t * by_parameters).sum_dim(2).reshape([k, 1, n, c, p])
             });
-            match (by_x, by_logits) {
+            match (by_x, by_parameters) {
                 (Some(a), Some(b)) => a + b,
                 (Some(a), None) | (None, Some(a)) => a,
                 (None, None) => unreachable!("one of them has tangents"),
             }
         });
         Dual::new(output, Some(primitive(Tensor::cat(tangents.into(), 1))))
+    }
+
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        primitive(channel_affine_reference::<Self>(tensor(x), tensor(scale), tensor(shift)))
     }
 
     /// `ẏ = w ∗ ẋ + ẇ ∗ x + ḃ`, plus the tangents of the skip connection: the directions of ẋ join the batch, those of the weights (which only who differentiates by

@@ -1,10 +1,9 @@
 //! The fused operations on host memory, in parallel over samples, for the CPU backends.
 
 use super::{
-    AdamWStep, FlowBackend,
+    AdamWStep, CouplingMap, Direction, FlowBackend, affine,
     conv::{self as convolution, Geometry, zeros},
-    kernel::{Differentiate, Evaluate, Sample},
-    spline::{Direction, SplineShape},
+    kernel,
 };
 use burn::tensor::{Tensor, TensorData, TensorMetadata, backend::Backend, ops::FloatTensor};
 use rayon::prelude::*;
@@ -16,24 +15,39 @@ macro_rules! host_backend {
             const FUSED: bool = true;
             const FUSED_GRADIENTS: bool = true;
 
-            fn spline(
+            fn elementwise(
                 x: FloatTensor<Self>,
-                logits: FloatTensor<Self>,
-                shape: SplineShape,
+                parameters: FloatTensor<Self>,
+                map: CouplingMap,
                 direction: Direction,
             ) -> FloatTensor<Self> {
-                spline::<Self>(x, logits, shape, direction)
+                elementwise::<Self>(x, parameters, map, direction)
             }
 
-            fn spline_gradient(
+            fn elementwise_gradient(
                 x: FloatTensor<Self>,
-                logits: FloatTensor<Self>,
+                parameters: FloatTensor<Self>,
                 output: FloatTensor<Self>,
                 gradient: FloatTensor<Self>,
-                shape: SplineShape,
+                map: CouplingMap,
                 direction: Direction,
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                spline_gradient::<Self>(x, logits, output, gradient, shape, direction)
+                elementwise_gradient::<Self>(x, parameters, output, gradient, map, direction)
+            }
+
+            fn channel_affine(
+                x: FloatTensor<Self>,
+                scale: FloatTensor<Self>,
+                shift: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                channel_affine::<Self>(x, scale, shift)
+            }
+
+            fn channel_affine_gradient(
+                x: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+            ) -> [FloatTensor<Self>; 2] {
+                channel_affine_gradient::<Self>(x, gradient)
             }
 
             fn conv(
@@ -147,60 +161,114 @@ fn tensor<B: Backend, const D: usize>(
     Tensor::<B, D>::from_data(TensorData::new(values, dims), device).into_primitive().tensor()
 }
 
-fn spline<B: Host>(
+fn elementwise<B: Host>(
     x: FloatTensor<B>,
-    logits: FloatTensor<B>,
-    shape: SplineShape,
+    parameters: FloatTensor<B>,
+    map: CouplingMap,
     direction: Direction,
 ) -> FloatTensor<B> {
     let device = B::float_device(&x);
     let [batch, channels, positions] = dims(&x);
-    let (x, logits) = (B::values(&x), B::values(&logits));
-    let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
+    let (x, parameters) = (B::values(&x), B::values(&parameters));
+    let size = channels * positions;
     let mut out = zeros(2 * x.len());
     let (value, log_derivative) = out.split_at_mut(x.len());
     let arch = pulp::Arch::new();
     value
-        .par_chunks_mut(per_sample)
-        .zip(log_derivative.par_chunks_mut(per_sample))
-        .zip(x.par_chunks(per_sample).zip(logits.par_chunks(channels * per_channel)))
-        .for_each(|((value, log_derivative), (x, logits))| {
-            let sample = Sample { x, logits, positions, shape: &shape, direction };
-            arch.dispatch(Evaluate { sample, value, log_derivative });
+        .par_chunks_mut(size)
+        .zip(log_derivative.par_chunks_mut(size))
+        .zip(x.par_chunks(size).zip(parameters.par_chunks(size * map.parameters())))
+        .for_each(|((value, log_derivative), (x, parameters))| match map {
+            CouplingMap::RqSpline(shape) => {
+                let sample =
+                    kernel::Sample { x, logits: parameters, positions, shape: &shape, direction };
+                arch.dispatch(kernel::Evaluate { sample, value, log_derivative });
+            }
+            CouplingMap::Affine => {
+                arch.dispatch(affine::Evaluate { x, parameters, direction, value, log_derivative })
+            }
         });
     tensor::<B, 4>(out, [2, batch, channels, positions], &device)
 }
 
-fn spline_gradient<B: Host>(
+fn elementwise_gradient<B: Host>(
     x: FloatTensor<B>,
-    logits: FloatTensor<B>,
+    parameters: FloatTensor<B>,
     output: FloatTensor<B>,
     gradient: FloatTensor<B>,
-    shape: SplineShape,
+    map: CouplingMap,
     direction: Direction,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let device = B::float_device(&x);
-    let (x_dims, logit_dims) = (dims(&x), dims(&logits));
+    let (x_dims, parameter_dims) = (dims(&x), dims(&parameters));
     let [_, channels, positions] = x_dims;
-    let (x, logits) = (B::values(&x), B::values(&logits));
+    let (x, parameters) = (B::values(&x), B::values(&parameters));
     let (output, gradient) = (B::values(&output), B::values(&gradient));
-    let (per_sample, per_channel) = (channels * positions, shape.parameters() * positions);
+    let size = channels * positions;
+    let parameter_size = size * map.parameters();
     let (g_value, g_log) = gradient.split_at(x.len());
-    let mut dx = vec![0.0; x.len()];
-    let mut d_logits = zeros(logits.len());
+    let mut dx = zeros(x.len());
+    let mut d_parameters = zeros(parameters.len());
     let arch = pulp::Arch::new();
-    let per_logits = channels * per_channel;
-    dx.par_chunks_mut(per_sample).zip(d_logits.par_chunks_mut(per_logits)).enumerate().for_each(
-        |(i, (dx, d_logits))| {
+    dx.par_chunks_mut(size).zip(d_parameters.par_chunks_mut(parameter_size)).enumerate().for_each(
+        |(i, (dx, d_parameters))| {
             let [x, output, g_value, g_log] =
-                [&*x, &*output, g_value, g_log].map(|t| &t[i * per_sample..][..per_sample]);
-            let logits = &logits[i * per_logits..][..per_logits];
-            let sample = Sample { x, logits, positions, shape: &shape, direction };
+                [&*x, &*output, g_value, g_log].map(|t| &t[i * size..][..size]);
+            let parameters = &parameters[i * parameter_size..][..parameter_size];
             let gradients = [g_value, g_log];
-            arch.dispatch(Differentiate { sample, output, gradients, dx, d_logits });
+            match map {
+                CouplingMap::RqSpline(shape) => {
+                    let logits = parameters;
+                    let sample = kernel::Sample { x, logits, positions, shape: &shape, direction };
+                    let d_logits = d_parameters;
+                    arch.dispatch(kernel::Differentiate {
+                        sample,
+                        output,
+                        gradients,
+                        dx,
+                        d_logits,
+                    });
+                }
+                CouplingMap::Affine => arch.dispatch(affine::Differentiate {
+                    x,
+                    parameters,
+                    direction,
+                    output,
+                    gradients,
+                    dx,
+                    d_parameters,
+                }),
+            }
         },
     );
-    (tensor::<B, 3>(dx, x_dims, &device), tensor::<B, 3>(d_logits, logit_dims, &device))
+    (tensor::<B, 3>(dx, x_dims, &device), tensor::<B, 3>(d_parameters, parameter_dims, &device))
+}
+
+fn channel_affine<B: Host>(
+    x: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    shift: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let (device, dims) = (B::float_device(&x), dims::<4>(&x));
+    let (mut x, scale, shift) = (B::owned(x), B::values(&scale), B::values(&shift));
+    let size = dims[1] * dims[2] * dims[3];
+    x.par_chunks_mut(size).for_each(|x| affine::channels(x, &scale, &shift));
+    tensor::<B, 4>(x, dims, &device)
+}
+
+fn channel_affine_gradient<B: Host>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+) -> [FloatTensor<B>; 2] {
+    let device = B::float_device(&x);
+    let [_, channels, height, width] = dims(&x);
+    let (x, gradient) = (B::values(&x), B::values(&gradient));
+    let products: Vec<f32> =
+        x.par_iter().zip(gradient.par_iter()).with_min_len(PIECE).map(|(x, g)| x * g).collect();
+    [&products, &*gradient].map(|values| {
+        let sums = convolution::sum_maps(values, channels, height * width);
+        tensor::<B, 1>(sums, [channels], &device)
+    })
 }
 
 fn conv<B: Host>(

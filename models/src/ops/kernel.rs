@@ -7,7 +7,7 @@
 //! bin's ends, ξ = (x - x_k)/w, θ = ξ(1 - ξ).
 
 use super::{
-    elementary::{LANES, Lanes, exp, lanes, ln, sigmoid, softplus},
+    elementary::{LANES, Lanes, exp, lanes, ln, load, sigmoid, softplus, store},
     spline::{Direction, MIN_BIN, MIN_DERIVATIVE, SplineShape},
 };
 use pulp::Simd;
@@ -69,21 +69,6 @@ impl Sample<'_> {
             }
         }
     }
-}
-
-/// Elements of a sample, the last one repeated.
-#[inline(always)]
-fn load(from: &[f32], start: usize) -> Lanes {
-    let from = &from[start..];
-    if let Some(from) = from.first_chunk::<LANES>() {
-        return lanes(|l| f64::from(from[l]));
-    }
-    lanes(|l| f64::from(from[l.min(from.len() - 1)]))
-}
-
-#[inline(always)]
-fn store(values: &Lanes, to: &mut [f32], start: usize) {
-    to[start..].iter_mut().zip(values).for_each(|(to, value)| *to = *value as f32);
 }
 
 /// Relative sizes of bins, by bin.

@@ -5,11 +5,14 @@
 //! the oracle in the tests of the fused ones.
 
 mod adam_w;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod affine;
 mod autodiff;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod conv;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod elementary;
+mod elementwise;
 mod forward;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod host;
@@ -27,8 +30,9 @@ use burn::tensor::{
 };
 
 pub use adam_w::AdamWStep;
+pub use elementwise::{CouplingMap, elementwise, elementwise_reference};
 pub(crate) use spline::spline_parameters;
-pub use spline::{Direction, MAX_BINS, SplineShape, rq_spline_reference};
+pub use spline::{Direction, MAX_BINS, SplineShape};
 
 /// A backend that can run flows.
 ///
@@ -38,38 +42,59 @@ pub use spline::{Direction, MAX_BINS, SplineShape, rq_spline_reference};
 /// impl FlowBackend for MyBackend {}
 /// ```
 pub trait FlowBackend: Backend {
-    /// Whether the operations below are implemented, for f32 tensors. Where they are not, [`rq_spline`] and
+    /// Whether the operations below are implemented, for f32 tensors. Where they are not, [`elementwise`], [`channel_affine`] and
     /// [`same_conv`] do not call them.
     const FUSED: bool = false;
 
     /// Whether their gradients are implemented too, which differentiation in either mode needs.
     const FUSED_GRADIENTS: bool = false;
 
-    /// Elementwise rational-quadratic spline with its log-derivative.
+    /// An elementwise map with its log-derivative.
     ///
     /// # Shapes
     /// - x: `[batch, channels, positions]`
-    /// - logits: `[batch, channels · (3 bins - 1), positions]`
+    /// - parameters: `[batch, channels · parameters of one element, positions]`
     /// - output: `[2, batch, channels, positions]`, the mapped values and the log-derivative of the map
-    fn spline(
+    fn elementwise(
         _x: FloatTensor<Self>,
-        _logits: FloatTensor<Self>,
-        _shape: SplineShape,
+        _parameters: FloatTensor<Self>,
+        _map: CouplingMap,
         _direction: Direction,
     ) -> FloatTensor<Self> {
         unreachable!("only for backends with FUSED")
     }
 
-    /// Gradients of x and of the logits, from that of [`spline`](Self::spline)'s output.
-    fn spline_gradient(
+    /// Gradients of x and of the parameters, from that of [`elementwise`](Self::elementwise)'s output.
+    fn elementwise_gradient(
         _x: FloatTensor<Self>,
-        _logits: FloatTensor<Self>,
+        _parameters: FloatTensor<Self>,
         _output: FloatTensor<Self>,
         _gradient: FloatTensor<Self>,
-        _shape: SplineShape,
+        _map: CouplingMap,
         _direction: Direction,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("only for backends with FUSED")
+    }
+
+    /// `x · scale + shift`, one scale and one shift for each channel.
+    ///
+    /// # Shapes
+    /// - x, output: `[batch, channels, height, width]`
+    /// - scale, shift: `[channels]`
+    fn channel_affine(
+        _x: FloatTensor<Self>,
+        _scale: FloatTensor<Self>,
+        _shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        unreachable!("only for backends with FUSED")
+    }
+
+    /// Gradients of scale and shift, from that of [`channel_affine`](Self::channel_affine)'s output.
+    fn channel_affine_gradient(
+        _x: FloatTensor<Self>,
+        _gradient: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2] {
+        unreachable!("only for backends with FUSED_GRADIENTS")
     }
 
     /// Convolution with stride 1 and zero padding that keeps the map's size, of x or, with `rectify`, of what is positive of it; plus
@@ -173,6 +198,37 @@ pub fn sum_of_squares<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
 /// Whether the fused operations take this tensor.
 fn is_fused<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
     B::FUSED && x.dtype() == DType::F32
+}
+
+/// `x · scale + shift`, one scale and one shift for each channel, by the backend's fused operation where it has one.
+///
+/// # Shapes
+/// - x, output: `[batch, channels, height, width]`
+/// - scale, shift: `[channels]`
+pub fn channel_affine<B: FlowBackend>(
+    x: Tensor<B, 4>,
+    scale: Tensor<B, 1>,
+    shift: Tensor<B, 1>,
+) -> Tensor<B, 4> {
+    if !is_fused(&x) {
+        return channel_affine_reference(x, scale, shift);
+    }
+    let [scale, shift] = [scale, shift].map(|t| t.into_primitive().tensor());
+    let y = B::channel_affine(x.into_primitive().tensor(), scale, shift);
+    Tensor::from_primitive(TensorPrimitive::Float(y))
+}
+
+/// [`channel_affine`] in tensor operations, the fallback and the oracle.
+pub fn channel_affine_reference<B: Backend>(
+    x: Tensor<B, 4>,
+    scale: Tensor<B, 1>,
+    shift: Tensor<B, 1>,
+) -> Tensor<B, 4> {
+    let [scale, shift] = [scale, shift].map(|t| {
+        let [c] = t.dims();
+        t.reshape([1, c, 1, 1])
+    });
+    x * scale + shift
 }
 
 /// Convolution with stride 1 and zero padding that keeps the map's size, by the backend's fused operation where it has one.
@@ -292,29 +348,4 @@ pub fn tiled<B: FlowBackend>(x: Tensor<B, 4>, factor: &Tensor<B, 4>) -> Tensor<B
     }
     let count = x.dims()[0] / factor.dims()[0];
     x * factor.clone().repeat_dim(0, count)
-}
-
-/// Elementwise rational-quadratic spline (Durkan et al. 2019, "Neural Spline Flows", arXiv 1906.04032), by the backend's
-/// fused operation where it has one.
-///
-/// # Shapes
-/// - x: `[batch, channels, positions]`
-/// - logits: `[batch, channels · (3 bins - 1), positions]`: for each channel the `bins` width logits, the `bins` height
-///   logits and the `bins - 1` inner derivative logits
-/// - returns the mapped values and the log-derivative of the map, both `[batch, channels, positions]`
-pub fn rq_spline<B: FlowBackend>(
-    x: Tensor<B, 3>,
-    logits: Tensor<B, 3>,
-    shape: SplineShape,
-    direction: Direction,
-) -> (Tensor<B, 3>, Tensor<B, 3>) {
-    if !is_fused(&x) {
-        return rq_spline_reference(x, logits, shape, direction);
-    }
-    let [batch, channels, positions] = x.dims();
-    let both =
-        B::spline(x.into_primitive().tensor(), logits.into_primitive().tensor(), shape, direction);
-    let both = Tensor::<B, 4>::from_primitive(TensorPrimitive::Float(both));
-    let part = |i: usize| both.clone().narrow(0, i, 1).reshape([batch, channels, positions]);
-    (part(0), part(1))
 }

@@ -41,11 +41,11 @@ pub enum Direction {
     Inverse,
 }
 
-/// [`rq_spline`](super::rq_spline) in tensor operations, the fallback and the oracle.
+/// The spline with its log-derivative, in tensor operations; shapes as in [`elementwise`](super::elementwise).
 ///
 /// The input is clipped into the interval *before* the spline, so that values in the tails cannot put infinities into
 /// the gradients of the masked branch.
-pub fn rq_spline_reference<B: Backend>(
+pub(crate) fn rq_spline<B: Backend>(
     x: Tensor<B, 3>,
     logits: Tensor<B, 3>,
     shape: SplineShape,
