@@ -236,3 +236,7 @@ macro_rules! contract {
 }
 
 contract!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);
+#[cfg(feature = "wgpu")]
+contract!(wgpu: burn::backend::Wgpu);
+#[cfg(feature = "cuda")]
+contract!(cuda: burn::backend::Cuda);

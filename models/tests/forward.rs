@@ -35,7 +35,8 @@ fn by_reverse<B: AutodiffBackend>(
 
 fn flows<B: FlowBackend>() {
     let device = Default::default();
-    assert!(Forward::<B>::FUSED && !Forward::<Autodiff<B>>::FUSED);
+    assert_eq!(Forward::<B>::ELEMENTWISE, Fused::Values);
+    assert_eq!(Forward::<Autodiff<B>>::ELEMENTWISE, Fused::No);
     let image = ImagePreset {
         shape: [1, 8, 8],
         hidden: [6, 6, 8],
@@ -155,3 +156,7 @@ macro_rules! suite {
 }
 
 suite!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);
+#[cfg(feature = "wgpu")]
+suite!(wgpu: burn::backend::Wgpu);
+#[cfg(feature = "cuda")]
+suite!(cuda: burn::backend::Cuda);

@@ -3,10 +3,14 @@
 //! Backends are cargo features (`flex`, `ndarray`, `wgpu`, `cuda`); a build may hold several. [`with_backend!`](crate::with_backend) runs generic
 //! code on the one that `--backend` names.
 
+mod speed;
+
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 use burn::tensor::backend::Backend;
 use clap::ValueEnum;
 use thiserror::Error;
+
+pub use speed::speed;
 
 /// A backend that a build can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,24 +110,23 @@ impl BackendName {
             Self::Wgpu => {
                 // Device 0 is whatever WGPU prefers, be it a software renderer; further ones are discrete cards.
                 const DISCRETE: u16 = 0;
-                quietly(|| <burn::backend::Wgpu>::device_count(DISCRETE).max(1))
+                quietly(|| <burn::backend::Wgpu>::device_count(DISCRETE).max(1)).unwrap_or(0)
             }
             #[cfg(feature = "cuda")]
-            Self::Cuda => quietly(|| <burn::backend::Cuda>::device_count(0)),
+            Self::Cuda => quietly(|| <burn::backend::Cuda>::device_count(0)).unwrap_or(0),
             #[allow(unreachable_patterns)]
             _ => 0,
         }
     }
 }
 
-/// 0 where the driver is not there: CubeCL panics over that.
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-fn quietly(count: impl FnOnce() -> usize + std::panic::UnwindSafe) -> usize {
+/// None where it panics, without a word: so CubeCL tells that a driver is not there.
+pub(crate) fn quietly<T>(ask: impl FnOnce() -> T + std::panic::UnwindSafe) -> Option<T> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let count = std::panic::catch_unwind(count).unwrap_or(0);
+    let answer = std::panic::catch_unwind(ask);
     std::panic::set_hook(hook);
-    count
+    answer.ok()
 }
 
 /// Evaluate `$body` with the type `$B` and the value `$device` of a backend that [`BackendName::check`] has passed.

@@ -1,6 +1,6 @@
 //! Reverse mode for the fused operations, and the backends that use the tensor operations.
 
-use super::{CouplingMap, Direction, FlowBackend};
+use super::{CouplingMap, Direction, FlowBackend, Fused};
 use burn::{
     backend::{
         Autodiff,
@@ -128,7 +128,8 @@ impl<B: FlowBackend, const N: usize> Backward<B, N> for ConvBackward {
 }
 
 impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
-    const FUSED: bool = B::FUSED_GRADIENTS;
+    const ELEMENTWISE: Fused = B::ELEMENTWISE.differentiated();
+    const LAYERS: Fused = B::LAYERS.differentiated();
 
     fn elementwise(
         x: FloatTensor<Self>,

@@ -1,10 +1,10 @@
 //! Elementwise bijections with parameters for every element.
 
 use super::{
-    FlowBackend, is_fused,
+    FlowBackend, Fused,
     spline::{Direction, SplineShape, rq_spline, spline_parameters},
 };
-use burn::tensor::{Tensor, TensorPrimitive, activation::sigmoid, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorPrimitive, activation::sigmoid, backend::Backend};
 
 /// The elementwise map `g(x; θ)` of a coupling.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub fn elementwise<B: FlowBackend>(
     map: CouplingMap,
     direction: Direction,
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-    if !is_fused(&x) {
+    if B::ELEMENTWISE == Fused::No || x.dtype() != DType::F32 {
         return elementwise_reference(x, parameters, map, direction);
     }
     let [batch, channels, positions] = x.dims();

@@ -1,6 +1,6 @@
 //! Forward mode for the fused operations.
 
-use super::{CouplingMap, Direction, FlowBackend, channel_affine_reference};
+use super::{CouplingMap, Direction, FlowBackend, Fused, channel_affine_reference};
 use atypical_forward::{Dual, Forward};
 use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive, ops::FloatTensor};
 
@@ -13,7 +13,8 @@ fn primitive<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> FloatTensor<B> 
 }
 
 impl<B: FlowBackend> FlowBackend for Forward<B> {
-    const FUSED: bool = B::FUSED_GRADIENTS;
+    const ELEMENTWISE: Fused = B::ELEMENTWISE.differentiated();
+    const LAYERS: Fused = B::LAYERS.differentiated();
 
     /// The map is elementwise, so the gradient of the sum of its outputs holds the derivative of each by its own input and
     /// parameters; these are computed once for all directions.

@@ -1,7 +1,7 @@
 //! The fused operations on host memory, in parallel over samples, for the CPU backends.
 
 use super::{
-    AdamWStep, CouplingMap, Direction, FlowBackend, affine,
+    AdamWStep, CouplingMap, Direction, FlowBackend, Fused, affine,
     conv::{self as convolution, Geometry, zeros},
     kernel,
 };
@@ -12,8 +12,8 @@ use std::borrow::Cow;
 macro_rules! host_backend {
     ($backend:ty) => {
         impl FlowBackend for $backend {
-            const FUSED: bool = true;
-            const FUSED_GRADIENTS: bool = true;
+            const ELEMENTWISE: Fused = Fused::Gradients;
+            const LAYERS: Fused = Fused::Gradients;
 
             fn elementwise(
                 x: FloatTensor<Self>,

@@ -10,6 +10,8 @@ mod affine;
 mod autodiff;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod conv;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod elementary;
 mod elementwise;
@@ -34,6 +36,27 @@ pub use elementwise::{CouplingMap, elementwise, elementwise_reference};
 pub(crate) use spline::spline_parameters;
 pub use spline::{Direction, MAX_BINS, SplineShape};
 
+/// How far a backend implements operations itself. What it does not, tensor operations do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fused {
+    /// Not at all.
+    No,
+    /// Their values.
+    Values,
+    /// Their gradients too, which differentiation in either mode needs.
+    Gradients,
+}
+
+impl Fused {
+    /// How far they are implemented on a backend that differentiates this one.
+    const fn differentiated(self) -> Self {
+        match self {
+            Fused::Gradients => Fused::Values,
+            Fused::Values | Fused::No => Fused::No,
+        }
+    }
+}
+
 /// A backend that can run flows.
 ///
 /// Backends without kernels of their own implement it with an empty block and use the tensor operations:
@@ -42,12 +65,11 @@ pub use spline::{Direction, MAX_BINS, SplineShape};
 /// impl FlowBackend for MyBackend {}
 /// ```
 pub trait FlowBackend: Backend {
-    /// Whether the operations below are implemented, for f32 tensors. Where they are not, [`elementwise`], [`channel_affine`] and
-    /// [`same_conv`] do not call them.
-    const FUSED: bool = false;
+    /// How far [`elementwise`](Self::elementwise) is implemented, for f32 tensors.
+    const ELEMENTWISE: Fused = Fused::No;
 
-    /// Whether their gradients are implemented too, which differentiation in either mode needs.
-    const FUSED_GRADIENTS: bool = false;
+    /// How far the other operations are implemented, for f32 tensors.
+    const LAYERS: Fused = Fused::No;
 
     /// An elementwise map with its log-derivative.
     ///
@@ -61,7 +83,7 @@ pub trait FlowBackend: Backend {
         _map: CouplingMap,
         _direction: Direction,
     ) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED")
+        unreachable!("only where it is fused")
     }
 
     /// Gradients of x and of the parameters, from that of [`elementwise`](Self::elementwise)'s output.
@@ -73,7 +95,7 @@ pub trait FlowBackend: Backend {
         _map: CouplingMap,
         _direction: Direction,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("only for backends with FUSED")
+        unreachable!("only where it is fused")
     }
 
     /// `x · scale + shift`, one scale and one shift for each channel.
@@ -86,7 +108,7 @@ pub trait FlowBackend: Backend {
         _scale: FloatTensor<Self>,
         _shift: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED")
+        unreachable!("only where it is fused")
     }
 
     /// Gradients of scale and shift, from that of [`channel_affine`](Self::channel_affine)'s output.
@@ -94,7 +116,7 @@ pub trait FlowBackend: Backend {
         _x: FloatTensor<Self>,
         _gradient: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 2] {
-        unreachable!("only for backends with FUSED_GRADIENTS")
+        unreachable!("only where gradients are fused")
     }
 
     /// Convolution with stride 1 and zero padding that keeps the map's size, of x or, with `rectify`, of what is positive of it; plus
@@ -111,7 +133,7 @@ pub trait FlowBackend: Backend {
         _skip: Option<FloatTensor<Self>>,
         _rectify: bool,
     ) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED")
+        unreachable!("only where it is fused")
     }
 
     /// The linear part of [`conv`](Self::conv): no bias.
@@ -120,7 +142,7 @@ pub trait FlowBackend: Backend {
     /// - x: `[batch, in, height, width]`
     /// - weight: `[out, in, kernel, kernel]`
     fn conv_product(_x: FloatTensor<Self>, _weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED_GRADIENTS")
+        unreachable!("only where gradients are fused")
     }
 
     /// The adjoint of [`conv_product`](Self::conv_product), which is the gradient of x: from cotangents of the output to cotangents
@@ -135,7 +157,7 @@ pub trait FlowBackend: Backend {
         _weight: FloatTensor<Self>,
         _rectified: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED_GRADIENTS")
+        unreachable!("only where gradients are fused")
     }
 
     /// `x · factor`, the factor of each sample of a batch repeated over all directions.
@@ -144,7 +166,7 @@ pub trait FlowBackend: Backend {
     /// - x: `[count · batch, channels, height, width]`
     /// - factor: `[batch, channels, height, width]`
     fn tiled(_x: FloatTensor<Self>, _factor: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("only for backends with FUSED_GRADIENTS")
+        unreachable!("only where gradients are fused")
     }
 
     /// A step of AdamW: the parameter and its two moments after it.
@@ -157,12 +179,12 @@ pub trait FlowBackend: Backend {
         _moments: [FloatTensor<Self>; 2],
         _step: AdamWStep,
     ) -> [FloatTensor<Self>; 3] {
-        unreachable!("only for backends with FUSED_GRADIENTS")
+        unreachable!("only where gradients are fused")
     }
 
     /// The sum of the squares of all values.
     fn sum_of_squares(_x: FloatTensor<Self>) -> f64 {
-        unreachable!("only for backends with FUSED_GRADIENTS")
+        unreachable!("only where gradients are fused")
     }
 
     /// Gradients of weight and bias, from that of [`conv`](Self::conv)'s output; `kernel` is the kernel's side.
@@ -172,19 +194,13 @@ pub trait FlowBackend: Backend {
         _kernel: usize,
         _rectify: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("only for backends with FUSED")
+        unreachable!("only where it is fused")
     }
 }
 
-#[cfg(feature = "wgpu")]
-impl FlowBackend for burn::backend::Wgpu {}
-
-#[cfg(feature = "cuda")]
-impl FlowBackend for burn::backend::Cuda {}
-
 /// Whether the fused operations that do not differentiate take this tensor.
 pub fn is_fused_inner<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
-    is_fused(x) && B::FUSED_GRADIENTS
+    B::LAYERS == Fused::Gradients && x.dtype() == DType::F32
 }
 
 /// The sum of the squares of all values, in f64 where it is fused. Not differentiable there.
@@ -197,7 +213,7 @@ pub fn sum_of_squares<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
 
 /// Whether the fused operations take this tensor.
 fn is_fused<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
-    B::FUSED && x.dtype() == DType::F32
+    B::LAYERS != Fused::No && x.dtype() == DType::F32
 }
 
 /// `x · scale + shift`, one scale and one shift for each channel, by the backend's fused operation where it has one.
@@ -274,7 +290,7 @@ pub fn rectified_conv_reference<B: Backend>(
     skip: Option<Tensor<B, 4>>,
 ) -> Tensor<B, 4> {
     // burn's relu makes zeros of NaNs.
-    let positive = x.clone().mask_fill(x.lower_equal_elem(0.0), 0.0);
+    let positive = (x.clone() + x.abs()) * 0.5;
     let y = same_conv_reference(positive, weight, bias);
     match skip {
         Some(skip) => skip + y,

@@ -1,0 +1,126 @@
+//! Backends agree: the same weights and inputs give the same numbers as flex. The table in `docs/backends.md` is what this prints:
+//! `cargo nextest run --release --features ndarray,wgpu --test backends --no-capture`.
+
+#[allow(dead_code)]
+#[path = "../models/tests/common/mod.rs"]
+mod common;
+
+use atypical::{
+    jacobian::{self, Linearized, Memory},
+    lid::{LidEstimator, Spectral, Spectrum},
+};
+use atypical_models::{
+    DensityModel, FlowBackend,
+    flow::{Elementwise, Flow, FlowConfig, ImagePreset},
+};
+use burn::{
+    backend::{Autodiff, Flex},
+    module::{AutodiffModule, Module, ModuleVisitor, Param},
+    tensor::{Tensor, backend::AutodiffBackend},
+};
+use common::{perturbed, uniform, values};
+
+/// Samples and pixels of a batch.
+const BATCH: [usize; 2] = [4, 64];
+
+/// Gradients of all parameters, one after the other.
+struct Gradients<'a, B: AutodiffBackend> {
+    of: &'a B::Gradients,
+    all: Vec<f64>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Gradients<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = param.val().grad(self.of) {
+            self.all.extend(values(gradient));
+        }
+    }
+}
+
+/// What a flow computes on one backend, by name.
+fn numbers<B: FlowBackend>(config: &FlowConfig) -> Vec<(&'static str, Vec<f64>)> {
+    let device = Default::default();
+    let tracked: Flow<Autodiff<B>> = perturbed(config, 0.1, &device);
+    let x = uniform::<Autodiff<B>, 2>(BATCH, 0.02..0.98, 2, &device).require_grad();
+    let log_prob = tracked.log_prob(x.clone());
+    let gradients = log_prob.clone().sum().backward();
+    let mut by_parameters = Gradients { of: &gradients, all: Vec::new() };
+    tracked.visit(&mut by_parameters);
+
+    let flow = tracked.valid();
+    let z = uniform::<B, 2>(BATCH, -2.0..2.0, 3, &device);
+    let (mut eigenvalues, mut lid) = (Vec::new(), Vec::new());
+    for i in 0..BATCH[0] {
+        let z = z.clone().narrow(0, i, 1);
+        let at = Linearized::new(&flow, z.clone());
+        let jacobian = jacobian::decoder(&at, Memory::mib(64)).unwrap();
+        let z0: Vec<f32> = z.into_data().iter::<f32>().collect();
+        let spectrum = Spectrum::new(&jacobian, &z0).unwrap();
+        eigenvalues.extend(spectrum.eigenvalues().iter().map(|l| l.ln()));
+        lid.push(Spectral.lid(&spectrum, -1.0));
+    }
+    vec![
+        ("log-density", values(log_prob.inner())),
+        ("gradient by the parameters", by_parameters.all),
+        ("gradient by the input", values(x.grad(&gradients).unwrap())),
+        ("samples from the same latents", values(flow.decode(z).0)),
+        ("log of the eigenvalues of JᵀJ", eigenvalues),
+        ("LID", lid),
+    ]
+}
+
+/// Largest deviation from flex, in parts of flex's largest value, of each quantity; below `tolerance`, where gradients may differ by ten
+/// times as much.
+fn agrees<B: FlowBackend>(name: &str, tolerance: f64) {
+    for (model, elementwise) in
+        [("RQ-NSF", Elementwise::RqSpline { bins: 8, tail: 3.0 }), ("Glow", Elementwise::Affine {})]
+    {
+        let preset = ImagePreset {
+            shape: [1, 8, 8],
+            hidden: [16, 16, 32],
+            repeats: [2, 2, 1],
+            dropout: 0.0,
+            ..Default::default()
+        };
+        let config = preset.expand(&elementwise);
+        let ours = numbers::<B>(&config);
+        for ((quantity, flex), (_, other)) in numbers::<Flex>(&config).into_iter().zip(ours) {
+            assert_eq!(flex.len(), other.len());
+            let largest = flex.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+            assert!(largest > 0.1, "{quantity}: nothing to compare");
+            let apart =
+                flex.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+            let allowed =
+                if quantity.starts_with("gradient") { 10.0 * tolerance } else { tolerance };
+            println!("| {name} | {model} | {quantity} | {apart:.0e} | {allowed:.0e} |");
+            assert!(
+                apart < allowed,
+                "{name}, {model}, {quantity}: {apart:.1e} of the largest value apart"
+            );
+        }
+    }
+}
+
+/// With itself: to the last bit.
+#[test]
+fn flex() {
+    agrees::<Flex>("flex", f64::MIN_POSITIVE);
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn ndarray() {
+    agrees::<burn::backend::NdArray<f32>>("ndarray", 1e-5);
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu() {
+    agrees::<burn::backend::Wgpu>("wgpu", 1e-4);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda() {
+    agrees::<burn::backend::Cuda>("cuda", 1e-4);
+}
