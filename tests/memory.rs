@@ -1,16 +1,20 @@
-//! Jacobians and products with them stay within the memory that they are given.
+//! Jacobians and products with them stay within the memory that they are given; training takes no more from step to step.
 
 use atypical::{
+    config,
     jacobian::{self, Differential, JacobianError, Linearized, Memory},
     lid::{MatrixFree, StopAt},
+    train::{Trainee, clip_norm, optimizer},
 };
 use atypical_models::{
     DensityModel,
     flow::{Elementwise, Flow, ImagePreset},
 };
 use burn::{
-    backend::Flex,
-    tensor::{Distribution, Tensor},
+    backend::{Autodiff, Flex},
+    optim::Optimizer,
+    tensor::{Distribution, Tensor, backend::Backend},
+    train::TrainStep,
 };
 use peak_alloc::PeakAlloc;
 
@@ -25,7 +29,7 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, HEAP.peak_usage() - before)
 }
 
-fn flow() -> Flow<Flex> {
+fn flow<B: Backend>() -> Flow<B> {
     let preset = ImagePreset { shape: [1, 16, 16], hidden: [32, 32, 64], ..Default::default() };
     let spline = Elementwise::RqSpline { bins: 8, tail: 3.0 };
     Flow::new(&preset.expand(&spline), 0, &Default::default()).unwrap()
@@ -38,7 +42,7 @@ fn warm(flow: &Flow<Flex>) {
 
 #[test]
 fn the_budget_bounds_the_peak() {
-    let flow = flow();
+    let flow = flow::<Flex>();
     warm(&flow);
     let z = Tensor::random([1, 256], Distribution::Normal(0.0, 1.0), &Default::default());
     let at = Linearized::new(&flow, z);
@@ -56,7 +60,7 @@ fn the_budget_bounds_the_peak() {
 
 #[test]
 fn products_are_made_for_as_many_points_as_fit() {
-    let flow = flow();
+    let flow = flow::<Flex>();
     warm(&flow);
     let settings = MatrixFree { max_steps: 12, ..Default::default() };
     let all = Tensor::random([64, 256], Distribution::Normal(0.0, 1.0), &Default::default());
@@ -72,4 +76,24 @@ fn products_are_made_for_as_many_points_as_fit() {
         });
         assert!(peak <= (mib << 20), "{peak} bytes of {mib} MiB, {points} points");
     }
+}
+
+#[test]
+fn training_takes_no_more_from_step_to_step() {
+    let mut trainee = Trainee::new(flow::<Autodiff<Flex>>());
+    let mut optimizer = optimizer(&config::Optimizer::default());
+    let x =
+        Tensor::<Autodiff<Flex>, 2>::random([8, 256], Distribution::Default, &Default::default());
+    let mut steps = |count| {
+        for _ in 0..count {
+            let mut output = TrainStep::step(&trainee, x.clone());
+            clip_norm(&trainee, &mut output.grads, 1.0);
+            trainee = optimizer.step(1e-4, trainee.clone(), output.grads);
+        }
+        HEAP.current_usage()
+    };
+    let before = steps(10);
+    let after = steps(40);
+    // The weights alone are 700 KiB.
+    assert!(after < before + (16 << 10), "{before} bytes after 10 steps, {after} after 50");
 }
