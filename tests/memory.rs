@@ -94,6 +94,6 @@ fn training_takes_no_more_from_step_to_step() {
     };
     let before = steps(10);
     let after = steps(40);
-    // The weights alone are 700 KiB.
-    assert!(after < before + (16 << 10), "{before} bytes after 10 steps, {after} after 50");
+    // The maps of one convolution alone are 128 KiB a step; burn's own bookkeeping grows by half a KiB.
+    assert!(after < before + (256 << 10), "{before} bytes after 10 steps, {after} after 50");
 }

@@ -64,7 +64,9 @@ impl<B: FlowBackend> Bijection<B> for ActNorm<B> {
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [n, _, h, w] = z.dims();
         let scale = (-self.log_scale.val()).exp();
-        let shift = -self.shift.val() * scale.clone();
-        (channel_affine(z, scale, shift), -self.log_det(n, h * w))
+        // The difference first: where z is near the shift, two products would cancel.
+        let centred = channel_affine(z, scale.ones_like(), -self.shift.val());
+        let x = channel_affine(centred, scale.clone(), scale.zeros_like());
+        (x, -self.log_det(n, h * w))
     }
 }

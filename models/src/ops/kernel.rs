@@ -6,6 +6,9 @@
 //! Notation of Durkan et al. 2019: knots (x_k, y_k), bin width w, height h, slope s = h/w, derivatives d0 and d1 at the
 //! bin's ends, ξ = (x - x_k)/w, θ = ξ(1 - ξ).
 
+// A bin's number names its rows in several tables.
+#![allow(clippy::needless_range_loop)]
+
 use super::{
     elementary::{LANES, Lanes, exp, lanes, ln, load, sigmoid, softplus, store},
     spline::{Direction, MIN_BIN, MIN_DERIVATIVE, SplineShape},
@@ -182,17 +185,6 @@ fn locate(
     bin
 }
 
-#[inline(always)]
-fn clamp_to_unit(x: f64) -> f64 {
-    if x < 0.0 {
-        0.0
-    } else if x > 1.0 {
-        1.0
-    } else {
-        x
-    }
-}
-
 /// Values and log-derivatives of a sample's splines. A NaN goes through as it came. Compiled for each instruction set; what it calls
 /// must be inlined for that.
 pub(crate) struct Evaluate<'a> {
@@ -225,7 +217,7 @@ fn evaluate(x: &Lanes, sample: &Sample, places: &Places, scratch: &mut Scratch) 
     let s = lanes(|l| h[l] / w[l]);
     let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
     let xi = match direction {
-        Direction::Forward => lanes(|l| clamp_to_unit((x[l] - x0[l]) / w[l])),
+        Direction::Forward => lanes(|l| ((x[l] - x0[l]) / w[l]).clamp(0.0, 1.0)),
         Direction::Inverse => lanes(|l| {
             let dy = x[l] - y0[l];
             let a = h[l] * (s[l] - d0[l]) + dy * bend[l];
@@ -234,7 +226,7 @@ fn evaluate(x: &Lanes, sample: &Sample, places: &Places, scratch: &mut Scratch) 
             // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
             let discriminant = b * b - 4.0 * a * c;
             let root = if discriminant < 0.0 { 0.0 } else { discriminant }.sqrt();
-            clamp_to_unit(2.0 * c / (-b - root))
+            (2.0 * c / (-b - root)).clamp(0.0, 1.0)
         }),
     };
     let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
@@ -312,7 +304,7 @@ fn gradient(
     let bin = locate(x, sample, places, Direction::Forward, scratch);
     let Bin { index, x0, w, h, d0, d1, .. } = &bin;
     let s = lanes(|l| h[l] / w[l]);
-    let xi = lanes(|l| clamp_to_unit((x[l] - x0[l]) / w[l]));
+    let xi = lanes(|l| ((x[l] - x0[l]) / w[l]).clamp(0.0, 1.0));
     let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
     let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
     let denominator = lanes(|l| s[l] + bend[l] * theta[l]);

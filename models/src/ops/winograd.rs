@@ -7,6 +7,9 @@
 //!
 //! Maps are turned around once, channels last: the transforms are then sums of whole vectors of channels.
 
+// Rows and columns of tiles are numbered as in the paper.
+#![allow(clippy::needless_range_loop)]
+
 use super::conv::{Geometry, add_sums, part_size, sum_maps, zeros};
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use pulp::Simd;

@@ -1,5 +1,8 @@
 //! The affine map.
 
+// A kernel's buffers and numbers are its arguments.
+#![allow(clippy::too_many_arguments)]
+
 use crate::ops::elementwise::{AFFINE_OFFSET, MIN_SCALE};
 use cubecl::prelude::*;
 
