@@ -114,7 +114,7 @@ pub(crate) fn ln(x: &Lanes) -> Lanes {
         // At most (√2 - 1) / (√2 + 1), whose 22nd power is below the rounding.
         let small = twice_artanh::<11>((mantissa - 1.0) / (mantissa + 1.0));
         // The last term is zero, or keeps a NaN.
-        exponent * LN_2[0] + (small + exponent * LN_2[1]) + (x - x)
+        exponent * LN_2[0] + (small + exponent * LN_2[1]) + x * 0.0
     })
 }
 

@@ -1,7 +1,7 @@
 //! The rational-quadratic spline; notation and formulas as in the host's kernel.
 
 // A kernel's buffers and numbers are its arguments.
-#![allow(clippy::too_many_arguments)]
+#![allow(clippy::too_many_arguments, clippy::manual_clamp)]
 
 use crate::ops::spline::{MIN_BIN, MIN_DERIVATIVE};
 use cubecl::prelude::*;
