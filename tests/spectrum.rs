@@ -39,7 +39,7 @@ fn spectra_are_those_of_nflows() {
                 .zip(expected.iter().rev())
                 .map(|(got, expected)| (got - expected).abs() / expected)
                 .fold(0.0, f64::max);
-            let allowed = (2.0 * golden.get("eigenvalues_f32_error").0[sample]).max(3e-5);
+            let allowed = (2.0 * golden.get("eigenvalues_f32_error").0[sample]).max(1e-5);
             assert!(
                 error < allowed,
                 "{name}: an eigenvalue is off by {error:.1e}, more than {allowed:.1e}"

@@ -89,20 +89,20 @@ impl<B: Backend> Loader<B> {
         Ok(std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
             let batch = ready.recv().map_err(|_| TrainError::Batches("its thread ended".into()));
-            Some(batch.map(|data| {
-                let rows = data.len() / dimension;
-                Tensor::from_data(TensorData::new(data, [rows, dimension]), &device)
-            }))
+            Some(batch.map(|data| on_device(data, dimension, &device)))
         }))
     }
 
     fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {
         let data = self.images.noisy(index, noise, self.sigma);
-        Tensor::from_data(
-            TensorData::new(data, [index.len(), self.images.dimension()]),
-            &self.device,
-        )
+        on_device(data, self.images.dimension(), &self.device)
     }
+}
+
+/// Numbers as a batch `[rows, dimension]`.
+fn on_device<B: Backend>(data: Vec<f32>, dimension: usize, device: &B::Device) -> Tensor<B, 2> {
+    let rows = data.len() / dimension;
+    Tensor::from_data(TensorData::new(data, [rows, dimension]), device)
 }
 
 /// The plain loader that burn-train's own strategies would use: all images in order, without noise.

@@ -1,4 +1,4 @@
-//! Affine maps on the host: of every element by parameters of its own, and of whole channels.
+//! The affine map of every element by parameters of its own, on the host.
 
 use super::{
     elementary::{LANES, Lanes, lanes, ln, load, sigmoid, store},
@@ -86,17 +86,5 @@ impl pulp::WithSimd for Differentiate<'_> {
             store(&shift, d_shifts, start);
             store(&lanes(|l| by_scale[l] * slope[l]), d_logits, start);
         }
-    }
-}
-
-/// `x · scale + shift`, one scale and one shift for each channel of one sample `[channels, positions]`, in place.
-pub(crate) fn channels(x: &mut [f32], scale: &[f32], shift: &[f32]) {
-    if x.len() == scale.len() {
-        let parameters = scale.iter().zip(shift);
-        return x.iter_mut().zip(parameters).for_each(|(x, (a, b))| *x = *x * a + b);
-    }
-    let positions = x.len() / scale.len();
-    for (map, (a, b)) in x.chunks_mut(positions).zip(scale.iter().zip(shift)) {
-        map.iter_mut().for_each(|x| *x = *x * a + b);
     }
 }

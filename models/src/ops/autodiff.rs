@@ -12,6 +12,7 @@ use burn::{
     },
     tensor::{FloatDType, TensorMetadata, ops::FloatTensor},
 };
+use std::fmt::Debug;
 
 #[derive(Debug)]
 struct ElementwiseBackward;
@@ -139,23 +140,16 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let output =
             B::elementwise(x.primitive.clone(), parameters.primitive.clone(), map, direction);
-        match ElementwiseBackward
-            .prepare::<C>([x.node.clone(), parameters.node.clone()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prep) => {
-                let state = ElementwiseState {
-                    x: x.primitive,
-                    parameters: parameters.primitive,
-                    output: output.clone(),
-                    map,
-                    direction,
-                };
-                prep.finish(state, output)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        let kind =
+            ElementwiseBackward.prepare::<C>([x.node, parameters.node]).compute_bound().stateful();
+        let state = ElementwiseState {
+            x: x.primitive,
+            parameters: parameters.primitive,
+            output: output.clone(),
+            map,
+            direction,
+        };
+        finish(kind, state, output)
     }
 
     fn channel_affine(
@@ -165,14 +159,11 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let output =
             B::channel_affine(x.primitive.clone(), scale.primitive.clone(), shift.primitive);
-        match ChannelAffineBackward
+        let kind = ChannelAffineBackward
             .prepare::<C>([x.node, scale.node, shift.node])
             .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive, scale.primitive), output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+            .stateful();
+        finish(kind, (x.primitive, scale.primitive), output)
     }
 
     fn conv(
@@ -201,11 +192,18 @@ impl<B: FlowBackend, C: CheckpointStrategy> FlowBackend for Autodiff<B, C> {
     }
 }
 
-fn finish<B: FlowBackend, C: CheckpointStrategy, const N: usize>(
-    kind: OpsKind<ConvBackward, B, ConvState<FloatTensor<B>>, C, N>,
-    state: ConvState<FloatTensor<B>>,
+/// The output, with what its backward pass keeps where it is tracked.
+fn finish<B, C, O, S, const N: usize>(
+    kind: OpsKind<O, B, S, C, N>,
+    state: S,
     output: FloatTensor<B>,
-) -> FloatTensor<Autodiff<B, C>> {
+) -> FloatTensor<Autodiff<B, C>>
+where
+    B: FlowBackend,
+    C: CheckpointStrategy,
+    O: Backward<B, N, State = S>,
+    S: Clone + Send + Debug + 'static,
+{
     match kind {
         OpsKind::Tracked(prep) => prep.finish(state, output),
         OpsKind::UnTracked(prep) => prep.finish(output),

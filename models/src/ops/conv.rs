@@ -100,9 +100,12 @@ fn channels_first(g: &[f32], channels: usize, positions: usize, samples: usize, 
     }
 }
 
+/// Values of one piece of work; also what decides the order of a sum, whatever the number of threads.
+pub(crate) const PIECE: usize = 1 << 14;
+
 /// Zeros, written by all threads: fresh memory costs as much as the arithmetic that fills it.
 pub(crate) fn zeros(len: usize) -> Vec<f32> {
-    rayon::iter::repeat_n(0.0, len).with_min_len(1 << 14).collect()
+    rayon::iter::repeat_n(0.0, len).with_min_len(PIECE).collect()
 }
 
 /// Samples whose weight gradients are summed together.
@@ -135,22 +138,47 @@ pub(crate) fn add_sums(total: &mut [f32], part: &[f32]) {
     total.iter_mut().zip(part).for_each(|(t, v)| *t += v);
 }
 
+/// The sums of all parts, in order.
+pub(crate) fn sum_parts(parts: Vec<(Vec<f32>, Vec<f32>)>) -> (Vec<f32>, Vec<f32>) {
+    let mut parts = parts.into_iter();
+    let mut total = parts.next().unwrap_or_default();
+    for (a, b) in parts {
+        add_sums(&mut total.0, &a);
+        add_sums(&mut total.1, &b);
+    }
+    total
+}
+
 /// What is positive of x. Not `max`, which would drop a NaN.
-fn positive(x: &[f32]) -> Vec<f32> {
-    x.par_iter().with_min_len(1 << 14).map(|&v| if v < 0.0 { 0.0 } else { v }).collect()
+#[inline(always)]
+pub(crate) fn positive(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
 }
 
-/// Add a bias to each channel of one sample `[channels, positions]`.
-fn add_bias(y: &mut [f32], bias: &[f32]) {
-    if y.len() == bias.len() {
-        return add_sums(y, bias);
-    }
-    for (map, bias) in y.chunks_mut(y.len() / bias.len()).zip(bias) {
-        map.iter_mut().for_each(|y| *y += bias);
+/// x, or what is positive of it.
+fn rectified(x: &[f32], rectify: bool) -> Cow<'_, [f32]> {
+    match rectify {
+        true => x.par_iter().with_min_len(PIECE).map(|x| positive(*x)).collect(),
+        false => Cow::Borrowed(x),
     }
 }
 
-/// `y = weight * x + bias + skip`, x rectified first if asked; shapes as in [`same_conv`](super::same_conv), without bias or skip where there is none.
+/// Change every value of one sample `[channels, positions]` by what its channel has.
+pub(crate) fn each_channel<T: Copy>(
+    sample: &mut [f32],
+    channels: impl ExactSizeIterator<Item = T>,
+    change: impl Fn(&mut f32, T),
+) {
+    if sample.len() == channels.len() {
+        return sample.iter_mut().zip(channels).for_each(|(value, of)| change(value, of));
+    }
+    for (map, of) in sample.chunks_mut(sample.len() / channels.len()).zip(channels) {
+        map.iter_mut().for_each(|value| change(value, of));
+    }
+}
+
+/// `y = weight * x + bias + skip`, x rectified first if asked, without bias or skip where there is none; shapes as in
+/// [`same_conv`](super::same_conv).
 pub(crate) fn forward(
     g: Geometry,
     x: &[f32],
@@ -163,7 +191,7 @@ pub(crate) fn forward(
     let (in_size, out_size) = (g.input * p, g.output * p);
     let finish = |sample: usize, y: &mut [f32]| {
         if let Some(bias) = bias {
-            add_bias(y, bias);
+            each_channel(y, bias.iter(), |y, bias| *y += bias);
         }
         if let Some(skip) = skip {
             add_sums(y, &skip[sample * out_size..][..out_size]);
@@ -172,7 +200,7 @@ pub(crate) fn forward(
     if winograd::pays(&g) {
         return winograd::convolve(g, x, weight, [false, rectify], finish);
     }
-    let x = if rectify { Cow::Owned(positive(x)) } else { Cow::Borrowed(x) };
+    let x = rectified(x, rectify);
     if g.is_rows() {
         let weight = MatRef::from_row_major_slice(weight, g.output, g.input);
         return rows_product(&g, &x, weight.transpose(), finish);
@@ -316,7 +344,7 @@ pub(crate) fn weight_gradient(
     }
     let p = g.positions();
     let (in_size, out_size) = (g.input * p, g.output * p);
-    let x = if rectify { Cow::Owned(positive(x)) } else { Cow::Borrowed(x) };
+    let x = rectified(x, rectify);
     if g.is_rows() {
         return rows_weight_gradient(&g, &x, dy);
     }
@@ -357,11 +385,5 @@ pub(crate) fn weight_gradient(
             (dw, sum_maps(dy, g.output, p))
         })
         .collect();
-    let mut sums = sums.into_iter();
-    let mut total = sums.next().unwrap_or_default();
-    for (dw, db) in sums {
-        add_sums(&mut total.0, &dw);
-        add_sums(&mut total.1, &db);
-    }
-    total
+    sum_parts(sums)
 }

@@ -1,10 +1,10 @@
 //! Elementwise bijections with parameters for every element.
 
 use super::{
-    FlowBackend, Fused,
-    spline::{Direction, SplineShape, rq_spline, spline_parameters},
+    FlowBackend,
+    spline::{Direction, SplineShape, rq_spline},
 };
-use burn::tensor::{DType, Tensor, TensorPrimitive, activation::sigmoid, backend::Backend};
+use burn::tensor::{Tensor, TensorPrimitive, activation::sigmoid, backend::Backend};
 
 /// The elementwise map `g(x; θ)` of a coupling.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl CouplingMap {
     /// Parameters of one element.
     pub fn parameters(&self) -> usize {
         match self {
-            CouplingMap::RqSpline(shape) => spline_parameters(shape.bins),
+            CouplingMap::RqSpline(shape) => shape.parameters(),
             CouplingMap::Affine => 2,
         }
     }
@@ -44,7 +44,7 @@ pub fn elementwise<B: FlowBackend>(
     map: CouplingMap,
     direction: Direction,
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-    if B::ELEMENTWISE == Fused::No || x.dtype() != DType::F32 {
+    if !B::ELEMENTWISE.takes(&x) {
         return elementwise_reference(x, parameters, map, direction);
     }
     let [batch, channels, positions] = x.dims();

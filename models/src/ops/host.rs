@@ -2,7 +2,7 @@
 
 use super::{
     AdamWStep, CouplingMap, Direction, FlowBackend, Fused, affine,
-    conv::{self as convolution, Geometry, zeros},
+    conv::{self as convolution, Geometry, PIECE, each_channel, zeros},
     kernel,
 };
 use burn::tensor::{Tensor, TensorData, TensorMetadata, backend::Backend, ops::FloatTensor};
@@ -252,7 +252,9 @@ fn channel_affine<B: Host>(
     let (device, dims) = (B::float_device(&x), dims::<4>(&x));
     let (mut x, scale, shift) = (B::owned(x), B::values(&scale), B::values(&shift));
     let size = dims[1] * dims[2] * dims[3];
-    x.par_chunks_mut(size).for_each(|x| affine::channels(x, &scale, &shift));
+    x.par_chunks_mut(size).for_each(|x| {
+        each_channel(x, scale.iter().zip(&*shift), |x, (scale, shift)| *x = *x * scale + shift);
+    });
     tensor::<B, 4>(x, dims, &device)
 }
 
@@ -313,9 +315,6 @@ fn tiled<B: Host>(x: FloatTensor<B>, factor: FloatTensor<B>) -> FloatTensor<B> {
     }
     tensor::<B, 4>(x, dims, &device)
 }
-
-/// Values of one piece of work; also what decides the order of a sum, whatever the number of threads.
-const PIECE: usize = 1 << 14;
 
 fn adam_w<B: Host>(
     parameter: FloatTensor<B>,

@@ -185,6 +185,60 @@ fn locate(
     bin
 }
 
+/// The parts of value and slope at ξ in a bin.
+struct Point {
+    s: Lanes,
+    xi: Lanes,
+    theta: Lanes,
+    /// `d0 + d1 - 2 s`.
+    bend: Lanes,
+    /// `s + bend θ`.
+    denominator: Lanes,
+    /// `s ξ² + d0 θ`: the value is `y0 + h top / denominator`.
+    top: Lanes,
+    /// `d1 ξ² + 2 s θ + d0 (1 - ξ)²`: the slope is `s² numerator / denominator²`.
+    numerator: Lanes,
+}
+
+impl Point {
+    /// At a value of x or, for the inverse, of y.
+    #[inline(always)]
+    fn new(value: &Lanes, bin: &Bin, direction: Direction) -> Self {
+        let Bin { x0, w, y0, h, d0, d1, .. } = bin;
+        let s = lanes(|l| h[l] / w[l]);
+        let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
+        let xi = lanes(|l| match direction {
+            Direction::Forward => ((value[l] - x0[l]) / w[l]).clamp(0.0, 1.0),
+            Direction::Inverse => {
+                let dy = value[l] - y0[l];
+                let a = h[l] * (s[l] - d0[l]) + dy * bend[l];
+                let b = h[l] * d0[l] - dy * bend[l];
+                let c = -s[l] * dy;
+                // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
+                let discriminant = b * b - 4.0 * a * c;
+                let root = if discriminant < 0.0 { 0.0 } else { discriminant }.sqrt();
+                (2.0 * c / (-b - root)).clamp(0.0, 1.0)
+            }
+        });
+        let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
+        let denominator = lanes(|l| s[l] + bend[l] * theta[l]);
+        let top = lanes(|l| s[l] * xi[l] * xi[l] + d0[l] * theta[l]);
+        let numerator = lanes(|l| {
+            let complement = 1.0 - xi[l];
+            d1[l] * xi[l] * xi[l] + 2.0 * s[l] * theta[l] + d0[l] * complement * complement
+        });
+        Self { s, xi, theta, bend, denominator, top, numerator }
+    }
+
+    #[inline(always)]
+    fn slope(&self) -> Lanes {
+        lanes(|l| {
+            let ratio = self.s[l] / self.denominator[l];
+            ratio * ratio * self.numerator[l]
+        })
+    }
+}
+
 /// Values and log-derivatives of a sample's splines. A NaN goes through as it came. Compiled for each instruction set; what it calls
 /// must be inlined for that.
 pub(crate) struct Evaluate<'a> {
@@ -213,41 +267,20 @@ impl pulp::WithSimd for Evaluate<'_> {
 #[inline(always)]
 fn evaluate(x: &Lanes, sample: &Sample, places: &Places, scratch: &mut Scratch) -> (Lanes, Lanes) {
     let direction = sample.direction;
-    let Bin { x0, w, y0, h, d0, d1, .. } = locate(x, sample, places, direction, scratch);
-    let s = lanes(|l| h[l] / w[l]);
-    let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
-    let xi = match direction {
-        Direction::Forward => lanes(|l| ((x[l] - x0[l]) / w[l]).clamp(0.0, 1.0)),
-        Direction::Inverse => lanes(|l| {
-            let dy = x[l] - y0[l];
-            let a = h[l] * (s[l] - d0[l]) + dy * bend[l];
-            let b = h[l] * d0[l] - dy * bend[l];
-            let c = -s[l] * dy;
-            // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
-            let discriminant = b * b - 4.0 * a * c;
-            let root = if discriminant < 0.0 { 0.0 } else { discriminant }.sqrt();
-            (2.0 * c / (-b - root)).clamp(0.0, 1.0)
-        }),
-    };
-    let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
-    let denominator = lanes(|l| s[l] + bend[l] * theta[l]);
-    let slope = lanes(|l| {
-        let ratio = s[l] / denominator[l];
-        let complement = 1.0 - xi[l];
-        let numerator =
-            d1[l] * xi[l] * xi[l] + 2.0 * s[l] * theta[l] + d0[l] * complement * complement;
-        ratio * ratio * numerator
-    });
-    let log_slope = ln(&slope);
+    let bin = locate(x, sample, places, direction, scratch);
+    let point = Point::new(x, &bin, direction);
+    let log_slope = ln(&point.slope());
     // A NaN is not inside: it passes through and stays visible.
     let inside = |l: usize| x[l].abs() <= sample.shape.tail;
     let keep = |y: &Lanes| lanes(|l| if inside(l) { y[l] } else { x[l] });
     let (y, log) = match direction {
         Direction::Forward => {
-            let top = lanes(|l| h[l] * (s[l] * xi[l] * xi[l] + d0[l] * theta[l]));
-            (lanes(|l| y0[l] + top[l] / denominator[l]), log_slope)
+            let Point { top, denominator, .. } = point;
+            (lanes(|l| bin.y0[l] + bin.h[l] * top[l] / denominator[l]), log_slope)
         }
-        Direction::Inverse => (lanes(|l| x0[l] + xi[l] * w[l]), lanes(|l| -log_slope[l])),
+        Direction::Inverse => {
+            (lanes(|l| bin.x0[l] + point.xi[l] * bin.w[l]), lanes(|l| -log_slope[l]))
+        }
     };
     (keep(&y), lanes(|l| if inside(l) { log[l] } else { 0.0 }))
 }
@@ -302,31 +335,22 @@ fn gradient(
     };
     let x = &lanes(|l| if inside(l) { x[l] } else { 0.0 });
     let bin = locate(x, sample, places, Direction::Forward, scratch);
-    let Bin { index, x0, w, h, d0, d1, .. } = &bin;
-    let s = lanes(|l| h[l] / w[l]);
-    let xi = lanes(|l| ((x[l] - x0[l]) / w[l]).clamp(0.0, 1.0));
-    let theta = lanes(|l| xi[l] * (1.0 - xi[l]));
-    let bend = lanes(|l| d0[l] + d1[l] - 2.0 * s[l]);
-    let denominator = lanes(|l| s[l] + bend[l] * theta[l]);
-    let top = lanes(|l| s[l] * xi[l] * xi[l] + d0[l] * theta[l]);
-    let numerator = lanes(|l| {
-        let complement = 1.0 - xi[l];
-        d1[l] * xi[l] * xi[l] + 2.0 * s[l] * theta[l] + d0[l] * complement * complement
-    });
+    let Bin { index, w, h, d0, d1, .. } = &bin;
+    let point = Point::new(x, &bin, Direction::Forward);
+    let Point { s, xi, theta, bend, denominator, top, numerator } = &point;
 
     let g_log = lanes(|l| if inside(l) { g_log[l] } else { 0.0 });
     // Derivative of log f' along x, needed to turn the inverse's upstream gradient around.
     let (a, b) = match sample.direction {
         Direction::Forward => (*g_value, g_log),
         Direction::Inverse => {
+            let slope = point.slope();
             let a = lanes(|l| {
                 let (xi, s) = (xi[l], s[l]);
-                let ratio = s / denominator[l];
-                let slope = ratio * ratio * numerator[l];
                 let d_numerator = 2.0 * (d1[l] * xi + s * (1.0 - 2.0 * xi) - d0[l] * (1.0 - xi));
                 let d_denominator = bend[l] * (1.0 - 2.0 * xi);
                 let d_log = d_numerator / numerator[l] - 2.0 * d_denominator / denominator[l];
-                -(g_value[l] - g_log[l] * d_log / w[l]) / slope
+                -(g_value[l] - g_log[l] * d_log / w[l]) / slope[l]
             });
             (a, lanes(|l| -g_log[l]))
         }

@@ -48,6 +48,11 @@ pub enum Fused {
 }
 
 impl Fused {
+    /// Whether they are, for this tensor.
+    fn takes<B: Backend, const D: usize>(self, x: &Tensor<B, D>) -> bool {
+        self != Fused::No && x.dtype() == DType::F32
+    }
+
     /// How far they are implemented on a backend that differentiates this one.
     const fn differentiated(self) -> Self {
         match self {
@@ -213,7 +218,7 @@ pub fn sum_of_squares<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
 
 /// Whether the fused operations take this tensor.
 fn is_fused<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool {
-    B::LAYERS != Fused::No && x.dtype() == DType::F32
+    B::LAYERS.takes(x)
 }
 
 /// `x · scale + shift`, one scale and one shift for each channel, by the backend's fused operation where it has one.
@@ -290,7 +295,7 @@ pub fn rectified_conv_reference<B: Backend>(
     skip: Option<Tensor<B, 4>>,
 ) -> Tensor<B, 4> {
     // burn's relu makes zeros of NaNs.
-    let positive = (x.clone() + x.abs()) * 0.5;
+    let positive = x.clone().mask_fill(x.lower_equal_elem(0.0), 0.0);
     let y = same_conv_reference(positive, weight, bias);
     match skip {
         Some(skip) => skip + y,

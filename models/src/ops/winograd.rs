@@ -10,7 +10,7 @@
 // Rows and columns of tiles are numbered as in the paper.
 #![allow(clippy::needless_range_loop)]
 
-use super::conv::{Geometry, add_sums, part_size, sum_maps, zeros};
+use super::conv::{Geometry, part_size, positive, sum_maps, sum_parts, zeros};
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use pulp::Simd;
 use rayon::prelude::*;
@@ -18,8 +18,13 @@ use rayon::prelude::*;
 /// Rows of the matrix products that a group of samples aims at.
 const ROWS: usize = 96;
 
-/// Floats of the longest vector. Channels that lie last are padded to a multiple.
+/// Floats of the longest vector.
 const LANES: usize = 16;
+
+/// Floats that channels take where they lie last.
+fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(LANES)
+}
 
 /// Floats between the 16 places: without, they lie multiples of 4096 bytes apart for usual sizes, and fall into the same few
 /// lines of the cache.
@@ -110,10 +115,10 @@ fn filter_transposed(u: [f64; 4]) -> [f64; 3] {
 }
 
 /// A map with its channels last. What borders it is zero, and stays so.
-#[derive(Default)]
 struct Map {
     values: Vec<f32>,
-    channels: usize,
+    /// Floats of a pixel.
+    width: usize,
     /// Pixels of zeros on the left and above.
     border: usize,
     /// Pixels of a row.
@@ -123,24 +128,19 @@ struct Map {
 impl Map {
     /// Room for a map's tiles, with its border on all sides.
     fn new(tiles: &Tiles, channels: usize, border: usize) -> Self {
-        let across = 2 * (tiles.across + border);
-        let size = across * 2 * (tiles.down + border) * channels.next_multiple_of(LANES);
-        Self { values: vec![0.0; size], channels, border, across }
-    }
-
-    /// Floats of a pixel.
-    fn width(&self) -> usize {
-        self.channels.next_multiple_of(LANES)
+        let (across, width) = (2 * (tiles.across + border), padded(channels));
+        let size = across * 2 * (tiles.down + border) * width;
+        Self { values: vec![0.0; size], width, border, across }
     }
 
     /// Where a row begins.
     fn row(&self, y: usize) -> usize {
-        ((y + self.border) * self.across + self.border) * self.width()
+        ((y + self.border) * self.across + self.border) * self.width
     }
 
     /// Take a map `[channels, height, width]`, or what is positive of it.
     fn read(&mut self, tiles: &Tiles, x: &[f32], rectify: bool) {
-        let width = self.width();
+        let width = self.width;
         for y in 0..tiles.height {
             let row = self.row(y);
             let pixels = &mut self.values[row..][..tiles.width * width];
@@ -151,15 +151,14 @@ impl Map {
                 }
             }
             if rectify {
-                // Not `max`, which would drop a NaN.
-                pixels.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
+                pixels.iter_mut().for_each(|v| *v = positive(*v));
             }
         }
     }
 
     /// The map as `[channels, height, width]`.
     fn write(&self, tiles: &Tiles, y: &mut [f32]) {
-        let width = self.width();
+        let width = self.width;
         for line in 0..tiles.height {
             let pixels = &self.values[self.row(line)..][..tiles.width * width];
             for (c, map) in y.chunks_exact_mut(tiles.height * tiles.width).enumerate() {
@@ -188,7 +187,7 @@ impl Places {
 
     /// Floats of a row.
     fn width(&self) -> usize {
-        self.columns.next_multiple_of(LANES)
+        padded(self.columns)
     }
 
     /// Floats from a place to the next.
@@ -281,7 +280,7 @@ impl pulp::WithSimd for Transform<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { tiles, tile, map, places, first } = self;
-        let vectors = map.width() / S::F32_LANES;
+        let vectors = map.width / S::F32_LANES;
         let stride = places.stride() / S::F32_LANES;
         let (from, _) = S::as_simd_f32s(&map.values);
         let (to, _) = S::as_mut_simd_f32s(&mut places.values);
@@ -334,7 +333,7 @@ impl pulp::WithSimd for Restore<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { tiles, places, first, map } = self;
-        let vectors = map.width() / S::F32_LANES;
+        let vectors = map.width / S::F32_LANES;
         let stride = places.stride() / S::F32_LANES;
         let across = map.across;
         let (from, _) = S::as_simd_f32s(&places.values);
@@ -430,7 +429,7 @@ pub(crate) fn weight_gradient(
     let (in_size, out_size) = (g.input * positions, g.output * positions);
     let part = part_size(g.batch);
     let arch = pulp::Arch::new();
-    let sums: Vec<(Places, Vec<f32>)> = x
+    let sums: Vec<(Vec<f32>, Vec<f32>)> = x
         .par_chunks(part * in_size)
         .zip(dy.par_chunks(part * out_size))
         .map(|(x, dy)| {
@@ -456,15 +455,11 @@ pub(crate) fn weight_gradient(
                     matmul(sum.get_mut(place), Accum::Add, x, dy, 1.0, Par::Seq);
                 }
             }
-            (sum, sum_maps(dy, g.output, positions))
+            (sum.values, sum_maps(dy, g.output, positions))
         })
         .collect();
-    let mut sums = sums.into_iter();
-    let (mut total, mut db) = sums.next().unwrap_or_default();
-    for (sum, b) in sums {
-        add_sums(&mut total.values, &sum.values);
-        add_sums(&mut db, &b);
-    }
+    let (values, db) = sum_parts(sums);
+    let total = Places { values, rows: g.input, columns: g.output };
     let mut dw = vec![0.0; g.output * g.input * 9];
     dw.par_chunks_mut(g.input * 9).enumerate().for_each(|(o, dw)| {
         for (i, taps) in dw.chunks_mut(9).enumerate() {

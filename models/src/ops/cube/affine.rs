@@ -3,6 +3,7 @@
 // A kernel's buffers and numbers are its arguments.
 #![allow(clippy::too_many_arguments)]
 
+use super::{first_parameter, sigmoid};
 use crate::ops::elementwise::{AFFINE_OFFSET, MIN_SCALE};
 use cubecl::prelude::*;
 
@@ -15,7 +16,7 @@ struct Scale {
 
 #[cube]
 fn scale(s: f32) -> Scale {
-    let p = 1.0 / (1.0 + f32::exp(-(s + comptime!(AFFINE_OFFSET as f32))));
+    let p = sigmoid(s + comptime!(AFFINE_OFFSET as f32));
     Scale { value: p + comptime!(MIN_SCALE as f32), slope: p * (1.0 - p) }
 }
 
@@ -33,7 +34,7 @@ pub(super) fn evaluate(
         terminate!();
     }
     // All shifts of a sample, then all s.
-    let at = i / sample * 2 * sample + i % sample;
+    let at = first_parameter(i, sample, 2usize);
     let shift = parameters[at];
     let scale = scale(parameters[at + sample]).value;
     if comptime!(inverse) {
@@ -61,7 +62,7 @@ pub(super) fn differentiate(
     if i >= x.len() {
         terminate!();
     }
-    let at = i / sample * 2 * sample + i % sample;
+    let at = first_parameter(i, sample, 2usize);
     let scale = scale(parameters[at + sample]);
     let (g_value, g_log) = (gradient[i], gradient[x.len() + i]);
     if comptime!(inverse) {

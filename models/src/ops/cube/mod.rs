@@ -13,7 +13,7 @@ use burn_cubecl::{
     BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement, kernel::into_contiguous,
     ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
 };
-use cubecl::{CubeCount, CubeDim, calculate_cube_count_elemwise, client::ComputeClient};
+use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 impl<R, F, I, BT> FlowBackend for CubeBackend<R, F, I, BT>
 where
@@ -128,4 +128,16 @@ fn work<R: CubeRuntime>(x: &CubeTensor<R>) -> (ComputeClient<R>, CubeCount, Cube
     let elements = x.meta.num_elements();
     let dim = CubeDim::new(&x.client, elements);
     (x.client.clone(), calculate_cube_count_elemwise(&x.client, elements, dim), dim)
+}
+
+/// Where the first of element i's parameters is; the next one is `run` further on. `run` elements follow each other, then the next of their
+/// parameters do.
+#[cube]
+fn first_parameter(i: usize, run: usize, #[comptime] parameters: usize) -> usize {
+    i / run * parameters * run + i % run
+}
+
+#[cube]
+fn sigmoid(x: f32) -> f32 {
+    1.0f32 / (1.0f32 + f32::exp(-x))
 }

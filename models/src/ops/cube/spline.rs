@@ -3,15 +3,9 @@
 // A kernel's buffers and numbers are its arguments.
 #![allow(clippy::too_many_arguments, clippy::manual_clamp)]
 
+use super::{first_parameter, sigmoid};
 use crate::ops::spline::{MIN_BIN, MIN_DERIVATIVE};
 use cubecl::prelude::*;
-
-/// Where an element's logits are: the first, and how far apart.
-#[derive(CubeType, Clone, Copy)]
-struct Logits {
-    at: usize,
-    stride: usize,
-}
 
 /// What turns logits into relative sizes of bins: `exp(scale · logit - top) / sum`.
 #[derive(CubeType, Clone, Copy)]
@@ -70,7 +64,8 @@ fn softplus(x: f32) -> f32 {
 fn locate(
     value: f32,
     logits: &Array<f32>,
-    from: Logits,
+    at: usize,
+    stride: usize,
     widths: Softmax,
     heights: Softmax,
     tail: f32,
@@ -92,15 +87,15 @@ fn locate(
     let mut left_logit = 0.0f32;
     let mut right_logit = 0.0f32;
     for k in 0..bins {
-        cx += smallest + rest * share(logits[from.at + k * from.stride], widths);
-        cy += smallest + rest * share(logits[from.at + (bins + k) * from.stride], heights);
+        cx += smallest + rest * share(logits[at + k * stride], widths);
+        cy += smallest + rest * share(logits[at + (bins + k) * stride], heights);
         let mut right = tail;
         let mut high = tail;
         let mut after = 0.0f32;
         if k + 1 < bins {
             right = 2.0f32 * tail * cx - tail;
             high = 2.0f32 * tail * cy - tail;
-            after = logits[from.at + (2 * bins + k) * from.stride];
+            after = logits[at + (2 * bins + k) * stride];
         }
         let mut edge = left;
         if comptime!(inverse) {
@@ -131,6 +126,45 @@ fn locate(
     Bin { index, x0, w, y0, h, left_logit, right_logit, d0, d1 }
 }
 
+/// The parts of value and slope at ξ in a bin.
+#[derive(CubeType)]
+struct Point {
+    s: f32,
+    xi: f32,
+    theta: f32,
+    bend: f32,
+    denominator: f32,
+    top: f32,
+    numerator: f32,
+    slope: f32,
+}
+
+/// At a value of x or, for the inverse, of y.
+#[cube]
+fn point(value: f32, bin: &Bin, #[comptime] inverse: bool) -> Point {
+    let s = bin.h / bin.w;
+    let bend = bin.d0 + bin.d1 - 2.0f32 * s;
+    let mut xi = (value - bin.x0) / bin.w;
+    if comptime!(inverse) {
+        let dy = value - bin.y0;
+        let a = bin.h * (s - bin.d0) + dy * bend;
+        let b = bin.h * bin.d0 - dy * bend;
+        let c = -s * dy;
+        // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
+        let root = f32::sqrt(f32::max(b * b - 4.0f32 * a * c, 0.0f32));
+        xi = 2.0f32 * c / (-b - root);
+    }
+    let xi = f32::min(f32::max(xi, 0.0f32), 1.0f32);
+    let complement = 1.0f32 - xi;
+    let theta = xi * complement;
+    let denominator = s + bend * theta;
+    let top = s * xi * xi + bin.d0 * theta;
+    let numerator = bin.d1 * xi * xi + 2.0f32 * s * theta + bin.d0 * complement * complement;
+    let ratio = s / denominator;
+    let slope = ratio * ratio * numerator;
+    Point { s, xi, theta, bend, denominator, top, numerator, slope }
+}
+
 /// Values into the first half of `output`, log-derivatives into the second.
 #[cube(launch)]
 pub(super) fn evaluate(
@@ -152,35 +186,17 @@ pub(super) fn evaluate(
     let mut y = value;
     let mut log = 0.0f32;
     if f32::abs(value) <= tail {
-        let at = i / positions * (3 * bins - 1) * positions + i % positions;
-        let from = Logits { at, stride: positions };
+        let at = first_parameter(i, positions, comptime!(3 * bins - 1));
         let widths = softmax(logits, at, positions, scale, bins);
         let heights = softmax(logits, at + bins * positions, positions, scale, bins);
-        let bin = locate(value, logits, from, widths, heights, tail, bins, inverse);
-        let s = bin.h / bin.w;
-        let bend = bin.d0 + bin.d1 - 2.0f32 * s;
-        let mut xi = (value - bin.x0) / bin.w;
+        let bin = locate(value, logits, at, positions, widths, heights, tail, bins, inverse);
+        let point = point(value, &bin, inverse);
+        let log_slope = f32::ln(point.slope);
         if comptime!(inverse) {
-            let dy = value - bin.y0;
-            let a = bin.h * (s - bin.d0) + dy * bend;
-            let b = bin.h * bin.d0 - dy * bend;
-            let c = -s * dy;
-            // The true discriminant is positive; rounding can make it negative at a knot (nflows issue 87).
-            let root = f32::sqrt(f32::max(b * b - 4.0f32 * a * c, 0.0f32));
-            xi = 2.0f32 * c / (-b - root);
-        }
-        let xi = f32::min(f32::max(xi, 0.0f32), 1.0f32);
-        let theta = xi * (1.0f32 - xi);
-        let denominator = s + bend * theta;
-        let complement = 1.0f32 - xi;
-        let numerator = bin.d1 * xi * xi + 2.0f32 * s * theta + bin.d0 * complement * complement;
-        let ratio = s / denominator;
-        let log_slope = f32::ln(ratio * ratio * numerator);
-        if comptime!(inverse) {
-            y = bin.x0 + xi * bin.w;
+            y = bin.x0 + point.xi * bin.w;
             log = -log_slope;
         } else {
-            y = bin.y0 + bin.h * (s * xi * xi + bin.d0 * theta) / denominator;
+            y = bin.y0 + bin.h * point.top / point.denominator;
             log = log_slope;
         }
     }
@@ -207,7 +223,7 @@ pub(super) fn differentiate(
     if i >= x.len() {
         terminate!();
     }
-    let at = i / positions * (3 * bins - 1) * positions + i % positions;
+    let at = first_parameter(i, positions, comptime!(3 * bins - 1));
     let g_value = gradient[i];
     let g_log = gradient[x.len() + i];
     if f32::abs(x[i]) <= tail {
@@ -215,29 +231,23 @@ pub(super) fn differentiate(
         if comptime!(inverse) {
             value = output[i];
         }
-        let from = Logits { at, stride: positions };
         let widths = softmax(logits, at, positions, scale, bins);
         let heights = softmax(logits, at + bins * positions, positions, scale, bins);
-        let bin = locate(value, logits, from, widths, heights, tail, bins, false);
-        let s = bin.h / bin.w;
-        let xi = f32::min(f32::max((value - bin.x0) / bin.w, 0.0f32), 1.0f32);
+        let bin = locate(value, logits, at, positions, widths, heights, tail, bins, false);
+        let point = point(value, &bin, false);
+        let (s, xi, theta) = (point.s, point.xi, point.theta);
+        let (bend, denominator, top) = (point.bend, point.denominator, point.top);
+        let numerator = point.numerator;
         let complement = 1.0f32 - xi;
-        let theta = xi * complement;
-        let bend = bin.d0 + bin.d1 - 2.0f32 * s;
-        let denominator = s + bend * theta;
-        let top = s * xi * xi + bin.d0 * theta;
-        let numerator = bin.d1 * xi * xi + 2.0f32 * s * theta + bin.d0 * complement * complement;
 
         let mut a = g_value;
         let mut b = g_log;
         if comptime!(inverse) {
-            let ratio = s / denominator;
-            let slope = ratio * ratio * numerator;
             let d_numerator =
                 2.0f32 * (bin.d1 * xi + s * (1.0f32 - 2.0f32 * xi) - bin.d0 * complement);
             let d_denominator = bend * (1.0f32 - 2.0f32 * xi);
             let d_log = d_numerator / numerator - 2.0f32 * d_denominator / denominator;
-            a = -(g_value - g_log * d_log / bin.w) / slope;
+            a = -(g_value - g_log * d_log / bin.w) / point.slope;
             b = -g_log;
         }
 
@@ -295,11 +305,6 @@ pub(super) fn differentiate(
             d_logits[at + k * positions] = 0.0f32;
         }
     }
-}
-
-#[cube]
-fn sigmoid(x: f32) -> f32 {
-    1.0f32 / (1.0f32 + f32::exp(-x))
 }
 
 /// Chain rule through the softmax: the left knot collects `g_left` from every bin before `end`, the bin's own size collects
