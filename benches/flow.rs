@@ -6,7 +6,7 @@ use atypical::{
     data::{Images, Noise},
     jacobian::{self, Differential, Linearized, Map, Memory, Mode},
     lid::Spectrum,
-    train::{Trainee, optimizer},
+    train::Descent,
 };
 use atypical_forward::on_forward;
 use atypical_models::{
@@ -16,9 +16,7 @@ use atypical_models::{
 use burn::{
     backend::{Autodiff, Flex},
     module::AutodiffModule,
-    optim::Optimizer,
     tensor::{Tensor, TensorData},
-    train::TrainStep,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -46,17 +44,13 @@ fn batch() -> Tensor<Flex, 2> {
 
 fn benches(c: &mut Criterion) {
     // Parameters are tracked only on the backend that differentiates.
-    let (mut trainee, x) = (Trainee::new(flow()), batch());
-    let flow = trainee.flow.valid();
+    let mut descent = Descent::new(flow(), &config::Optimizer::default(), None);
+    let (flow, x) = (flow().valid(), batch());
     let mut group = c.benchmark_group("rq_nsf_small");
     group.sample_size(10);
 
-    let mut optimizer = optimizer(&config::Optimizer::default());
     group.bench_function("training_step/64", |b| {
-        b.iter(|| {
-            let output = TrainStep::step(&trainee, Tensor::from_inner(x.clone()));
-            trainee = optimizer.step(1e-4, trainee.clone(), output.grads);
-        });
+        b.iter(|| descent.step(Tensor::from_inner(x.clone()), 1e-4));
     });
     group.bench_function("log_prob/64", |b| b.iter(|| flow.log_prob(x.clone()).into_data()));
     group.bench_function("sample/64", |b| {

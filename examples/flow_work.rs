@@ -3,10 +3,7 @@
 //!
 //! `cargo run --release --example flow_work -- --model rq_nsf --shape 1 28 28 --work train --batch 64 --seconds 6`
 
-use atypical::{
-    config::Optimizer,
-    train::{Trainee, clip_norm, optimizer},
-};
+use atypical::{config::Optimizer, train::Descent};
 use atypical_models::{
     DensityModel,
     flow::{Elementwise, Flow, ImagePreset},
@@ -14,9 +11,7 @@ use atypical_models::{
 use burn::{
     backend::{Autodiff, Flex},
     module::AutodiffModule,
-    optim::Optimizer as _,
     tensor::{Distribution, Tensor},
-    train::TrainStep,
 };
 use clap::{Parser, ValueEnum};
 use std::time::{Duration, Instant};
@@ -80,13 +75,11 @@ fn main() {
             inner.sample(batch, &device).into_data();
         }),
         Work::Train => {
-            let mut trainee = Trainee::new(flow);
-            let mut optimizer = optimizer(&Optimizer::default());
+            drop(inner);
+            let mut descent = Descent::new(flow, &Optimizer::default(), Some(1.0));
             let x = Tensor::from_inner(x);
             repeated(budget, || {
-                let mut output = TrainStep::step(&trainee, x.clone());
-                clip_norm(&trainee, &mut output.grads, 1.0);
-                trainee = optimizer.step(1e-3, trainee.clone(), output.grads);
+                descent.step(x.clone(), 1e-3);
             })
         }
     };

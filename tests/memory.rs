@@ -4,7 +4,7 @@ use atypical::{
     config,
     jacobian::{self, Differential, JacobianError, Linearized, Memory},
     lid::{MatrixFree, StopAt},
-    train::{Trainee, clip_norm, optimizer},
+    train::Descent,
 };
 use atypical_models::{
     DensityModel,
@@ -12,9 +12,7 @@ use atypical_models::{
 };
 use burn::{
     backend::{Autodiff, Flex},
-    optim::Optimizer,
     tensor::{Distribution, Tensor, backend::Backend},
-    train::TrainStep,
 };
 use peak_alloc::PeakAlloc;
 
@@ -80,15 +78,12 @@ fn products_are_made_for_as_many_points_as_fit() {
 
 #[test]
 fn training_takes_no_more_from_step_to_step() {
-    let mut trainee = Trainee::new(flow::<Autodiff<Flex>>());
-    let mut optimizer = optimizer(&config::Optimizer::default());
+    let mut descent = Descent::new(flow(), &config::Optimizer::default(), Some(1.0));
     let x =
         Tensor::<Autodiff<Flex>, 2>::random([8, 256], Distribution::Default, &Default::default());
     let mut steps = |count| {
         for _ in 0..count {
-            let mut output = TrainStep::step(&trainee, x.clone());
-            clip_norm(&trainee, &mut output.grads, 1.0);
-            trainee = optimizer.step(1e-4, trainee.clone(), output.grads);
+            descent.step(x.clone(), 1e-4);
         }
         HEAP.current_usage()
     };

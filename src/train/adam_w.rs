@@ -1,5 +1,6 @@
 //! AdamW, in one pass over memory where the backend has it.
 
+use crate::config::Optimizer;
 use atypical_models::{
     FlowBackend,
     ops::{AdamWStep, is_fused_inner},
@@ -28,6 +29,12 @@ impl FusedAdamW {
             .with_epsilon(epsilon)
             .build();
         Self { plain, weight_decay, betas, epsilon }
+    }
+
+    /// That of a configuration.
+    pub fn of(config: &Optimizer) -> Self {
+        let Optimizer::AdamW { lr: _, weight_decay, beta_1, beta_2, epsilon } = *config;
+        Self::new(weight_decay as f32, [beta_1 as f32, beta_2 as f32], epsilon as f32)
     }
 }
 

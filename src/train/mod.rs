@@ -1,14 +1,15 @@
 //! Training by maximum likelihood, through burn-train's learner.
 //!
-//! [`train`] drives the learner by a strategy of its own: every step draws its randomness (data order, dequantisation,
+//! [`train`] puts a strategy of its own into the learner: every step draws its randomness (data order, dequantisation,
 //! dropout) from the seed and the step's number alone. A run that is interrupted at any step, by Ctrl-C or by `kill -9`, and
 //! resumed from its last checkpoint ends with the same weights as one that was not.
 
 mod adam_w;
+mod checkpoint;
+mod descent;
 mod error;
 mod loader;
 mod metric;
-mod restore;
 mod samples;
 mod schedule;
 mod strategy;
@@ -16,14 +17,16 @@ mod trainee;
 mod weights;
 
 pub use adam_w::FusedAdamW;
+pub use checkpoint::State;
+pub use descent::{Descent, Seen};
 pub use error::TrainError;
 pub use samples::draw;
-pub use strategy::{Outcome, State};
-pub use trainee::{Trainee, clip_norm};
+pub use strategy::Outcome;
+pub use trainee::Trainee;
 pub use weights::{load_flow, open_flow};
 
 use crate::{
-    config::{Loaded, Optimizer, TrainConfig},
+    config::{Loaded, TrainConfig},
     data::{Images, Noise, Spec},
     progress::Verbosity,
     run::{RunDir, write_atomic},
@@ -46,18 +49,6 @@ pub struct Display {
     pub verbosity: Verbosity,
     /// burn-train's full-screen view.
     pub tui: bool,
-}
-
-/// The optimizer of a configuration.
-pub fn optimizer<B: AutodiffBackend>(
-    config: &Optimizer,
-) -> OptimizerAdaptor<FusedAdamW, Trainee<B>, B>
-where
-    B::InnerBackend: FlowBackend,
-{
-    let Optimizer::AdamW { lr: _, weight_decay, beta_1, beta_2, epsilon } = *config;
-    let betas = [beta_1 as f32, beta_2 as f32];
-    FusedAdamW::new(weight_decay as f32, betas, epsilon as f32).into()
 }
 
 /// Training and validation images of a configuration.
@@ -113,20 +104,11 @@ where
     if burn::module::Module::num_params(&flow) == 0 {
         return Err(TrainError::NoParameters);
     }
-    let checkpoint = if resume {
-        let mut warn = |e: &crate::run::RunError| eprintln!("warning: {e}; trying the one before");
-        let found = run.checkpoints().latest(&mut warn);
-        Some(found.ok_or_else(|| crate::run::RunError::NoCheckpoint(run.root().to_path_buf()))?)
-    } else {
-        None
-    };
-    write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
-
     let noise = |epoch| match config.data.dequantize {
         true => Noise::Training { seed: config.seed, epoch },
         false => Noise::Off,
     };
-    if checkpoint.is_none() {
+    if !resume {
         // ActNorm starts from the first batch.
         let order = crate::data::epoch_order(train.len(), config.seed, 0);
         let first = &order[..config.batch_size];
@@ -145,7 +127,6 @@ where
 
     let steps_per_epoch = train.len() / config.batch_size;
     let total = (config.epochs * steps_per_epoch).min(config.max_steps.unwrap_or(usize::MAX));
-    let optimizer = optimizer::<B>(&config.optimizer);
     let schedule =
         Schedule::new(config.optimizer.lr(), config.scheduler.clone(), steps_per_epoch, total);
 
@@ -161,22 +142,29 @@ where
         config.data.noise,
         device.clone(),
     ));
-    let trainee = Trainee::new(flow);
+    let mut descent = Descent::new(flow, &config.optimizer, config.clip_grad_norm);
+    let state = match resume {
+        true => checkpoint::latest(run, &mut descent, device)?,
+        false => State::default(),
+    };
+    write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
+
+    // What burn-train wants to hand back to the strategy, which steps by itself.
+    let learner = Learner::new(
+        descent.trainee().clone(),
+        OptimizerAdaptor::from(FusedAdamW::of(&config.optimizer)),
+        config.optimizer.lr(),
+    );
     let strategy = Arc::new(Strategy::new(
         config.clone(),
         run.clone(),
         (train.clone(), valid.clone()),
-        total,
+        schedule,
         if display.tui { Verbosity::Quiet } else { display.verbosity },
-        checkpoint,
-        trainee.clone(),
+        (descent, state),
     ));
-    type Components<B> = LearningComponentsMarker<
-        B,
-        Schedule,
-        Trainee<B>,
-        OptimizerAdaptor<FusedAdamW, Trainee<B>, B>,
-    >;
+    type Components<B> =
+        LearningComponentsMarker<B, f64, Trainee<B>, OptimizerAdaptor<FusedAdamW, Trainee<B>, B>>;
     let training = SupervisedTraining::<Components<B>>::new(run.root(), train, valid)
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
         .with_application_logger(None)
@@ -191,6 +179,6 @@ where
         )),
         false => training.renderer(metric::NoRenderer),
     };
-    let _trained = training.launch(Learner::new(trainee, optimizer, schedule));
+    let _trained = training.launch(learner);
     strategy.outcome()
 }

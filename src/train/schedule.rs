@@ -1,7 +1,6 @@
 //! The learning rate of each step.
 
 use crate::config::Scheduler;
-use burn::{lr_scheduler::LrScheduler, optim::LearningRate, tensor::backend::Backend};
 
 /// Learning rate as a function of the step alone, so that a resumed run goes on as if it had not stopped.
 #[derive(Clone, Debug)]
@@ -10,15 +9,20 @@ pub struct Schedule {
     scheduler: Scheduler,
     steps_per_epoch: usize,
     total: usize,
-    step: usize,
 }
 
 impl Schedule {
     pub fn new(lr: f64, scheduler: Scheduler, steps_per_epoch: usize, total: usize) -> Self {
-        Self { lr, scheduler, steps_per_epoch, total, step: 0 }
+        Self { lr, scheduler, steps_per_epoch, total }
     }
 
-    fn rate(&self, step: usize) -> f64 {
+    /// Steps in all.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The learning rate of a step, counted from 0.
+    pub fn rate(&self, step: usize) -> f64 {
         match self.scheduler {
             Scheduler::Constant {} => self.lr,
             Scheduler::Exponential { gamma } => {
@@ -37,31 +41,13 @@ impl Schedule {
     }
 }
 
-impl LrScheduler for Schedule {
-    type Record<B: Backend> = usize;
-
-    fn step(&mut self) -> LearningRate {
-        let rate = self.rate(self.step);
-        self.step += 1;
-        rate
-    }
-
-    fn to_record<B: Backend>(&self) -> usize {
-        self.step
-    }
-
-    fn load_record<B: Backend>(self, step: usize) -> Self {
-        Self { step, ..self }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rates(scheduler: Scheduler) -> Vec<f64> {
-        let mut schedule = Schedule::new(1.0, scheduler, 10, 100);
-        (0..100).map(|_| schedule.step()).collect()
+        let schedule = Schedule::new(1.0, scheduler, 10, 100);
+        (0..100).map(|step| schedule.rate(step)).collect()
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use super::{
     TrainError,
+    checkpoint::{self, State},
+    descent::{Descent, Seen},
     loader::Loader,
     metric::{BatchLoss, progress},
-    restore::{MODEL, ModelPart, Part, Parts},
     samples::draw,
     schedule::Schedule,
-    trainee::{Trainee, clip_norm, largest_weight},
+    trainee::Trainee,
     weights,
 };
 use crate::{
@@ -15,44 +16,26 @@ use crate::{
     data::Noise,
     progress::{Progress, Verbosity},
     report,
-    run::{Checkpoint, RunDir, write_atomic},
+    run::{RunDir, write_atomic},
 };
-use atypical_models::{DensityModel, FlowBackend, bits_per_dimension, flow::Flow};
+use atypical_models::{FlowBackend, bits_per_dimension, flow::Flow};
 use burn::{
+    lr_scheduler::LrScheduler,
     module::{AutodiffModule, Module},
     optim::Optimizer,
     tensor::backend::{AutodiffBackend, Backend},
     train::{
-        EventProcessorTraining, InferenceStep, Learner, LearnerEvent, LearningCheckpointer,
-        LearningComponentsMarker, SupervisedLearningStrategy, SupervisedTrainingEventProcessor,
-        TrainLoader, TrainingComponents, TrainingItem, ValidLoader,
-        checkpoint::{AsyncCheckpointer, CheckpointingAction, CheckpointingStrategy},
-        metric::store::EventStoreClient,
+        EventProcessorTraining, InferenceStep, Learner, LearnerEvent, LearningComponentsMarker,
+        SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader,
+        TrainingComponents, TrainingItem, ValidLoader,
     },
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{
     path::Path,
-    sync::{Arc, Mutex, mpsc},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Instant,
 };
-
-/// Where a training stands; kept in every checkpoint as `state.json`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// Steps done.
-    pub step: usize,
-    /// Best validation loss so far, in nats.
-    pub best_loss: Option<f64>,
-    /// Epoch of the best validation loss, from 1.
-    pub best_epoch: usize,
-    /// Validation loss after the last whole epoch, in nats.
-    pub valid_loss: Option<f64>,
-    /// Sum of the training losses of the epoch at hand.
-    pub epoch_loss: f64,
-    /// Seconds of training, over all legs.
-    pub seconds: f64,
-}
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,34 +57,24 @@ pub struct Outcome {
 }
 
 /// The loop, and what it needs besides what burn-train hands it.
-pub struct Strategy<B: AutodiffBackend> {
+pub struct Strategy<B: AutodiffBackend + FlowBackend>
+where
+    B::InnerBackend: FlowBackend,
+{
     config: TrainConfig,
     run: RunDir,
     train: Arc<Loader<B>>,
     valid: Arc<Loader<B::InnerBackend>>,
-    total: usize,
+    schedule: Schedule,
     verbosity: Verbosity,
-    resume: Option<(usize, Checkpoint)>,
-    template: Trainee<B>,
+    start: Mutex<Option<(Descent<B>, State)>>,
     result: Mutex<Result<Outcome, TrainError>>,
-}
-
-/// Save whenever asked.
-struct Always;
-
-impl CheckpointingStrategy for Always {
-    fn checkpointing(&mut self, _: usize, _: &EventStoreClient) -> Vec<CheckpointingAction> {
-        vec![CheckpointingAction::Save]
-    }
 }
 
 /// Seed of one step's dropout.
 fn step_seed(seed: u64, step: usize) -> u64 {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step as u64 + 1)
 }
-
-/// Longest time for one part of a checkpoint to be gathered.
-const SAVING: Duration = Duration::from_secs(600);
 
 /// Seed of the dequantisation noise on validation images.
 const VALIDATION: u64 = 0x7661_6c69;
@@ -115,13 +88,13 @@ where
         config: TrainConfig,
         run: RunDir,
         (train, valid): (Arc<Loader<B>>, Arc<Loader<B::InnerBackend>>),
-        total: usize,
+        schedule: Schedule,
         verbosity: Verbosity,
-        resume: Option<(usize, Checkpoint)>,
-        template: Trainee<B>,
+        start: (Descent<B>, State),
     ) -> Self {
         let result = Mutex::new(Err(TrainError::NoResult("it did not start".into())));
-        Self { config, run, train, valid, total, verbosity, resume, template, result }
+        let start = Mutex::new(Some(start));
+        Self { config, run, train, valid, schedule, verbosity, start, result }
     }
 
     /// What the training came to, once.
@@ -131,6 +104,10 @@ where
             Ok(mut result) => std::mem::replace(&mut *result, nothing()),
             Err(_) => nothing(),
         }
+    }
+
+    fn dimension(&self) -> usize {
+        self.config.model.flow().shape.iter().product()
     }
 
     fn noise(&self, epoch: usize) -> Noise {
@@ -178,85 +155,82 @@ where
     }
 }
 
-impl<B, O> SupervisedLearningStrategy<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>
+/// What burn-train hands over; of it only the display and the interrupter are used.
+type Components<B, S, O> = TrainingComponents<LearningComponentsMarker<B, S, Trainee<B>, O>>;
+
+impl<B, S, O> SupervisedLearningStrategy<LearningComponentsMarker<B, S, Trainee<B>, O>>
     for Strategy<B>
 where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
+    S: LrScheduler + 'static,
     O: Optimizer<Trainee<B>, B> + 'static,
 {
     fn fit(
         &self,
-        components: TrainingComponents<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-        learner: Learner<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-        _train: TrainLoader<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-        _valid: ValidLoader<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
+        components: Components<B, S, O>,
+        learner: Learner<LearningComponentsMarker<B, S, Trainee<B>, O>>,
+        _train: TrainLoader<LearningComponentsMarker<B, S, Trainee<B>, O>>,
+        _valid: ValidLoader<LearningComponentsMarker<B, S, Trainee<B>, O>>,
         _starting_epoch: usize,
-    ) -> (
-        Trainee<B>,
-        SupervisedTrainingEventProcessor<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-    ) {
-        let (parts, done) = Parts::new();
-        let part = |name| Part { name, parts: parts.clone() };
-        let saver = LearningCheckpointer::new(
-            AsyncCheckpointer::new(ModelPart {
-                template: Mutex::new(self.template.clone()),
-                parts: parts.clone(),
-            }),
-            AsyncCheckpointer::new(part("optimizer.bin")),
-            AsyncCheckpointer::new(part("scheduler.bin")),
-            Box::new(Always),
-        );
-        let mut leg = Leg { strategy: self, components, learner, saver, parts, done, saved: 0 };
-        let result = leg.run();
+    ) -> (Trainee<B>, SupervisedTrainingEventProcessor<LearningComponentsMarker<B, S, Trainee<B>, O>>)
+    {
+        let start = self.start.lock().ok().and_then(|mut start| start.take());
+        let Some((descent, state)) = start else {
+            return (learner.model(), components.event_processor);
+        };
+        // It shares the weights, which are to have one owner.
+        drop(learner);
+        let saved = state.step;
+        let mut leg = Leg { strategy: self, components, descent, saved };
+        let result = leg.run(state);
         if let Ok(mut slot) = self.result.lock() {
             *slot = result;
         }
-        (leg.learner.model(), leg.components.event_processor)
+        (leg.descent.trainee().clone(), leg.components.event_processor)
     }
 }
 
 /// One stretch of training, from a start or a resume to an end or an interruption.
-struct Leg<'a, B, O>
+struct Leg<'a, B, S, O>
 where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
+    S: LrScheduler + 'static,
     O: Optimizer<Trainee<B>, B> + 'static,
 {
     strategy: &'a Strategy<B>,
-    components: TrainingComponents<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-    learner: Learner<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-    saver: LearningCheckpointer<LearningComponentsMarker<B, Schedule, Trainee<B>, O>>,
-    parts: Parts,
-    done: mpsc::Receiver<Result<(), String>>,
+    components: Components<B, S, O>,
+    descent: Descent<B>,
+    /// Step of the last checkpoint.
     saved: usize,
 }
 
-impl<B, O> Leg<'_, B, O>
+impl<B, S, O> Leg<'_, B, S, O>
 where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
+    S: LrScheduler + 'static,
     O: Optimizer<Trainee<B>, B> + 'static,
 {
-    fn run(&mut self) -> Result<Outcome, TrainError> {
+    fn run(&mut self, mut state: State) -> Result<Outcome, TrainError> {
         let this = self.strategy;
         let config = &this.config;
-        let device = self.learner.model().devices()[0].clone();
-        let mut state = self.restore(&device)?;
+        let device = self.descent.trainee().devices()[0].clone();
         let before = state.seconds;
         let start = Instant::now();
         let steps_per_epoch = this.train.steps();
-        let mut bar =
-            Progress::new(this.verbosity, "training", this.total.saturating_sub(state.step));
+        let total = this.schedule.total();
+        let mut bar = Progress::new(this.verbosity, "training", total.saturating_sub(state.step));
         let mut interrupted = None;
 
-        'epochs: while state.step < this.total && interrupted.is_none() {
+        'epochs: while state.step < total && interrupted.is_none() {
             let epoch = state.step / steps_per_epoch;
             if self.is_over(&state, epoch) {
                 break;
             }
             let overall = progress(epoch + 1, config.epochs);
-            let end = ((epoch + 1) * steps_per_epoch).min(this.total);
+            let end = ((epoch + 1) * steps_per_epoch).min(total);
             let begin = epoch * steps_per_epoch;
             let steps = state.step - begin..end - begin;
             let batches = this.train.training_batches(
@@ -269,23 +243,19 @@ where
                     state.epoch_loss = 0.0;
                 }
                 B::seed(&device, step_seed(config.seed, state.step));
-                self.learner.lr_step();
-                let mut output = self.learner.train_step(batch?);
-                let loss = output.item;
-                let largest = config.clip_grad_norm.unwrap_or(f64::INFINITY);
-                let norm = clip_norm(&self.learner.model(), &mut output.grads, largest);
+                let lr = this.schedule.rate(state.step);
+                let Seen { loss, norm } = self.descent.step(batch?, lr);
                 for (what, value) in [("the loss", loss.nats), ("the gradient's norm", norm)] {
                     if !value.is_finite() {
                         return Err(self.diverged(what, value, state.step + 1, epoch + 1));
                     }
                 }
-                self.learner.optimizer_step(output.grads);
                 state.step += 1;
                 state.epoch_loss += loss.nats;
                 bar.advance(1, &format!("epoch {}, {:.3} bits/dim", epoch + 1, loss.bits));
                 let items = progress(within + 1, steps_per_epoch);
-                let lr = Some(self.learner.lr_current());
-                let item = TrainingItem::new(loss, items, overall.clone(), Some(state.step), lr);
+                let item =
+                    TrainingItem::new(loss, items, overall.clone(), Some(state.step), Some(lr));
                 self.components.event_processor.process_train(LearnerEvent::ProcessedItem(item));
 
                 let stop = self.components.interrupter.should_stop();
@@ -308,7 +278,7 @@ where
             self.end_epoch(&mut state, epoch + 1, &device, &bar)?;
         }
 
-        let bits = |nats: f64| bits_per_dimension(-nats, this.template.flow.dimension());
+        let bits = |nats: f64| bits_per_dimension(-nats, this.dimension());
         bar.finish(
             &state.best_loss.map_or(String::new(), |l| format!("best {:.3} bits/dim", bits(l))),
         );
@@ -332,7 +302,7 @@ where
         bar: &Progress,
     ) -> Result<(), TrainError> {
         let this = self.strategy;
-        let model = self.learner.model().valid();
+        let model = self.descent.trainee().valid();
         let overall = progress(epoch, this.config.epochs);
         let processor = &mut self.components.event_processor;
         let loss = this.validate(&model, |loss, done| {
@@ -352,7 +322,7 @@ where
             (state.best_loss, state.best_epoch) = (Some(loss), epoch);
             write_atomic(&this.run.best_model(), &weights::to_bytes(&model.flow)?)?;
         }
-        let bits = |nats: f64| bits_per_dimension(-nats, this.template.flow.dimension());
+        let bits = |nats: f64| bits_per_dimension(-nats, this.dimension());
         bar.say(&format!(
             "epoch {epoch}/{}: {:.3} bits/dim on training, {:.3} on validation images",
             this.config.epochs,
@@ -360,7 +330,7 @@ where
             bits(loss)
         ));
         let line = serde_json::json!({
-            "epoch": epoch, "step": state.step, "lr": self.learner.lr_current(),
+            "epoch": epoch, "step": state.step, "lr": this.schedule.rate(state.step - 1),
             "train_loss": train_loss, "train_bits_per_dimension": bits(train_loss),
             "valid_loss": loss, "valid_bits_per_dimension": bits(loss), "seconds": state.seconds,
         });
@@ -370,27 +340,6 @@ where
             this.draw_samples(&model.flow, epoch, device, bar)?;
         }
         self.save(state)
-    }
-
-    /// Take up a checkpoint.
-    fn restore(&mut self, device: &B::Device) -> Result<State, TrainError> {
-        let Some((step, checkpoint)) = &self.strategy.resume else { return Ok(State::default()) };
-        let path = self.strategy.run.root().join(format!("checkpoints/step-{step:08}"));
-        let file = |name: &str| {
-            let bytes = checkpoint.files.get(name).cloned();
-            bytes.ok_or_else(|| TrainError::NoResult(format!("{} lacks {name}", path.display())))
-        };
-        // Check here what burn-train would only panic over.
-        let mut probe = self.strategy.template.flow.clone();
-        weights::from_bytes(&mut probe, file(MODEL)?, &path.join(MODEL))?;
-        let state: State = serde_json::from_slice(&file("state.json")?)
-            .map_err(|e| TrainError::NoResult(format!("{}/state.json: {e}", path.display())))?;
-        if let Ok(mut files) = self.parts.files.lock() {
-            files.clone_from(&checkpoint.files);
-        }
-        self.learner = self.saver.load_checkpoint(self.learner.clone(), device, *step);
-        self.saved = *step;
-        Ok(state)
     }
 
     /// Whether early stopping ends the run after `epoch` epochs. From the best epoch alone, so that a resume may change the
@@ -406,7 +355,7 @@ where
 
     /// Refuse to keep weights that nothing can be resumed from.
     fn check_weights(&self, state: &State) -> Result<(), TrainError> {
-        let largest = largest_weight(&self.learner.model());
+        let largest = self.descent.largest_weight();
         if largest.is_finite() {
             return Ok(());
         }
@@ -417,23 +366,9 @@ where
     /// Write a checkpoint and the latest weights.
     fn save(&mut self, state: &State) -> Result<(), TrainError> {
         self.check_weights(state)?;
-        let store = self.components.event_store.clone();
-        self.saver.checkpoint(&self.learner, state.step, &store);
-        for _ in 0..3 {
-            // A thread of burn-train that died sends nothing.
-            let part = self.done.recv_timeout(SAVING).map_err(|_| {
-                TrainError::Optimizer(format!("nothing came within {} s", SAVING.as_secs()))
-            })?;
-            part.map_err(TrainError::Optimizer)?;
-        }
-        let mut checkpoint = Checkpoint::default();
-        if let Ok(mut files) = self.parts.files.lock() {
-            checkpoint.files = std::mem::take(&mut *files);
-        }
-        let json = serde_json::to_vec_pretty(state).unwrap_or_default();
-        checkpoint.files.insert("state.json".into(), json);
+        let checkpoint = checkpoint::of(&self.descent, state)?;
         self.strategy.run.checkpoints().save(state.step, &checkpoint)?;
-        if let Some(model) = checkpoint.files.get(MODEL) {
+        if let Some(model) = checkpoint.files.get(checkpoint::MODEL) {
             write_atomic(&self.strategy.run.latest_model(), model)?;
         }
         self.saved = state.step;

@@ -6,6 +6,12 @@ use burn::{
     module::{Module, Param, ParamId},
     tensor::{Int, Tensor, TensorData, activation::softplus, backend::Backend},
 };
+use faer::{
+    Mat, Par,
+    linalg::triangular_solve::{
+        solve_unit_lower_triangular_in_place, solve_upper_triangular_in_place,
+    },
+};
 
 /// Smallest entry of U's diagonal.
 const MIN_DIAGONAL: f64 = 1e-3;
@@ -67,26 +73,15 @@ impl<B: Backend> Conv1x1<B> {
         let (lower, upper) = (host(self.lower.val()), host(self.upper.val()));
         let order: Vec<usize> =
             self.permutation.val().into_data().iter::<i64>().map(|i| i as usize).collect();
-        // Column by column: solve L y = e_j, then U x = y.
-        let mut inverse = vec![0.0f64; c * c];
-        let mut y = vec![0.0f64; c];
-        for j in 0..c {
-            for i in 0..c {
-                let known: f64 = (j..i).map(|k| lower[i * c + k] * y[k]).sum();
-                y[i] = match i.cmp(&j) {
-                    std::cmp::Ordering::Less => 0.0,
-                    std::cmp::Ordering::Equal => 1.0,
-                    std::cmp::Ordering::Greater => -known,
-                };
-            }
-            for i in (0..c).rev() {
-                let known: f64 = (i + 1..c).map(|k| upper[i * c + k] * y[k]).sum();
-                y[i] = (y[i] - known) / diagonal[i];
-            }
+        let lower = Mat::from_fn(c, c, |i, k| lower[i * c + k]);
+        let upper = Mat::from_fn(c, c, |i, k| if i == k { diagonal[i] } else { upper[i * c + k] });
+        let mut solved = Mat::<f64>::identity(c, c);
+        solve_unit_lower_triangular_in_place(lower.as_ref(), solved.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(upper.as_ref(), solved.as_mut(), Par::Seq);
+        let mut inverse = vec![0.0; c * c];
+        for (i, &row) in order.iter().enumerate() {
             // P⁻¹ sends row i to row order[i].
-            for i in 0..c {
-                inverse[order[i] * c + j] = y[i];
-            }
+            (0..c).for_each(|j| inverse[row * c + j] = solved[(i, j)]);
         }
         Tensor::from_data(TensorData::new(inverse, [c, c]), &device)
     }

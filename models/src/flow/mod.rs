@@ -26,7 +26,7 @@ pub use conv::{ConvResidualNet, Pattern, SameConv, rows};
 pub use conv1x1::Conv1x1;
 pub use coupling::Coupling;
 pub use error::FlowError;
-pub use flow::{Flow, Initialization};
+pub use flow::{Flow, Initialization, Level};
 pub use init::Init;
 pub use layer::Layer;
 pub use logit::Logit;
