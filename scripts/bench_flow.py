@@ -10,7 +10,9 @@ The work: `train`, a step of training (forward, backward, gradients clipped to n
 batch; `sample` of a batch. The flows have the structure of configs/train/rq_nsf_fmnist.yaml, glow_fmnist.yaml and their cifar10 twins, without
 dropout. PyTorch is eager, and is given its best: 1x1 kernels in the third level, where the reference has 3x3 kernels on 1x1 maps, and
 the faster of AdamW's implementations (fused). Every turn is a process of its own; seconds are the median of its repetitions after
-one that is not counted. Ratio: ours over PyTorch's, so below 1 is faster. Peak memory is that of the process.
+one that is not counted. Ratio: ours over PyTorch's, so below 1 is faster. Peak memory is that of the process from when its flow stands.
+GF: operations of a repetition, in 10^9, as PyTorch counts them (of convolutions and matrix products, direct); over the matrix rate that is printed first
+they are the floor of a direct computation.
 The machine must be idle: see the column "others", the cores that other processes had meanwhile.
 Needs torch and nflows 0.14.
 """
@@ -22,7 +24,7 @@ import sys
 import time
 import warnings
 
-from paired import build, measured, spread
+from paired import build, forget_peak, measured, spread
 
 WORK = ["train", "log_prob", "sample"]
 MODELS = ["rq_nsf", "glow"]
@@ -39,6 +41,7 @@ def worker(model, shape, work, batch, threads):
 
     torch.set_num_threads(threads)
     transform, draw = build(shape, model)
+    forget_peak()
     x = draw(batch)
     dimension = x[0].numel()
 
@@ -60,7 +63,25 @@ def worker(model, shape, work, batch, threads):
         repetition = torch.no_grad()(lambda: log_prob(x))
     else:
         repetition = torch.no_grad()(lambda: transform.inverse(torch.randn(batch, dimension)))
-    print(json.dumps({"seconds": repeated(repetition)}))
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        repetition()
+    print(json.dumps({"seconds": repeated(repetition), "operations": counter.get_total_flops()}))
+
+
+def matrix_rate(threads, size=2048):
+    """Print as JSON the operations a second of PyTorch's matrix product, in 10^9."""
+    import torch
+
+    torch.set_num_threads(threads)
+    a = torch.rand(size, size)
+    seconds = []
+    for _ in range(10):
+        before = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - before)
+    print(json.dumps(2 * size**3 / min(seconds) / 1e9))
 
 
 def repeated(repetition):
@@ -83,19 +104,23 @@ def main():
     parser.add_argument("--turns", type=int, default=3, help="processes of each program [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each program [default: 2]")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--rate", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.rate:
+        return matrix_rate(args.threads)
     if args.worker:
         return worker(args.model[0], args.shape[0], args.work[0], args.batch[0], args.threads)
     if not args.binary:
         parser.error("--binary missing")
-    head = f"{'':36}{'ours, s':>30}{'PyTorch, s':>30}{'ours / PyTorch':>30}{'peak MiB':>16}{'others':>8}"
+    head = f"{'':36}{'ours, s':>30}{'PyTorch, s':>30}{'ours / PyTorch':>30}{'peak MiB, ratio':>22}{'GF':>8}{'others':>8}"
+    # In a process of its own, as all of PyTorch's work: a child's peak counts from the size of its parent.
+    rate, _ = measured([sys.executable, __file__, "--rate", f"--threads={args.threads}"])
+    print(f"matrix rate {rate:.0f} GF/s")
     print(f"{args.turns} turns, {args.threads} threads; median, min, max\n{head}", flush=True)
     for model in args.model or MODELS:
         for shape in args.shape or SHAPES:
             for work in args.work or WORK:
                 for batch in args.batch or BATCHES:
-                    if work == "train" and batch == 1:
-                        continue  # no batch statistics to start from, and nobody's training
                     compare(args, model, shape, work, batch)
 
 
@@ -111,10 +136,11 @@ def compare(args, model, shape, work, batch):
             seconds.append(report["seconds"])
             peak.append(memory)
             others.append(busy)
+    operations = report["operations"] / 1e9
     ratios = [a / b for a, b in zip(own, other)]
     name = f"{model} {'x'.join(map(str, shape))} {work} {batch}"
-    memory = f"{max(peaks[0]):8.0f}{max(peaks[1]):8.0f}"
-    print(f"{name:36}{spread(own, 4)}{spread(other, 4)}{spread(ratios)}{memory}{max(others):8.2f}", flush=True)
+    memory = f"{max(peaks[0]):8.0f}{max(peaks[1]):8.0f}{max(peaks[0]) / max(peaks[1]):6.2f}"
+    print(f"{name:36}{spread(own, 4)}{spread(other, 4)}{spread(ratios)}{memory}{operations:8.1f}{max(others):8.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,13 @@ Needs torch and nflows 0.14. atypical finds its folders by DATA_DIR and MODEL_DI
 
 import argparse
 import json
-import pathlib
 import statistics
 import sys
 import tempfile
 import time
 import warnings
 
-from paired import build, measured, spread
+from paired import build, forget_peak, measured, spread
 
 CHUNKS = [98, 196, 392]
 ESTIMATORS = ["threshold", "spectral", "matrix_free"]
@@ -65,8 +64,7 @@ def worker(args):
 
     torch.set_num_threads(args.threads)
     transform, draw = build(args.shape)
-    # Linux forgets the peak so far, that of the 3x3 kernels.
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    forget_peak()
     with torch.no_grad():
         chunk = args.chunk or fastest_chunk(transform, draw(1))
         seconds_of_chunk(transform, draw(1), chunk)  # warm-up

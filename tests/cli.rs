@@ -172,7 +172,15 @@ fn train_then_score_then_sample() {
     assert!(bench.path("s.png").exists() && bench.path("m.png").exists());
     assert!(bench.ok("runs").contains("train"));
     assert!(bench.ok("config schema").contains("\"batch_size\""));
-    assert!(bench.ok("backends").contains("flex"));
+    let listed = bench.ok("backends");
+    assert!(
+        listed.lines().any(|line| line.contains("flex") && line.contains("GFLOP/s")),
+        "{listed}"
+    );
+    let message = bench.error("sample --run train --backend cuda");
+    assert!(message.contains("--features cuda") && message.contains("it has flex"), "{message}");
+    let message = bench.error("sample --run train --device 3");
+    assert!(message.contains("no device 3") && message.contains("atypical backends"), "{message}");
     for command in ["runs", "backends", "config show --config train.yaml", "config schema"] {
         let out = bench.ok(&format!("{command} --json"));
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -798,4 +806,109 @@ fn lidl_reads_an_ensemble_of_noised_runs() {
     assert!(error.contains("`train` was trained without noise"), "{error}");
     let error = bench.error("train --config train.yaml --set data.noise=0.1 --run d4");
     assert!(error.contains("data.noise") && error.contains("set model.alpha=0.27"), "{error}");
+}
+
+/// Slopes of random steepness: codecs shorten them by more or less.
+fn slopes(bench: &Bench) {
+    let mut state = 7u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 24
+    };
+    let mut pixels = Vec::new();
+    for _ in 0..48 {
+        let (across, down) = (next() % 12, next() % 12);
+        let grain = 1 + next() % 20;
+        pixels.extend(
+            (0..64).map(|i| (40 + across * (i % 8) + down * (i / 8) + next() % grain) as u8),
+        );
+    }
+    bench.npz("slopes.npz", &[48, 8, 8], &pixels);
+}
+
+const METHODS: &str = "likelihood,likelihood_ratio,complexity,complexity_mixture,gradient_norm,typicality,waic,latent_norm,\
+                       latent_box,local_mass,invertibility,goodness_of_fit,lid,dual,dose,combined";
+
+#[test]
+fn every_method_has_a_row_and_a_column() {
+    let bench = Bench::trained();
+    slopes(&bench);
+    bench.ok("train --config train.yaml --set data.mutation=0.1 --run background --quiet");
+    bench.ok("train --config train.yaml --seed 1 --run second --quiet");
+    let out = bench.ok(&format!(
+        "ood --config ood.yaml --name all --json --set methods=[{METHODS}] --set background=background \
+         --set ensemble=[second] --set calibration=slopes.npz --set calibration_count=40"
+    ));
+    let results: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let rows = results["rows"].as_array().unwrap();
+    // The dual thresholds have two rows.
+    assert_eq!(rows.len(), METHODS.split(',').count() + 1);
+    for row in rows {
+        assert!((0.0..=1.0).contains(&row["auroc"]["value"].as_f64().unwrap()), "{row}");
+    }
+    for file in ["matrix.md", "matrix.tex", "table.md", "report.html", "figures/roc.svg"] {
+        assert!(bench.path(&format!("runs/all/{file}")).exists(), "{file}");
+    }
+
+    // From the file of scores alone come the same numbers.
+    let out = bench.ok("eval runs/all/scores.parquet --json --resamples 50 --out again");
+    let again: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let singles = |rows: &serde_json::Value| -> Vec<(f64, f64, f64)> {
+        let rows = rows["rows"].as_array().unwrap().iter().filter(|row| !row["metrics"].is_null());
+        let number = |row: &serde_json::Value, key: &str| row["auroc"][key].as_f64().unwrap();
+        rows.map(|r| (number(r, "value"), number(r, "low"), number(r, "high"))).collect()
+    };
+    assert_eq!(singles(&again), singles(&results));
+    assert!(
+        bench.path("again/figures/roc_1.svg").exists() && bench.path("again/matrix.md").exists()
+    );
+
+    // And one set alone gets the same statistics.
+    bench.ok("score --run train --data other.npz --method likelihood,lid,typicality --set lid.scale.kind=fixed --set lid.scale.r=-2 --out s.csv");
+    let text = std::fs::read_to_string(bench.path("s.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[1],
+        "dataset,label,index,log_likelihood,lid,score_likelihood,score_lid,score_typicality"
+    );
+    assert_eq!(lines.len(), 2 + 8);
+    let table =
+        atypical::report::ScoreTable::read_parquet(&bench.path("runs/all/scores.parquet")).unwrap();
+    let column = table.columns.iter().find(|(name, _)| name == "log_likelihood").unwrap();
+    let first: f64 = lines[2].split(',').nth(3).unwrap().parse().unwrap();
+    assert_eq!(first, column.1[8]);
+}
+
+#[test]
+fn methods_say_what_they_need() {
+    let bench = Bench::trained();
+    bench.ok("train --config train.yaml --run twin --quiet");
+    bench.ok("train --config train.yaml --set data.train=train.npz[:40] --set data.mutation=0.1 --run foreign --quiet");
+    let error = |sets: &str| bench.error(&format!("ood --config ood.yaml {sets}"));
+    let message = error("--set methods=[likelihood_ratio]");
+    assert!(
+        message.contains("`methods.0` is likelihood_ratio") && message.contains("`background`"),
+        "{message}"
+    );
+    assert!(error("--set methods=[waic]").contains("`ensemble`"));
+    assert!(error("--set methods=[likelihood,likelihood]").contains("named once"));
+    assert!(
+        error("--set methods=[local_mass] --set lid.estimator=gap")
+            .contains("threshold or spectral")
+    );
+    let message = error("--set methods=[likelihood_ratio] --set background=twin");
+    assert!(message.contains("without `data.mutation`"), "{message}");
+    let message = error("--set methods=[likelihood_ratio] --set background=foreign");
+    assert!(message.contains("train.npz[:40]"), "{message}");
+    let message = error("--set methods=[dose] --set calibration_count=1");
+    assert!(message.contains("at least 2, not 1"), "{message}");
+    let message = error("--set methods=[likelihoods]");
+    assert!(message.contains("likelihood"), "{message}");
+    let message = bench.usage("score --run train --data other.npz --method likelyhood");
+    assert!(message.contains("likelyhood") && message.contains("likelihood_ratio"), "{message}");
+    assert!(
+        bench
+            .error("train --config train.yaml --set data.mutation=1 --run x")
+            .contains("data.mutation")
+    );
 }

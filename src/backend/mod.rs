@@ -40,7 +40,8 @@ pub enum BackendError {
     },
     /// There is no such device.
     #[error(
-        "the backend `{name}` has no device {device}; this machine has {count} for it, counted from 0 (is its driver installed?)"
+        "the backend `{name}` has no device {device}; this machine has {count} for it, counted from 0{}. `atypical backends` lists what can be used here",
+        if *count == 0 { " (is its driver installed?)" } else { "" }
     )]
     NoDevice {
         /// The backend.

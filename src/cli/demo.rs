@@ -126,7 +126,7 @@ impl Demo {
                 common,
                 &experiment.config,
                 &yaml,
-                flow,
+                (flow, ood::Others::none()),
                 device,
                 scored,
                 &out,

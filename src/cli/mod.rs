@@ -3,18 +3,21 @@
 mod backends;
 mod config;
 mod demo;
+mod eval;
 mod lid;
 mod ood;
 mod runs;
 mod sample;
+mod score;
 mod train;
 
 use crate::{
     backend::{BackendError, BackendName},
     config::ConfigError,
     data::DataError,
-    ood::OodError,
+    ood::{LabelError, OodError},
     progress::Verbosity,
+    report::ScoreError,
     run::RunError,
     train::TrainError,
 };
@@ -50,8 +53,12 @@ enum Command {
     Train(train::Train),
     /// Score in- and out-of-distribution images with a trained run
     Ood(ood::Ood),
+    /// Evaluate a file of scores, ours or anyone's: AUROC with intervals, AUPR, FPR95
+    Eval(eval::Eval),
     /// Local intrinsic dimension: estimators on manifolds of known LID
     Lid(Box<lid::Lid>),
+    /// Score a set of images with a trained run
+    Score(score::Score),
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs
@@ -123,6 +130,10 @@ enum CliError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Ood(#[from] OodError),
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    #[error("{path}: {problem}")]
+    Labels { path: String, problem: LabelError },
     #[error("cannot write to standard output: {0}")]
     Stdout(std::io::Error),
     /// Ctrl-C; what is to be said was said.
@@ -139,7 +150,9 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(&cli.common),
         Command::Train(command) => command.run(&cli.common),
         Command::Ood(command) => command.run(&cli.common),
+        Command::Eval(command) => command.run(&cli.common),
         Command::Lid(command) => command.run(&cli.common),
+        Command::Score(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Config(command) => command.run(&cli.common),

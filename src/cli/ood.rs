@@ -2,13 +2,14 @@
 
 use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
-    config::{Environment, Loaded, OodConfig},
+    config::{Environment, Loaded, OodConfig, TrainConfig},
     data::{Images, Noise, Spec},
-    ood::{self, Experiment, Results, Scorer},
+    ood::{self, Experiment, Models, OodError, Results, Scorer},
     report,
     run::{RunDir, RunError},
     train, with_backend,
 };
+use atypical_models::{FlowBackend, flow::Flow};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,8 @@ impl Ood {
         let staged = out.stage()?;
         let yaml = loaded.yaml()?;
         let results = with_backend!(backend, common.device, |B, device| {
-            let (flow, _) = train::open_flow::<B>(&run, &device)?;
+            let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+            let others = Others::open(config, &environment.model_dir, &trained, &device)?;
             let title = format!("Out-of-distribution detection with {}", run.name());
             let mut facts = vec![("model".to_owned(), run.root().display().to_string())];
             if let Some(epoch) = run.last_epoch() {
@@ -70,7 +72,7 @@ impl Ood {
                 facts.push(("training".to_owned(), trained));
             }
             let out = staged.folder();
-            evaluate(common, config, &yaml, flow, device, sets, out, title, facts)
+            evaluate(common, config, &yaml, (flow, others), device, sets, out, title, facts)
         })?;
         let out = staged.commit()?;
         if common.json {
@@ -96,40 +98,95 @@ pub(super) fn images(config: &OodConfig, data_dir: &Path) -> Result<Sets, CliErr
     Ok((load(&config.calibration)?, limited(&config.in_distribution)?, outside))
 }
 
+/// The models beside the one in question.
+pub(super) struct Others<B: FlowBackend> {
+    background: Option<Flow<B>>,
+    ensemble: Vec<Flow<B>>,
+}
+
+impl<B: FlowBackend> Others<B> {
+    /// None.
+    pub(super) fn none() -> Self {
+        Self { background: None, ensemble: Vec::new() }
+    }
+
+    /// Those of an experiment, which must have been trained on the images of the model in question.
+    pub(super) fn open(
+        config: &OodConfig,
+        model_dir: &Path,
+        trained: &TrainConfig,
+        device: &B::Device,
+    ) -> Result<Self, CliError> {
+        let open = |key: &'static str, name: &str| -> Result<(Flow<B>, TrainConfig), CliError> {
+            let (flow, other) = train::open_flow::<B>(&RunDir::open(model_dir, name)?, device)?;
+            let [own, images] = [trained, &other].map(|c| c.data.train.clone());
+            if own != images {
+                let run = name.to_owned();
+                return Err(OodError::OtherData { key, run, images, own }.into());
+            }
+            Ok((flow, other))
+        };
+        let background = match config.background.as_deref() {
+            Some(name) => {
+                let (flow, other) = open("background", name)?;
+                if other.data.mutation == 0.0 {
+                    return Err(OodError::NotMutated(name.to_owned()).into());
+                }
+                Some(flow)
+            }
+            None => None,
+        };
+        let ensemble = config.ensemble.iter().map(|name| Ok(open("ensemble", name)?.0));
+        Ok(Self { background, ensemble: ensemble.collect::<Result<_, CliError>>()? })
+    }
+}
+
 /// Score and write.
 #[allow(clippy::too_many_arguments)]
-pub(super) fn evaluate<B: atypical_models::FlowBackend>(
+pub(super) fn evaluate<B: FlowBackend>(
     common: &Common,
     config: &OodConfig,
     yaml: &str,
-    flow: atypical_models::flow::Flow<B>,
+    (flow, others): (Flow<B>, Others<B>),
     device: B::Device,
     (calibration, inside, outside): Sets,
     out: &RunDir,
     title: String,
     mut facts: Vec<(String, String)>,
 ) -> Result<Results, CliError> {
-    let noise = match config.dequantize {
-        true => Noise::Evaluation { seed: config.seed },
-        false => Noise::Off,
-    };
     facts.push(("seed".into(), config.seed.to_string()));
     facts.push((
         "parameters of the model".into(),
         burn::module::Module::num_params(&flow).to_string(),
     ));
-    let scorer = Scorer::new(
-        flow,
-        noise,
-        config.batch_size,
-        &config.lid,
-        config.seed,
-        device,
-        common.verbosity(),
-    );
+    let models = models(common, config, flow, others, &device);
     let verbosity = common.verbosity();
     let experiment = Experiment { config, title, calibration, inside, outside, facts, verbosity };
-    Ok(ood::run(&experiment, &scorer, out, yaml)?)
+    Ok(ood::run(&experiment, &models, out, yaml)?)
+}
+
+/// The models of an experiment, ready to score.
+pub(super) fn models<B: FlowBackend>(
+    common: &Common,
+    config: &OodConfig,
+    flow: Flow<B>,
+    others: Others<B>,
+    device: &B::Device,
+) -> Models<B> {
+    let noise = match config.dequantize {
+        true => Noise::Evaluation { seed: config.seed },
+        false => Noise::Off,
+    };
+    let (batch, seed, verbosity) = (config.batch_size, config.seed, common.verbosity());
+    let scorer =
+        |flow| Scorer::new(flow, noise, batch, &config.lid, seed, device.clone(), verbosity);
+    Models {
+        scorer: scorer(flow),
+        background: others.background.map(scorer),
+        ensemble: others.ensemble.into_iter().map(scorer).collect(),
+        codecs: config.codecs.clone(),
+        latent_radius: config.latent_radius,
+    }
 }
 
 /// Table, finding and where the files are.

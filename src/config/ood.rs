@@ -4,7 +4,10 @@ use super::{
     Section,
     train::{check, check_spec},
 };
-use crate::lid::{Estimator, MatrixFree, Route, Scale};
+use crate::{
+    lid::{Estimator, MatrixFree, Route, Scale},
+    ood::statistic::Codec,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +27,13 @@ pub struct OodConfig {
     pub in_distribution: String,
     /// SPECs of OOD images.
     pub out_of_distribution: Vec<String>,
-    /// SPEC of training images, for the scale of LID.
+    /// The run of the background model, trained with `data.mutation` on the same images; for the method likelihood_ratio.
+    #[serde(default)]
+    pub background: Option<String>,
+    /// Runs of more models of the same images; for the method waic.
+    #[serde(default)]
+    pub ensemble: Vec<String>,
+    /// SPEC of training images, for the scale of LID and for methods that are fitted.
     pub calibration: String,
     /// How many of them.
     #[serde(default = "calibration_count")]
@@ -38,6 +47,12 @@ pub struct OodConfig {
     /// What to report.
     #[serde(default = "methods")]
     pub methods: Vec<Method>,
+    /// Lossless codecs that measure complexity; the shortest counts.
+    #[serde(default = "codecs")]
+    pub codecs: Vec<Codec>,
+    /// Half-width of the box of the method latent_box.
+    #[serde(default = "latent_radius")]
+    pub latent_radius: f64,
     /// Local intrinsic dimension.
     #[serde(default)]
     pub lid: LidConfig,
@@ -49,7 +64,7 @@ pub struct OodConfig {
     pub batch_size: usize,
 }
 
-/// An OOD score.
+/// An OOD method; papers and formulas are in `ood::method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
@@ -57,8 +72,58 @@ pub enum Method {
     Likelihood,
     /// LID alone.
     Lid,
-    /// Likelihood and LID together, oracle and cross-fitted.
+    /// Likelihood and LID by two thresholds, oracle and cross-fitted.
     Dual,
+    /// Against a background model: needs `background`.
+    LikelihoodRatio,
+    /// Against the length of a lossless code.
+    Complexity,
+    /// The density of likelihood and length together, a Gaussian mixture.
+    ComplexityMixture,
+    /// The norm of the likelihood's gradient in x.
+    GradientNorm,
+    /// How far the likelihood is from that of training images, either way.
+    Typicality,
+    /// Mean less variance of the likelihood over models: needs `ensemble`.
+    Waic,
+    /// The norm of the latent.
+    LatentNorm,
+    /// The prior's mass around the latent, in a box of half-width `latent_radius`.
+    LatentBox,
+    /// The linearised density, convolved with a Gaussian as wide as the scale of LID.
+    LocalMass,
+    /// How far the image comes back from the latent.
+    Invertibility,
+    /// How well the latent's coordinates fit their prior.
+    GoodnessOfFit,
+    /// Densities of all statistics that the other methods read, as if independent.
+    Dose,
+    /// The joint density of all statistics that the other methods read, a Gaussian mixture.
+    Combined,
+}
+
+impl Method {
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Likelihood => "likelihood",
+            Self::Lid => "lid",
+            Self::Dual => "dual",
+            Self::LikelihoodRatio => "likelihood_ratio",
+            Self::Complexity => "complexity",
+            Self::ComplexityMixture => "complexity_mixture",
+            Self::GradientNorm => "gradient_norm",
+            Self::Typicality => "typicality",
+            Self::Waic => "waic",
+            Self::LatentNorm => "latent_norm",
+            Self::LatentBox => "latent_box",
+            Self::LocalMass => "local_mass",
+            Self::Invertibility => "invertibility",
+            Self::GoodnessOfFit => "goodness_of_fit",
+            Self::Dose => "dose",
+            Self::Combined => "combined",
+        }
+    }
 }
 
 /// Local intrinsic dimension.
@@ -150,12 +215,11 @@ fn methods() -> Vec<Method> {
 fn batch_size() -> usize {
     128
 }
-
-impl OodConfig {
-    /// Whether a method needs LID.
-    pub fn needs_lid(&self) -> bool {
-        self.methods.iter().any(|m| matches!(m, Method::Lid | Method::Dual))
-    }
+fn latent_radius() -> f64 {
+    1.0
+}
+fn codecs() -> Vec<Codec> {
+    Codec::ALL.to_vec()
 }
 
 impl Section for OodConfig {
@@ -171,7 +235,22 @@ impl Section for OodConfig {
         }
         let sets = self.out_of_distribution.len();
         check("out_of_distribution", "empty", sets > 0, "a list of at least one SPEC")?;
-        check("methods", "empty", !self.methods.is_empty(), "a list of likelihood, lid, dual")?;
+        check("methods", "empty", !self.methods.is_empty(), "a list of methods")?;
+        for (i, method) in self.methods.iter().enumerate() {
+            let key = format!("methods.{i}");
+            let once = !self.methods[..i].contains(method);
+            check(&key, method.name(), once, "named once")?;
+            let models = match method {
+                Method::LikelihoodRatio => self.background.is_some(),
+                Method::Waic => !self.ensemble.is_empty(),
+                _ => true,
+            };
+            let with = match method {
+                Method::Waic => "used with `ensemble`, a list of runs beside `run`",
+                _ => "used with `background`, a run trained with `data.mutation`",
+            };
+            check(&key, method.name(), models, with)?;
+        }
         check("calibration_count", 0, self.calibration_count > 0, "at least 1")?;
         check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
         check("batch_size", 0, self.batch_size > 0, "at least 1")?;
@@ -179,8 +258,16 @@ impl Section for OodConfig {
         let resamples = self.bootstrap.resamples;
         check("bootstrap.resamples", resamples, resamples <= 100_000, "at most 100000")?;
         check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
+        check("codecs", "empty", !self.codecs.is_empty(), "a list of png, webp, jpeg_xl")?;
+        let radius = self.latent_radius;
+        check("latent_radius", radius, radius > 0.0 && radius.is_finite(), "positive")?;
         self.lid.validate("lid.")?;
         let estimator = self.lid.estimator;
+        if let Some(i) = self.methods.iter().position(|m| *m == Method::LocalMass) {
+            let spectrum = matches!(estimator, Estimator::Threshold | Estimator::Spectral);
+            let with = "used with lid.estimator threshold or spectral, which know the whole spectrum at a scale";
+            check(&format!("methods.{i}"), Method::LocalMass.name(), spectrum, with)?;
+        }
         let reads_model = matches!(estimator.route(), Route::Spectrum | Route::Krylov);
         let allowed = "an estimator that reads the model: threshold, spectral, gap or matrix_free";
         check("lid.estimator", estimator.name(), reads_model, allowed)

@@ -1,7 +1,7 @@
 //! What `train` reads.
 
 use super::{ModelConfig, Section};
-use crate::data::Spec;
+use crate::data::{Corruption, Spec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,9 @@ pub struct DataConfig {
     /// estimator `lidl`.
     #[serde(default)]
     pub noise: f64,
+    /// Chance of each pixel value to be replaced by a random one: for the background model of the OOD method likelihood_ratio.
+    #[serde(default)]
+    pub mutation: f64,
     /// Use the first so many training images; null for all.
     #[serde(default)]
     pub limit: Option<usize>,
@@ -226,6 +229,13 @@ pub(super) fn check_spec(path: &str, spec: &str) -> Result<(), (String, String)>
     }
 }
 
+impl DataConfig {
+    /// What images are trained on instead of themselves.
+    pub fn corruption(&self) -> Corruption {
+        Corruption { noise: self.noise, mutation: self.mutation }
+    }
+}
+
 impl Section for TrainConfig {
     const DEFAULT_TAGS: &'static [(&'static str, &'static str)] =
         &[("optimizer.kind", "adam_w"), ("scheduler.kind", "exponential")];
@@ -246,6 +256,10 @@ impl Section for TrainConfig {
             check("data.noise", noise, self.data.dequantize, with)?;
             self.model.check_noise(noise)?;
         }
+        let mutation = self.data.mutation;
+        check("data.mutation", mutation, (0.0..1.0).contains(&mutation), "in [0, 1)")?;
+        let seeded = mutation == 0.0 || self.data.dequantize;
+        check("data.mutation", mutation, seeded, "0 where `data.dequantize` is false")?;
         let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = self.optimizer;
         check("optimizer.lr", lr, lr > 0.0 && lr.is_finite(), "positive")?;
         check("optimizer.weight_decay", weight_decay, weight_decay >= 0.0, "at least 0")?;

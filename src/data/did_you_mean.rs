@@ -1,7 +1,7 @@
 //! A guess at a name that was mistyped.
 
 /// "did you mean `x`? " with the most similar of the names, if any is similar.
-pub(super) fn did_you_mean(word: &str, names: &[&str]) -> String {
+pub(crate) fn did_you_mean(word: &str, names: &[&str]) -> String {
     names
         .iter()
         .map(|name| (strsim::jaro_winkler(word, name), name))

@@ -36,8 +36,20 @@ pub enum Noise {
     },
 }
 
+/// What images are trained on instead of themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Corruption {
+    /// Standard deviation of Gaussian noise, in units of x in [0, 1].
+    pub noise: f64,
+    /// Chance of each pixel value to be replaced by a random one (Ren et al. 2019, arXiv 1906.02845).
+    pub mutation: f64,
+}
+
 /// Keeps Gaussian noise apart from that of the dequantisation.
 const GAUSSIAN: u64 = 0x6761_7573;
+
+/// Keeps mutations apart from both.
+const MUTATION: u64 = 0x6d75_7461;
 
 /// Keeps the order of a draw apart from those of epochs and of splits.
 const DRAW: u64 = u64::MAX - 1;
@@ -119,13 +131,24 @@ impl Images {
         out
     }
 
-    /// [`unit`](Self::unit) with Gaussian noise of standard deviation `sigma` added, by the same seeds; dequantisation must be on.
-    pub fn noisy(&self, index: &[usize], noise: Noise, sigma: f64) -> Vec<f32> {
+    /// [`unit`](Self::unit) with pixel values mutated and Gaussian noise added, by the same seeds; dequantisation must be on.
+    pub fn corrupted(&self, index: &[usize], noise: Noise, corruption: Corruption) -> Vec<f32> {
         let mut out = self.unit(index, noise);
-        if sigma > 0.0 {
-            for (row, &i) in out.chunks_mut(self.dimension()).zip(index) {
-                let seed = self.noise_seed(i, noise).unwrap_or_default();
-                let mut rng = noise::rng(noise::mix(seed, GAUSSIAN));
+        let Corruption { noise: sigma, mutation } = corruption;
+        for (row, &i) in out.chunks_mut(self.dimension()).zip(index) {
+            let rng =
+                |part| noise::rng(noise::mix(self.noise_seed(i, noise).unwrap_or_default(), part));
+            if mutation > 0.0 {
+                let mut rng = rng(MUTATION);
+                for (x, &pixel) in row.iter_mut().zip(self.sample(i)) {
+                    if rng.random::<f64>() < mutation {
+                        // The place in the cell stays.
+                        *x += (f32::from(rng.random::<u8>()) - f32::from(pixel)) / 256.0;
+                    }
+                }
+            }
+            if sigma > 0.0 {
+                let mut rng = rng(GAUSSIAN);
                 row.iter_mut().for_each(|x| *x += (sigma * normal(&mut rng)) as f32);
             }
         }
@@ -183,15 +206,35 @@ mod tests {
     fn added_noise_is_gaussian_and_seeded() {
         let images = Images { pixels: vec![7; 40_000], ..Images::random(1, [1, 200, 200], 0) };
         let noise = Noise::Training { seed: 1, epoch: 2 };
-        let (plain, noisy) = (images.unit(&[0], noise), images.noisy(&[0], noise, 0.05));
-        let z: Vec<f64> = noisy.iter().zip(&plain).map(|(a, b)| f64::from(a - b) / 0.05).collect();
+        let noisy = |noise| {
+            images.corrupted(&[0], noise, Corruption { noise: 0.05, ..Corruption::default() })
+        };
+        let (plain, first) = (images.unit(&[0], noise), noisy(noise));
+        let z: Vec<f64> = first.iter().zip(&plain).map(|(a, b)| f64::from(a - b) / 0.05).collect();
         let moment = |p: i32| z.iter().map(|z| z.powi(p)).sum::<f64>() / z.len() as f64;
         // Standard errors: 0.005, 0.007 and 0.05.
         assert!(moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.03);
         assert!((moment(4) - 3.0).abs() < 0.2);
-        assert_eq!(noisy, images.noisy(&[0], noise, 0.05));
-        assert_ne!(noisy, images.noisy(&[0], Noise::Training { seed: 1, epoch: 3 }, 0.05));
-        assert_eq!(plain, images.noisy(&[0], noise, 0.0));
+        assert_eq!(first, noisy(noise));
+        assert_ne!(first, noisy(Noise::Training { seed: 1, epoch: 3 }));
+        assert_eq!(plain, images.corrupted(&[0], noise, Corruption::default()));
+    }
+
+    #[test]
+    fn mutations_are_as_many_as_asked_for_and_stay_in_cells() {
+        let images = Images { pixels: vec![7; 40_000], ..Images::random(1, [1, 200, 200], 0) };
+        let noise = Noise::Training { seed: 1, epoch: 2 };
+        let corruption = Corruption { mutation: 0.3, ..Corruption::default() };
+        let (plain, mutated) =
+            (images.unit(&[0], noise), images.corrupted(&[0], noise, corruption));
+        let changed: Vec<f32> =
+            mutated.iter().zip(&plain).filter(|(a, b)| a != b).map(|(a, _)| *a).collect();
+        // One random value in 256 is the old one. The standard error is 92.
+        assert!((changed.len() as f64 - 40_000.0 * 0.3 * 255.0 / 256.0).abs() < 400.0);
+        assert!(mutated.iter().all(|x| *x > 0.0 && *x < 1.0));
+        let mean = changed.iter().map(|x| f64::from(*x)).sum::<f64>() / changed.len() as f64;
+        assert!((mean - 0.5).abs() < 0.01, "{mean}");
+        assert_eq!(mutated, images.corrupted(&[0], noise, corruption));
     }
 
     #[test]

@@ -16,8 +16,9 @@ mod npz;
 mod registry;
 mod spec;
 
+pub(crate) use did_you_mean::did_you_mean;
 pub use error::DataError;
-pub use images::{Images, Noise};
+pub use images::{Corruption, Images, Noise};
 pub use npz::to_npz;
 pub use registry::{DATASETS, Dataset};
 pub use spec::{Source, Spec};

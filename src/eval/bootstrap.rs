@@ -54,35 +54,34 @@ impl Bootstrap {
     /// # Errors
     /// An empty side or NaN.
     pub fn auroc(&self, inside: &[f64], outside: &[f64]) -> Result<Interval, EvalError> {
-        check(IN, inside)?;
-        check(OUT, outside)?;
-        // Ranks once; a resample then is a vector of counts and costs O(n).
-        let mut table = [inside, outside].concat();
-        table.iter_mut().for_each(|v| *v += 0.0);
-        table.sort_by(f64::total_cmp);
-        table.dedup();
-        let rank = |scores: &[f64]| -> Vec<usize> {
-            scores.iter().map(|&s| table.partition_point(|&t| t < s)).collect()
-        };
-        let (inside, outside) = (rank(inside), rank(outside));
-        let n = inside.len() + outside.len();
-        let statistic = |index_in: &[usize], index_out: &[usize]| {
-            let mut counts = vec![(0u64, 0u64); table.len()];
-            index_in.iter().for_each(|&i| counts[inside[i]].0 += 1);
-            index_out.iter().for_each(|&i| counts[outside[i]].1 += 1);
-            let (mut below, mut twice) = (0u64, 0u64);
-            for (a, b) in counts {
-                twice += a * (2 * below + b);
-                below += b;
-            }
-            twice as f64 / (2.0 * index_in.len() as f64 * index_out.len() as f64)
-        };
-        let value = statistic(&identity(inside.len()), &identity(outside.len()));
+        let ranked = Ranked::new(inside, outside)?;
+        let value = ranked.auroc(&identity(inside.len()), &identity(outside.len()));
         let draws = self.draws(|rng| {
             let (a, b) = (resample(rng, inside.len()), resample(rng, outside.len()));
-            Ok(statistic(&a, &b))
+            Ok(ranked.auroc(&a, &b))
         })?;
-        Ok(self.interval(value, draws, n))
+        Ok(self.interval(value, draws, inside.len() + outside.len()))
+    }
+
+    /// AUROC of one score less that of another, both of the same samples: resampled together, so that what is hard for both does not widen the
+    /// interval.
+    ///
+    /// # Errors
+    /// An empty side, NaN, scores of different samples.
+    pub fn auroc_difference(&self, one: Sides, other: Sides) -> Result<Interval, EvalError> {
+        for (a, b) in [(one.inside, other.inside), (one.outside, other.outside)] {
+            if a.len() != b.len() {
+                return Err(EvalError::Unpaired { one: a.len(), other: b.len() });
+            }
+        }
+        let (n_in, n_out) = (one.inside.len(), one.outside.len());
+        let [one, other] =
+            [Ranked::new(one.inside, one.outside)?, Ranked::new(other.inside, other.outside)?];
+        let difference = |a: &[usize], b: &[usize]| one.auroc(a, b) - other.auroc(a, b);
+        let value = difference(&identity(n_in), &identity(n_out));
+        let draws =
+            self.draws(|rng| Ok(difference(&resample(rng, n_in), &resample(rng, n_out))))?;
+        Ok(self.interval(value, draws, n_in + n_out))
     }
 
     /// Area under the dual-threshold staircase, chosen and measured on the same samples.
@@ -146,6 +145,51 @@ impl Bootstrap {
     }
 }
 
+/// A score of both sides.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides<'a> {
+    /// Of in-distribution samples.
+    pub inside: &'a [f64],
+    /// Of OOD samples.
+    pub outside: &'a [f64],
+}
+
+/// Ranks of a score, once: a resample then is a vector of counts and costs O(n).
+struct Ranked {
+    inside: Vec<usize>,
+    outside: Vec<usize>,
+    distinct: usize,
+}
+
+impl Ranked {
+    fn new(inside: &[f64], outside: &[f64]) -> Result<Self, EvalError> {
+        check(IN, inside)?;
+        check(OUT, outside)?;
+        let mut table = [inside, outside].concat();
+        // -0 and 0 are one score.
+        table.iter_mut().for_each(|v| *v += 0.0);
+        table.sort_by(f64::total_cmp);
+        table.dedup();
+        let rank = |scores: &[f64]| -> Vec<usize> {
+            scores.iter().map(|&s| table.partition_point(|&t| t < s)).collect()
+        };
+        Ok(Self { inside: rank(inside), outside: rank(outside), distinct: table.len() })
+    }
+
+    /// AUROC of some samples.
+    fn auroc(&self, inside: &[usize], outside: &[usize]) -> f64 {
+        let mut counts = vec![(0u64, 0u64); self.distinct];
+        inside.iter().for_each(|&i| counts[self.inside[i]].0 += 1);
+        outside.iter().for_each(|&i| counts[self.outside[i]].1 += 1);
+        let (mut below, mut twice) = (0u64, 0u64);
+        for (a, b) in counts {
+            twice += a * (2 * below + b);
+            below += b;
+        }
+        twice as f64 / (2.0 * inside.len() as f64 * outside.len() as f64)
+    }
+}
+
 fn identity(n: usize) -> Vec<usize> {
     (0..n).collect()
 }
@@ -182,6 +226,28 @@ mod tests {
         assert!((interval.value - plain).abs() < 1e-12);
         assert!(interval.low < plain && plain < interval.high);
         assert_eq!(interval.n, 120);
+    }
+
+    #[test]
+    fn paired_differences_are_narrower_than_the_intervals_themselves() {
+        let (inside, outside) = (normal(100, 1.0, 1), normal(100, 0.0, 2));
+        // The same score with a little noise.
+        let shaken = |scores: &[f64], seed| -> Vec<f64> {
+            scores.iter().zip(normal(100, 0.0, seed)).map(|(s, n)| s + 0.2 * n).collect()
+        };
+        let (other_in, other_out) = (shaken(&inside, 3), shaken(&outside, 4));
+        let bootstrap = Bootstrap::default();
+        let one = Sides { inside: &inside, outside: &outside };
+        let other = Sides { inside: &other_in, outside: &other_out };
+        let difference = bootstrap.auroc_difference(one, other).unwrap();
+        let [a, b] = [one, other].map(|s| bootstrap.auroc(s.inside, s.outside).unwrap());
+        assert!((difference.value - (a.value - b.value)).abs() < 1e-12);
+        assert!(difference.high - difference.low < 0.5 * (a.high - a.low));
+        let nothing = bootstrap.auroc_difference(one, one).unwrap();
+        assert_eq!([nothing.value, nothing.low, nothing.high], [0.0; 3]);
+        let short = Sides { inside: &inside[..3], ..one };
+        let error = bootstrap.auroc_difference(one, short).unwrap_err();
+        assert_eq!(error, EvalError::Unpaired { one: 100, other: 3 });
     }
 
     #[test]

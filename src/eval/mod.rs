@@ -37,6 +37,16 @@ pub enum EvalError {
         /// Index of the first.
         first: usize,
     },
+    /// Two scores that are not of the same samples.
+    #[error(
+        "one score is of {one} samples, the other of {other}; a difference is of the same ones"
+    )]
+    Unpaired {
+        /// Samples of one.
+        one: usize,
+        /// Samples of the other.
+        other: usize,
+    },
     /// A pair of columns of different lengths.
     #[error("the likelihood column has {likelihood} values, the LID column {lid}")]
     Lengths {

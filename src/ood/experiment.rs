@@ -1,135 +1,21 @@
 //! One experiment: in-distribution against OOD sets.
 
-use super::{Failure, Scorer, choose_scale};
+use super::{
+    Models, OodError, Plan, SetScores, Statistic,
+    evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, RowError, Scored, rows},
+    method, score,
+};
 use crate::{
-    config::{Method, OodConfig},
-    data::{DataError, Images},
-    eval::{
-        CONVENTION, EvalError, IN, Interval, Metrics, OUT, Roc, bootstrap::Bootstrap, dual,
-        dual::Pairs,
-    },
-    jacobian::JacobianError,
-    lid::{LidEstimator, Prepared, ScaleError, StopAt, model_free::ModelFreeError, scale},
+    config::{BootstrapConfig, Method, OodConfig},
+    data::Images,
+    eval::{CONVENTION, EvalError, IN, Interval, OUT, Roc, bootstrap::Bootstrap, dual},
+    lid::{Prepared, scale},
     progress::Verbosity,
-    report::{self, Figure, Group, Row, ScoreError, ScoreTable},
-    run::{RunDir, RunError, write_atomic},
+    report::{self, Figure, Group, Row, ScoreTable},
+    run::{RunDir, write_atomic},
 };
 use atypical_models::FlowBackend;
 use serde::Serialize;
-use thiserror::Error;
-
-/// An experiment that cannot be finished.
-#[derive(Debug, Error)]
-pub enum OodError {
-    /// The data.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// Evaluation.
-    #[error(transparent)]
-    Eval(#[from] EvalError),
-    /// The run directory.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// The score file.
-    #[error(transparent)]
-    Score(#[from] ScoreError),
-    /// The scale of LID.
-    #[error("the scale of LID cannot be chosen: {0}")]
-    Scale(#[from] ScaleError),
-    /// An image without a LID.
-    #[error("{0}")]
-    Image(#[from] Failure),
-    /// A dimension that no LID takes.
-    #[error(
-        "the scale cannot be calibrated to dimension {target}: LID lies between 0 and {dimension}"
-    )]
-    Dimension {
-        /// The dimension asked for.
-        target: f64,
-        /// D.
-        dimension: usize,
-    },
-    /// A journal that does not hold what was written to it.
-    #[error(
-        "the journal {path} does not hold what was written to it; remove it and give the command again"
-    )]
-    Journal {
-        /// The file.
-        path: std::path::PathBuf,
-    },
-    /// An ensemble that cannot be one.
-    #[error(
-        "the estimator lidl needs an ensemble of runs trained on noised data (--ensemble A,B,… with `data.noise` set): {0}"
-    )]
-    Ensemble(String),
-    /// A scale to be chosen, but nothing to choose it on.
-    #[error(
-        "choosing the scale needs training images; give them with --calibration SPEC, or a number as the scale"
-    )]
-    NoCalibration,
-    /// The model-free dimension.
-    #[error(
-        "the dimension to calibrate the scale to cannot be estimated by LPCA: {0} (or give the dimension: --dimension, or lid.scale.dimension)"
-    )]
-    ModelFree(#[from] ModelFreeError),
-    /// The dimension around every image.
-    #[error("{estimator}: {problem}")]
-    Local {
-        /// The estimator.
-        estimator: &'static str,
-        /// What is wrong.
-        problem: ModelFreeError,
-    },
-    /// A Jacobian.
-    #[error("{0}")]
-    Jacobian(#[from] JacobianError),
-    /// Likelihoods that say nothing.
-    #[error(
-        "the log-likelihood of {bad} of the {of} images of {set} is NaN or infinite; the model is numerically broken there (check \
-         the training's last losses, or train with a smaller learning rate)"
-    )]
-    Likelihood {
-        /// The set.
-        set: String,
-        /// How many.
-        bad: usize,
-        /// Of how many.
-        of: usize,
-    },
-    /// An error at one image.
-    #[error("image {index} of {set}: {problem}")]
-    At {
-        /// The set.
-        set: String,
-        /// The image.
-        index: usize,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The report's template.
-    #[error("the report cannot be rendered: {0}")]
-    Report(#[from] minijinja::Error),
-}
-
-impl OodError {
-    /// Say which image it is about.
-    pub(super) fn at(self, set: &str, index: usize) -> Self {
-        Self::At { set: set.to_owned(), index, problem: self.to_string() }
-    }
-}
-
-/// The scores of one set.
-#[derive(Clone, Debug)]
-pub struct SetScores {
-    /// SPEC of the set.
-    pub name: String,
-    /// log p(x) in nats.
-    pub log_likelihood: Vec<f64>,
-    /// What LID is read from, where it is asked for.
-    pub prepared: Vec<Prepared>,
-    /// LID at the chosen scale, where LID is asked for.
-    pub lid: Vec<f64>,
-}
 
 /// The images of an experiment.
 #[derive(Debug)]
@@ -188,27 +74,19 @@ impl Results {
 pub const LIKELIHOOD: &str = "likelihood";
 /// LID alone.
 pub const LID: &str = "LID";
-/// Likelihood and LID, frontier chosen on the samples it is scored with.
-pub const DUAL_ORACLE: &str = "dual (oracle)";
-/// Likelihood and LID, frontier chosen on the other half.
-pub const DUAL_CROSS_FITTED: &str = "dual (cross-fitted)";
-
-/// Score, evaluate and write `scores.parquet`, `metrics.json`, `table.md`, `table.tex`, `figures/` and `report.html`.
+/// Score, evaluate and write `scores.parquet`, `metrics.json`, `table.md`, `table.tex`, `matrix.md`, `matrix.tex`, `figures/` and `report.html`.
 ///
 /// # Errors
 /// Images of another shape, scores that are not finite, files that cannot be written.
 pub fn run<B: FlowBackend>(
     experiment: &Experiment,
-    scorer: &Scorer<B>,
+    models: &Models<B>,
     out: &RunDir,
     config_yaml: &str,
 ) -> Result<Results, OodError> {
     let config = experiment.config;
     let sets: Vec<&Images> =
         std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
-    for images in sets.iter().copied().chain([&experiment.calibration]) {
-        images.expect_shape(scorer.shape())?;
-    }
     if config.methods.contains(&Method::Dual) {
         for (side, images) in sets.iter().enumerate() {
             let side = if side == 0 { IN } else { OUT };
@@ -217,39 +95,14 @@ pub fn run<B: FlowBackend>(
             }
         }
     }
-    // Likelihoods first: they take seconds, and what is wrong with a model shows in them.
-    let mut scores: Vec<SetScores> = Vec::new();
-    for images in &sets {
-        let log_likelihood = scorer.log_likelihood(images);
-        let bad = log_likelihood.iter().filter(|v| !v.is_finite()).count();
-        if bad > 0 {
-            return Err(OodError::Likelihood { set: images.name.clone(), bad, of: images.len() });
-        }
-        let (prepared, lid) = (Vec::new(), Vec::new());
-        scores.push(SetScores { name: images.name.clone(), log_likelihood, prepared, lid });
-    }
-    let mut chosen = None;
-    if config.needs_lid() {
-        let estimator = config.lid.estimator;
-        let choose = || {
-            choose_scale(
-                estimator,
-                &config.lid.scale,
-                &experiment.calibration,
-                config.calibration_count,
-                config.seed,
-                |images, stop| scorer.prepare_all(images, estimator.route(), stop),
-            )
-        };
-        chosen = if estimator.has_scale() { Some(choose()?) } else { None };
-        let stop = chosen.map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r));
-        // An estimator without a scale does not look at r.
-        let r = chosen.map_or(0.0, |c| c.r);
-        for (set, images) in scores.iter_mut().zip(&sets) {
-            set.prepared = scorer.prepare_all(images, estimator.route(), stop)?;
-            set.lid = set.prepared.iter().map(|p| estimator.lid(p, r)).collect();
-        }
-    }
+    let plan = Plan {
+        methods: &config.methods,
+        lid: &config.lid,
+        calibration: &experiment.calibration,
+        calibration_count: config.calibration_count,
+        seed: config.seed,
+    };
+    let (scores, chosen) = score(&plan, models, &sets)?;
     let prepared = || scores.iter().flat_map(|s| &s.prepared);
     let r = chosen.map_or(f64::NAN, |c| c.r);
     let errors: Vec<f64> = prepared().filter_map(|p| p.standard_error(r)).collect();
@@ -272,44 +125,12 @@ pub fn run<B: FlowBackend>(
     Ok(results)
 }
 
-fn evaluate(config: &OodConfig, scores: &[SetScores]) -> Result<Vec<Row>, OodError> {
-    let bootstrap = Bootstrap {
-        resamples: config.bootstrap.resamples,
-        level: config.bootstrap.level,
-        seed: config.seed,
-    };
-    let inside = &scores[0];
-    let mut rows = Vec::new();
-    for outside in &scores[1..] {
-        let row = |method: &str, auroc, metrics| Row {
-            inside: inside.name.clone(),
-            outside: outside.name.clone(),
-            method: method.to_owned(),
-            auroc,
-            metrics,
-        };
-        let single = |method, a: &[f64], b: &[f64]| -> Result<Row, EvalError> {
-            Ok(row(method, bootstrap.auroc(a, b)?, Some(Metrics::new(a, b)?)))
-        };
-        for method in &config.methods {
-            match method {
-                Method::Likelihood => {
-                    rows.push(single(LIKELIHOOD, &inside.log_likelihood, &outside.log_likelihood)?);
-                }
-                Method::Lid => rows.push(single(LID, &inside.lid, &outside.lid)?),
-                Method::Dual => {
-                    let (a, b) = (pairs(inside), pairs(outside));
-                    rows.push(row(DUAL_ORACLE, bootstrap.dual_oracle(a, b)?, None));
-                    rows.push(row(DUAL_CROSS_FITTED, bootstrap.dual_cross_fitted(a, b)?, None));
-                }
-            }
-        }
-    }
-    Ok(rows)
-}
-
-fn pairs(set: &SetScores) -> Pairs<'_> {
-    Pairs { likelihood: &set.log_likelihood, lid: &set.lid }
+fn evaluate(config: &OodConfig, scores: &[SetScores]) -> Result<Vec<Row>, RowError> {
+    let BootstrapConfig { resamples, level } = config.bootstrap;
+    let bootstrap = Bootstrap { resamples, level, seed: config.seed };
+    let scored: Vec<Scored> = scores.iter().map(|set| set.entries(&config.methods)).collect();
+    let [inside, outside @ ..] = scored.as_slice() else { return Ok(Vec::new()) };
+    rows(inside, outside, &bootstrap)
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -323,7 +144,10 @@ fn finding(rows: &[Row], scores: &[SetScores]) -> String {
     let mut text = String::new();
     let likelihood = value(LIKELIHOOD);
     if let Some(likelihood) = likelihood {
-        let (a, b) = (mean(&inside.log_likelihood), mean(&outside.log_likelihood));
+        let (a, b) = (
+            mean(inside.get(Statistic::LogLikelihood)),
+            mean(outside.get(Statistic::LogLikelihood)),
+        );
         text = format!(
             "An image of {} has a higher likelihood than one of {} in {:.0} % of all pairs ({b:.0} against {a:.0} nats on average): \
              by likelihood alone the two are told apart with an AUROC of {likelihood:.3}. ",
@@ -333,7 +157,7 @@ fn finding(rows: &[Row], scores: &[SetScores]) -> String {
         );
     }
     if let (Some(lid), Some(dual)) = (value(LID), value(DUAL_CROSS_FITTED)) {
-        let (a, b) = (mean(&inside.lid), mean(&outside.lid));
+        let (a, b) = (mean(inside.get(Statistic::Lid)), mean(outside.get(Statistic::Lid)));
         let more = match likelihood {
             Some(likelihood) if lid.max(dual) <= likelihood => "Its geometry tells no more",
             _ => "Its geometry tells more",
@@ -357,15 +181,13 @@ fn write(
     write_atomic(&out.config(), config_yaml.as_bytes())?;
     let mut table = ScoreTable::default();
     for (i, set) in scores.iter().enumerate() {
-        let mut columns: Vec<(&str, &[f64])> = vec![("log_likelihood", &set.log_likelihood)];
-        if !set.lid.is_empty() {
-            columns.push(("lid", &set.lid));
-        }
+        let mut columns = set.columns();
         let errors: Option<Vec<f64>> =
             results.scale.and_then(|r| set.prepared.iter().map(|p| p.standard_error(r)).collect());
-        if let Some(errors) = errors.as_ref().filter(|_| !set.lid.is_empty()) {
-            columns.push(("lid_standard_error", errors));
+        if let Some(errors) = errors.as_ref().filter(|errors| !errors.is_empty()) {
+            columns.push(("lid_standard_error".to_owned(), errors));
         }
+        let columns: Vec<(&str, &[f64])> = columns.iter().map(|(n, c)| (n.as_str(), *c)).collect();
         table.extend(&set.name, if i == 0 { "in" } else { "out" }, &columns)?;
     }
     table.write(&out.scores(), CONVENTION)?;
@@ -373,6 +195,13 @@ fn write(
     write_atomic(&out.metrics(), &json)?;
     write_atomic(&out.root().join("table.md"), report::markdown(&results.rows).as_bytes())?;
     write_atomic(&out.root().join("table.tex"), report::latex(&results.rows).as_bytes())?;
+    let matrix = [
+        ("matrix.md", report::matrix_markdown(&results.rows)),
+        ("matrix.tex", report::matrix_latex(&results.rows)),
+    ];
+    for (name, text) in matrix {
+        write_atomic(&out.root().join(name), text.as_bytes())?;
+    }
 
     let figures = figures(experiment, results, scores);
     for figure in &figures {
@@ -408,27 +237,27 @@ fn write(
 }
 
 fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> Vec<Figure> {
-    let groups = |column: fn(&SetScores) -> &[f64]| -> Vec<Group<'_>> {
-        scores.iter().map(|s| Group { name: &s.name, values: column(s) }).collect()
+    let groups = |statistic| -> Vec<Group<'_>> {
+        scores.iter().map(|s| Group { name: &s.name, values: s.get(statistic) }).collect()
     };
     let mut figures = vec![report::histogram(
         "likelihood",
         "log-likelihood (nats)",
         "Log-likelihood of each image. Where the OOD images lie to the right of the in-distribution ones, likelihood misleads.".into(),
-        &groups(|s| &s.log_likelihood),
+        &groups(Statistic::LogLikelihood),
     )];
     let inside = &scores[0];
-    let with_lid = !inside.lid.is_empty();
+    let with_lid = !inside.get(Statistic::Lid).is_empty();
     if with_lid {
         figures.push(report::histogram(
             "lid",
             "local intrinsic dimension",
             "Local intrinsic dimension at each image: the number of directions in which the model lets it vary.".into(),
-            &groups(|s| &s.lid),
+            &groups(Statistic::Lid),
         ));
         let points: Vec<(&str, &[f64], &[f64])> = scores
             .iter()
-            .map(|s| (s.name.as_str(), s.log_likelihood.as_slice(), s.lid.as_slice()))
+            .map(|s| (s.name.as_str(), s.get(Statistic::LogLikelihood), s.get(Statistic::Lid)))
             .collect();
         figures.push(report::scatter(
             "likelihood_lid",
@@ -452,10 +281,13 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
                 curves.push((format!("{label} {}", area(label)), points));
             }
         };
-        single(LIKELIHOOD, &inside.log_likelihood, &outside.log_likelihood);
+        for (method, scores) in &inside.scores {
+            if let Some(spec) = method::spec(*method) {
+                single(spec.title, scores, outside.score(*method));
+            }
+        }
         if with_lid {
-            single(LID, &inside.lid, &outside.lid);
-            if let Ok(points) = dual::frontier(pairs(inside), pairs(outside)) {
+            if let Ok(points) = dual::frontier(inside.pairs(), outside.pairs()) {
                 let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
                 curves.push((format!("{DUAL_ORACLE} {}", area(DUAL_ORACLE)), points));
             }

@@ -1,14 +1,23 @@
 //! OOD experiments: score images with a trained model, evaluate the scores, write everything down.
 //!
-//! [`Scorer`] knows the model through its log-density and the Jacobian of its decoder; [`Experiment`] knows data, evaluation
-//! and report.
+//! Images become [`statistic`]s, by a model ([`Scorer`]) or by their pixels; [`method`]s make scores of statistics; [`Experiment`] knows data,
+//! evaluation and report.
 
+mod error;
+mod evaluate;
 mod experiment;
+mod labelled;
+pub mod method;
+mod score;
 mod scorer;
+pub mod statistic;
 mod survey;
 
-pub use experiment::{
-    DUAL_CROSS_FITTED, DUAL_ORACLE, Experiment, LID, LIKELIHOOD, OodError, Results, SetScores, run,
-};
+pub use error::OodError;
+pub use evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, Entry, RowError, Scored, rows};
+pub use experiment::{Experiment, LID, LIKELIHOOD, Results, run};
+pub use labelled::{LabelError, Labelled, Reading};
+pub use score::{Plan, SetScores, score};
 pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};
+pub use statistic::{ComplexityError, Models, Statistic, Statistics};
 pub use survey::{Column, MatrixFreeColumns, Member, Survey, Surveyed, Trouble, survey};

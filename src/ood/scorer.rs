@@ -126,11 +126,23 @@ impl<B: FlowBackend> Scorer<B> {
 
     /// log p(x) of every image, in nats.
     pub fn log_likelihood(&self, images: &Images) -> Vec<f64> {
-        let mut bar = self.progress("likelihood", images.len());
+        self.each_batch(images, "likelihood", |flow, x| {
+            flow.log_prob(x).into_data().iter::<f64>().collect()
+        })
+    }
+
+    /// What `of` makes of the model and a batch `[n, D]`, one thing an image, for all images; `what` names it beside the bar.
+    pub fn each_batch<T>(
+        &self,
+        images: &Images,
+        what: &str,
+        of: impl Fn(&Flow<B>, Tensor<B, 2>) -> Vec<T>,
+    ) -> Vec<T> {
+        let mut bar = self.progress(what, images.len());
         let all: Vec<usize> = (0..images.len()).collect();
         let mut out = Vec::with_capacity(images.len());
         for index in all.chunks(self.batch_size) {
-            out.extend(self.flow.log_prob(self.batch(images, index)).into_data().iter::<f64>());
+            out.extend(of(&self.flow, self.batch(images, index)));
             bar.advance(index.len(), "");
         }
         bar.finish(&images.name);

@@ -204,6 +204,11 @@ pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)
 
 /// ROC curves: `(legend, [(fpr, tpr)])`, with the diagonal of a coin.
 pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) -> Figure {
+    // More lines than find room above the axes.
+    let legend = match curves.len() {
+        0..=4 => LegendPosition::OutsideTopCenter,
+        _ => LegendPosition::OutsideRightTop,
+    };
     let plots = || -> Vec<Plot> {
         let coin = LinePlot::new()
             .with_data(vec![(0.0, 0.0), (1.0, 1.0)])
@@ -212,14 +217,15 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
             .with_legend("chance");
         curves
             .iter()
-            .zip(COLOURS.iter().cycle())
-            .map(|((label, points), colour)| {
-                LinePlot::new()
+            .enumerate()
+            .map(|(i, (label, points))| {
+                let line = LinePlot::new()
                     .with_data(points.clone())
-                    .with_color(*colour)
+                    .with_color(COLOURS[i % COLOURS.len()])
                     .with_stroke_width(2.0)
-                    .with_legend(label.as_str())
-                    .into()
+                    .with_legend(label.as_str());
+                // A colour's second line is dotted.
+                if i < COLOURS.len() { line.into() } else { line.with_dotted().into() }
             })
             .chain([coin.into()])
             .collect()
@@ -228,7 +234,7 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
         Layout::auto_from_plots(&plots())
             .with_x_label("false-positive rate (OOD images accepted)")
             .with_y_label("true-positive rate")
-            .with_legend_position(LegendPosition::OutsideTopCenter)
+            .with_legend_position(legend)
             .with_legend_box(false)
             .with_clamp_axis()
     };

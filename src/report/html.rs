@@ -63,6 +63,7 @@ mod tests {
             method: "likelihood".into(),
             auroc: Interval { value: 0.5, low: 0.4, high: 0.6, level: 0.8, n: 4 },
             metrics: None,
+            behind_best: None,
         }];
         let page = Page {
             title: "A & B".into(),

@@ -1,15 +1,19 @@
 //! Tables, figures and the report: what people read.
 
+mod columns;
 mod figures;
 mod grid;
 mod html;
 mod lid;
+mod matrix;
 mod scores;
 mod table;
 
+pub use columns::Columns;
 pub use figures::{Figure, Group, band, histogram, lid_curve, roc, scatter};
 pub use grid::{grid_png, to_pixels};
 pub use html::{Page, html};
 pub use lid::{LidRow, LidSummary, lid_summary, lid_text, lid_truth};
+pub use matrix::{matrix_latex, matrix_markdown, matrix_text};
 pub use scores::{ScoreError, ScoreTable};
 pub use table::{Row, latex, markdown, text};

@@ -31,6 +31,14 @@ pub enum ScoreError {
         /// The cause.
         source: ParquetError,
     },
+    /// A file that is no table.
+    #[error("{path}: {problem}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// An extension that says nothing.
     #[error("cannot tell the format of {0}; end its name in .parquet, .csv or .jsonl")]
     Format(String),

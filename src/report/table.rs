@@ -16,6 +16,8 @@ pub struct Row {
     pub auroc: Interval,
     /// The other metrics; only single scores have them.
     pub metrics: Option<Metrics>,
+    /// Its AUROC less that of the best single score of the pair, on the same samples; only single scores have it.
+    pub behind_best: Option<Interval>,
 }
 
 /// Cells of one line.
@@ -106,6 +108,7 @@ mod tests {
             method: method.into(),
             auroc,
             metrics,
+            behind_best: None,
         };
         vec![row("likelihood", Some(metrics)), row("dual (oracle)", None)]
     }

@@ -1,7 +1,7 @@
 //! Batches of images on a device, prepared while the batch before is at work.
 
 use super::error::TrainError;
-use crate::data::{Images, Noise, epoch_order};
+use crate::data::{Corruption, Images, Noise, epoch_order};
 use burn::{
     data::dataloader::{DataLoader, DataLoaderIterator, Progress},
     tensor::{Tensor, TensorData, backend::Backend},
@@ -20,14 +20,18 @@ const AHEAD: usize = 2;
 pub struct Loader<B: Backend> {
     images: Arc<Images>,
     batch_size: usize,
-    /// Standard deviation of the noise on top of the dequantisation.
-    sigma: f64,
+    corruption: Corruption,
     device: B::Device,
 }
 
 impl<B: Backend> Loader<B> {
-    pub fn new(images: Arc<Images>, batch_size: usize, sigma: f64, device: B::Device) -> Self {
-        Self { images, batch_size, sigma, device }
+    pub fn new(
+        images: Arc<Images>,
+        batch_size: usize,
+        corruption: Corruption,
+        device: B::Device,
+    ) -> Self {
+        Self { images, batch_size, corruption, device }
     }
 
     /// Number of images.
@@ -72,7 +76,7 @@ impl<B: Backend> Loader<B> {
         order: Vec<usize>,
         noise: Noise,
     ) -> Result<impl Iterator<Item = Result<Tensor<B, 2>, TrainError>>, TrainError> {
-        let (images, size, sigma) = (self.images.clone(), self.batch_size, self.sigma);
+        let (images, size, corruption) = (self.images.clone(), self.batch_size, self.corruption);
         let (device, dimension) = (self.device.clone(), images.dimension());
         let (sender, ready) = mpsc::sync_channel(AHEAD);
         let mut left = order.len().div_ceil(size);
@@ -80,7 +84,7 @@ impl<B: Backend> Loader<B> {
             .name("batches".into())
             .spawn(move || {
                 for index in order.chunks(size) {
-                    if sender.send(images.noisy(index, noise, sigma)).is_err() {
+                    if sender.send(images.corrupted(index, noise, corruption)).is_err() {
                         return;
                     }
                 }
@@ -94,7 +98,7 @@ impl<B: Backend> Loader<B> {
     }
 
     fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {
-        let data = self.images.noisy(index, noise, self.sigma);
+        let data = self.images.corrupted(index, noise, self.corruption);
         on_device(data, self.images.dimension(), &self.device)
     }
 }
@@ -156,7 +160,8 @@ mod tests {
     #[test]
     fn batches_are_those_of_the_images_in_order() {
         let images = Arc::new(Images::random(23, [1, 4, 4], 0));
-        let loader = Loader::<Flex>::new(images.clone(), 4, 0.1, Default::default());
+        let corruption = Corruption { noise: 0.1, mutation: 0.2 };
+        let loader = Loader::<Flex>::new(images.clone(), 4, corruption, Default::default());
         let values = |batch: Result<Tensor<Flex, 2>, TrainError>| {
             batch.unwrap().into_data().into_vec::<f32>().unwrap()
         };
@@ -165,11 +170,11 @@ mod tests {
         let batches: Vec<_> = loader.training_batches([3, 2], 1..5, noise).unwrap().collect();
         assert_eq!(batches.len(), 4);
         for (batch, index) in batches.into_iter().zip(order[4..].chunks(4)) {
-            assert_eq!(values(batch), images.noisy(index, noise, 0.1));
+            assert_eq!(values(batch), images.corrupted(index, noise, corruption));
         }
         let all: Vec<f32> = loader.batches(noise).unwrap().flat_map(values).collect();
         let index: Vec<usize> = (0..23).collect();
-        assert_eq!(all, images.noisy(&index, noise, 0.1));
+        assert_eq!(all, images.corrupted(&index, noise, corruption));
         // Whoever stops in between is not waited for.
         drop(loader.batches(noise).unwrap().next());
     }

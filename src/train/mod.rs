@@ -113,7 +113,7 @@ where
         let order = crate::data::epoch_order(train.len(), config.seed, 0);
         let first = &order[..config.batch_size];
         let x = TensorData::new(
-            train.noisy(first, noise(0), config.data.noise),
+            train.corrupted(first, noise(0), config.data.corruption()),
             [first.len(), train.dimension()],
         );
         let report = flow.initialize(Tensor::from_data(x, device));
@@ -133,13 +133,13 @@ where
     let train = Arc::new(Loader::<B>::new(
         Arc::new(train),
         config.batch_size,
-        config.data.noise,
+        config.data.corruption(),
         device.clone(),
     ));
     let valid = Arc::new(Loader::<B::InnerBackend>::new(
         Arc::new(valid),
         config.batch_size,
-        config.data.noise,
+        config.data.corruption(),
         device.clone(),
     ));
     let mut descent = Descent::new(flow, &config.optimizer, config.clip_grad_norm);

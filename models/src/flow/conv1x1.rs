@@ -8,13 +8,17 @@ use burn::{
 };
 use faer::{
     Mat, Par,
-    linalg::triangular_solve::{
-        solve_unit_lower_triangular_in_place, solve_upper_triangular_in_place,
+    linalg::{
+        triangular_inverse::invert_unit_lower_triangular,
+        triangular_solve::solve_upper_triangular_in_place,
     },
 };
+use rayon::prelude::*;
 
 /// Smallest entry of U's diagonal.
 const MIN_DIAGONAL: f64 = 1e-3;
+/// Columns of the inverse that are solved for together.
+const COLUMNS: usize = 64;
 
 /// Invertible linear map of the channels, the same at every position: `z = L U P x + b` with a fixed permutation `P`, unit
 /// lower triangular `L` and upper triangular `U` with positive diagonal (Kingma & Dhariwal 2018, arXiv 1807.03039).
@@ -54,17 +58,18 @@ impl<B: Backend> Conv1x1<B> {
         softplus(self.diagonal.val(), 1.0) + MIN_DIAGONAL
     }
 
-    /// `L U`, differentiable.
-    fn product(&self) -> Tensor<B, 2> {
+    /// `L` and `U P`, differentiable.
+    fn factors(&self) -> [Tensor<B, 2>; 2] {
         let diagonal = self.positive_diagonal();
         let [c] = diagonal.dims();
         let eye = Tensor::<B, 2>::eye(c, &diagonal.device());
         let lower = self.lower.val().tril(-1) + eye.clone();
         let upper = self.upper.val().triu(1) + eye * diagonal.unsqueeze_dim(1);
-        lower.matmul(upper)
+        // Column permutation[i] of U P is column i of U.
+        [lower, upper.select(1, self.permutation.val().argsort(0))]
     }
 
-    /// `(L U P)⁻¹`, computed on the host in f64: a constant for automatic differentiation, which is all that the decoder
+    /// `(L U P)⁻¹`, computed on the host in f64 and rounded once: a constant for automatic differentiation, which is all that the decoder
     /// needs (its derivative is taken in z).
     pub(super) fn inverse_matrix(&self) -> Tensor<B, 2> {
         let device = self.bias.val().device();
@@ -75,9 +80,13 @@ impl<B: Backend> Conv1x1<B> {
             self.permutation.val().into_data().iter::<i64>().map(|i| i as usize).collect();
         let lower = Mat::from_fn(c, c, |i, k| lower[i * c + k]);
         let upper = Mat::from_fn(c, c, |i, k| if i == k { diagonal[i] } else { upper[i * c + k] });
+        // The ones of a unit triangle are not written.
         let mut solved = Mat::<f64>::identity(c, c);
-        solve_unit_lower_triangular_in_place(lower.as_ref(), solved.as_mut(), Par::Seq);
-        solve_upper_triangular_in_place(upper.as_ref(), solved.as_mut(), Par::Seq);
+        invert_unit_lower_triangular(solved.as_mut(), lower.as_ref(), Par::Seq);
+        // In pieces of one size: the result does not depend on the number of threads.
+        solved.as_mut().par_col_chunks_mut(COLUMNS).for_each(|columns| {
+            solve_upper_triangular_in_place(upper.as_ref(), columns, Par::Seq);
+        });
         let mut inverse = vec![0.0; c * c];
         for (i, &row) in order.iter().enumerate() {
             // P⁻¹ sends row i to row order[i].
@@ -98,17 +107,28 @@ fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
 impl<B: FlowBackend> Bijection<B> for Conv1x1<B> {
     fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [n, c, h, w] = x.dims();
-        // L U P: column permutation[i] of the result is column i of L U.
-        let columns = self.permutation.val().argsort(0);
-        let weight = self.product().select(1, columns).reshape([c, c, 1, 1]);
-        (same_conv(x, weight, self.bias.val()), self.log_det(n, h * w))
+        let [lower, upper] = self.factors();
+        let z = if n * h * w < c {
+            // Fewer columns than channels: two products with them are less than one of the factors.
+            let none = Tensor::zeros([c], &x.device());
+            same_conv(same_conv(x, kernel(upper), none), kernel(lower), self.bias.val())
+        } else {
+            same_conv(x, kernel(lower.matmul(upper)), self.bias.val())
+        };
+        (z, self.log_det(n, h * w))
     }
 
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [n, c, h, w] = z.dims();
         let inverse = self.inverse_matrix();
         let bias = -inverse.clone().matmul(self.bias.val().unsqueeze_dim(1)).reshape([c]);
-        let x = same_conv(z, inverse.reshape([c, c, 1, 1]), bias);
+        let x = same_conv(z, kernel(inverse), bias);
         (x, -self.log_det(n, h * w))
     }
+}
+
+/// A matrix of the channels as the kernel of a convolution.
+fn kernel<B: Backend>(matrix: Tensor<B, 2>) -> Tensor<B, 4> {
+    let [output, input] = matrix.dims();
+    matrix.reshape([output, input, 1, 1])
 }

@@ -1,0 +1,112 @@
+//! `score`.
+
+use super::{CliError, Common, key_value, print, print_json};
+use crate::{
+    config::{Environment, Loaded, Method, OodConfig},
+    data::Spec,
+    eval::CONVENTION,
+    ood::{self, Plan},
+    report::ScoreTable,
+    run::RunDir,
+    train, with_backend,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Score a set of images with a trained run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  atypical score --run rq_nsf_fmnist_small --data mnist:test[:500] --method likelihood,lid --out mnist.parquet
+  atypical score --run rq_nsf_fmnist_small --data photos.npz --method complexity,dose,combined --out photos.csv
+  atypical score --run rq_nsf_fmnist_small --data photos.npz --method lid --set lid.estimator=matrix_free --out photos.jsonl
+
+One row an image: the statistics that the methods read (log_likelihood in nats, lid, complexity_bits, …) and a column score_… for each
+method, higher for more in-distribution images. Methods that are fitted, and the scale of LID, look at the run's own training images.
+Keys of --set: those of an `ood` configuration, see `atypical config schema --kind ood`.")]
+pub struct Score {
+    /// The run: a name under MODEL_DIR or a path
+    #[arg(long)]
+    run: String,
+    /// SPEC of the images
+    #[arg(long)]
+    data: String,
+    /// Methods, separated by commas
+    #[arg(long, value_name = "METHOD,…", value_delimiter = ',', required = true, value_parser = method)]
+    method: Vec<Method>,
+    /// SPEC of training images [default: those of the run]
+    #[arg(long, value_name = "SPEC")]
+    calibration: Option<String>,
+    /// Set one key: a.b=value, the value in YAML
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<String>,
+    /// File to write: .parquet, .csv or .jsonl
+    #[arg(long, default_value = "scores.parquet")]
+    out: PathBuf,
+}
+
+/// A method by its name.
+fn method(name: &str) -> Result<Method, String> {
+    serde_json::from_value(name.into()).map_err(|e| e.to_string())
+}
+
+impl Score {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
+        let environment = Environment::read()?;
+        let backend = common.backend()?;
+        ScoreTable::check_format(&self.out)?;
+        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
+        let calibration = self.calibration.as_ref().unwrap_or(&trained.data.train);
+        // An experiment without OOD sets: its settings, checks and defaults.
+        let methods: Vec<&str> = self.method.iter().map(|m| m.name()).collect();
+        let text = serde_json::json!({
+            "run": self.run, "in_distribution": self.data, "out_of_distribution": [self.data],
+            "calibration": calibration, "calibration_count": CALIBRATION, "methods": methods,
+        });
+        let loaded = Loaded::<OodConfig>::text(&text.to_string(), &common.sets(&self.set))?;
+        let config = &loaded.config;
+        let load = |spec: &str| -> Result<_, CliError> {
+            Ok(spec.parse::<Spec>()?.load(&environment.data_dir)?)
+        };
+        let (images, calibration) = (load(&config.in_distribution)?, load(&config.calibration)?);
+        let plan = Plan {
+            methods: &config.methods,
+            lid: &config.lid,
+            calibration: &calibration,
+            calibration_count: config.calibration_count,
+            seed: config.seed,
+        };
+        let (scores, chosen) = with_backend!(backend, common.device, |B, device| {
+            let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+            let others =
+                super::ood::Others::open(config, &environment.model_dir, &trained, &device)?;
+            let models = super::ood::models(common, config, flow, others, &device);
+            Ok::<_, CliError>(ood::score(&plan, &models, &[&images])?)
+        })?;
+        let mut table = ScoreTable::default();
+        for set in &scores {
+            let columns = set.columns();
+            let columns: Vec<(&str, &[f64])> =
+                columns.iter().map(|(n, c)| (n.as_str(), *c)).collect();
+            table.extend(&set.name, "", &columns)?;
+        }
+        table.write(&self.out, CONVENTION)?;
+        let out = self.out.display().to_string();
+        let scale = chosen.map(|c| c.r);
+        if common.json {
+            return print_json(&serde_json::json!({
+                "out": out, "images": images.len(), "scale": scale, "convention": CONVENTION,
+                "columns": table.columns.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            }));
+        }
+        if common.quiet {
+            return Ok(());
+        }
+        let scale = scale.map_or(String::new(), |r| format!(", LID at the scale {r:.3}"));
+        print(format_args!("{} images of {}{scale}: {out}", images.len(), images.name))
+    }
+}
+
+/// Training images that methods are fitted on.
+const CALIBRATION: usize = 256;

@@ -1,0 +1,318 @@
+//! A table with a label column as in- and out-of-distribution sets.
+
+use super::{Entry, RowError, Scored, Statistic, rows};
+use crate::{
+    data::did_you_mean,
+    eval::{bootstrap::Bootstrap, dual::Pairs},
+    report::{Columns, Row},
+};
+use thiserror::Error;
+
+/// How a table is to be read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The column that says which side a row is on.
+    pub label: String,
+    /// What it says of in-distribution rows; the usual words where not given.
+    pub inside: Option<String>,
+    /// The scores; all that there are where empty.
+    pub scores: Vec<String>,
+    /// Those that are higher for OOD rows.
+    pub negated: Vec<String>,
+    /// Leave out rows with a score that is no number, and count them.
+    pub drop_missing: bool,
+}
+
+/// Words for in-distribution rows.
+const INSIDE: [&str; 5] = ["in", "id", "inlier", "1", "true"];
+/// Words for OOD rows.
+const OUTSIDE: [&str; 5] = ["out", "ood", "outlier", "0", "false"];
+/// Columns that are no scores.
+const KEYS: [&str; 2] = ["dataset", "index"];
+/// What the columns of scores in our own files begin with.
+const PREFIX: &str = "score_";
+
+/// A table that is no table of labelled scores.
+#[derive(Debug, Error)]
+pub enum LabelError {
+    /// A column that is not there.
+    #[error("there is no column `{name}`; {hint}the columns are {columns}")]
+    Column {
+        /// Its name.
+        name: String,
+        /// One that may be meant.
+        hint: String,
+        /// All columns.
+        columns: String,
+    },
+    /// A label that says nothing.
+    #[error(
+        "row {row}: the {column} `{value}` is neither in nor out; say with --inside which value is in-distribution"
+    )]
+    Label {
+        /// The row, from 1.
+        row: usize,
+        /// The label column.
+        column: String,
+        /// What it says.
+        value: String,
+    },
+    /// A side without rows.
+    #[error("no row is {0}; both sides need at least one")]
+    Side(&'static str),
+    /// No column of numbers.
+    #[error("no column holds numbers besides the label; name the scores with --score")]
+    NoScores,
+    /// A score that is no number.
+    #[error(
+        "row {row}: `{column}` is `{value}`, no number ({count} such rows in all); leave them out with --drop-missing"
+    )]
+    Missing {
+        /// The first such row, from 1.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What is there.
+        value: String,
+        /// How many.
+        count: usize,
+    },
+    /// A score that ranks nothing.
+    #[error("`{0}` is the same in all rows: it ranks nothing")]
+    Constant(String),
+    /// A row of the result.
+    #[error(transparent)]
+    Row(#[from] RowError),
+}
+
+/// What a table came to.
+#[derive(Clone, Debug)]
+pub struct Labelled {
+    sets: Vec<Set>,
+    /// Rows left out, where that was asked for.
+    pub dropped: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Set {
+    name: String,
+    inside: bool,
+    scores: Vec<(String, Vec<f64>)>,
+}
+
+impl Labelled {
+    /// Read a table.
+    ///
+    /// # Errors
+    /// Columns that are not there, labels that say nothing, scores that are no numbers or all the same.
+    pub fn new(table: &Columns, reading: &Reading) -> Result<Self, LabelError> {
+        let column = |name: &str| {
+            let names: Vec<&str> = table.names.iter().map(String::as_str).collect();
+            table.get(name).ok_or_else(|| LabelError::Column {
+                name: name.to_owned(),
+                hint: did_you_mean(name, &names),
+                columns: names.join(", "),
+            })
+        };
+        let labels = column(&reading.label)?;
+        let names = match reading.scores.as_slice() {
+            [] => numeric(table, &reading.label),
+            asked => asked.to_vec(),
+        };
+        if names.is_empty() {
+            return Err(LabelError::NoScores);
+        }
+        let mut scores = Vec::with_capacity(names.len());
+        for name in &names {
+            let sign = if reading.negated.contains(name) { -1.0 } else { 1.0 };
+            let number = |text: &String| text.parse::<f64>().map_or(f64::NAN, |v| sign * v);
+            scores.push(column(name)?.iter().map(number).collect::<Vec<f64>>());
+        }
+        for name in &reading.negated {
+            column(name)?;
+        }
+        let bad = |row: &usize| scores.iter().any(|column| column[*row].is_nan());
+        let missing: Vec<usize> = (0..table.rows()).filter(bad).collect();
+        if let (Some(&row), false) = (missing.first(), reading.drop_missing) {
+            let place = scores.iter().position(|column| column[row].is_nan()).unwrap_or(0);
+            let column = names[place].clone();
+            let value = table.get(&column).map_or("", |values| &values[row]).to_owned();
+            return Err(LabelError::Missing { row: row + 1, column, value, count: missing.len() });
+        }
+        let mut sets: Vec<Set> = Vec::new();
+        for row in (0..table.rows()).filter(|row| missing.binary_search(row).is_err()) {
+            let inside = side(&labels[row], reading).ok_or_else(|| LabelError::Label {
+                row: row + 1,
+                column: reading.label.clone(),
+                value: labels[row].clone(),
+            })?;
+            let unnamed = if inside { "in" } else { "out" };
+            let name = table.get("dataset").map_or(unnamed, |names| &names[row]);
+            let place = sets.iter().position(|s| s.inside == inside && s.name == name);
+            let place = place.unwrap_or_else(|| {
+                let scores = names.iter().map(|name| (name.clone(), Vec::new())).collect();
+                sets.push(Set { name: name.to_owned(), inside, scores });
+                sets.len() - 1
+            });
+            for ((_, values), column) in sets[place].scores.iter_mut().zip(&scores) {
+                values.push(column[row]);
+            }
+        }
+        for (inside, what) in [(true, "in-distribution"), (false, "out-of-distribution")] {
+            if !sets.iter().any(|set| set.inside == inside) {
+                return Err(LabelError::Side(what));
+            }
+        }
+        for (i, name) in names.iter().enumerate() {
+            let mut values = sets.iter().flat_map(|set| &set.scores[i].1);
+            let first = values.next();
+            if values.all(|v| Some(v) == first) {
+                return Err(LabelError::Constant(name.clone()));
+            }
+        }
+        Ok(Self { sets, dropped: missing.len() })
+    }
+
+    /// One row a pair of sets and score; where there are likelihood and LID, also both together by two thresholds.
+    ///
+    /// # Errors
+    /// Sides too small to be split in halves.
+    pub fn rows(&self, bootstrap: &Bootstrap) -> Result<Vec<Row>, RowError> {
+        let of = |inside| self.sets.iter().filter(move |s: &&Set| s.inside == inside);
+        let outside: Vec<Scored> = of(false).map(Set::entries).collect();
+        let mut all = Vec::new();
+        for set in of(true) {
+            all.extend(rows(&set.entries(), &outside, bootstrap)?);
+        }
+        Ok(all)
+    }
+
+    /// The sets with one of the scores, for figures.
+    pub fn sets(&self) -> impl Iterator<Item = (&str, bool, &[(String, Vec<f64>)])> {
+        self.sets.iter().map(|set| (set.name.as_str(), set.inside, set.scores.as_slice()))
+    }
+}
+
+impl Set {
+    fn entries(&self) -> Scored<'_> {
+        let mut entries: Vec<Entry> = self
+            .scores
+            .iter()
+            .map(|(name, values)| Entry::Score(name.strip_prefix(PREFIX).unwrap_or(name), values))
+            .collect();
+        let get = |names: [&str; 2]| {
+            self.scores.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, v)| v)
+        };
+        let likelihood = get([Statistic::LogLikelihood.name(), "score_likelihood"]);
+        if let (Some(likelihood), Some(lid)) =
+            (likelihood, get([Statistic::Lid.name(), "score_lid"]))
+        {
+            entries.push(Entry::Dual(Pairs { likelihood, lid }));
+        }
+        Scored { name: &self.name, entries }
+    }
+}
+
+fn side(label: &str, reading: &Reading) -> Option<bool> {
+    if let Some(inside) = &reading.inside {
+        return Some(label == inside);
+    }
+    let label = label.to_ascii_lowercase();
+    match (INSIDE.contains(&label.as_str()), OUTSIDE.contains(&label.as_str())) {
+        (false, false) => None,
+        (inside, _) => Some(inside),
+    }
+}
+
+/// Columns of numbers: the scores of our own files where there are such, else all but the keys.
+fn numeric(table: &Columns, label: &str) -> Vec<String> {
+    let is_number = |values: &[String]| values.iter().any(|v| v.parse::<f64>().is_ok());
+    let mut names: Vec<String> = table
+        .names
+        .iter()
+        .zip(&table.values)
+        .filter(|(name, values)| {
+            *name != label && !KEYS.contains(&name.as_str()) && is_number(values)
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    if names.iter().any(|name| name.starts_with(PREFIX)) {
+        names.retain(|name| name.starts_with(PREFIX));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Columns {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scores.csv");
+        std::fs::write(&path, text).unwrap();
+        Columns::read(&path).unwrap()
+    }
+
+    fn reading() -> Reading {
+        Reading {
+            label: "label".into(),
+            inside: None,
+            scores: Vec::new(),
+            negated: Vec::new(),
+            drop_missing: false,
+        }
+    }
+
+    const TEXT: &str = "dataset,label,index,msp,energy\n\
+        a,in,0,0.9,-5\na,in,1,0.8,-6\nb,out,0,0.1,-1\nb,out,1,0.85,-2\nc,out,0,0.2,-3\n";
+
+    #[test]
+    fn every_pair_and_score_is_a_row() {
+        let reading = Reading { negated: vec!["energy".into()], ..reading() };
+        let labelled = Labelled::new(&table(TEXT), &reading).unwrap();
+        let bootstrap = Bootstrap { resamples: 10, ..Bootstrap::default() };
+        let rows = labelled.rows(&bootstrap).unwrap();
+        let found: Vec<_> =
+            rows.iter().map(|r| (r.outside.as_str(), r.method.as_str(), r.auroc.value)).collect();
+        // Of the 4 pairs of a and b, msp has one the wrong way round.
+        let expected =
+            [("b", "msp", 0.75), ("b", "energy", 1.0), ("c", "msp", 1.0), ("c", "energy", 1.0)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn likelihood_and_lid_are_taken_together() {
+        let text = "label,log_likelihood,lid\nin,1,5\nin,2,6\nout,3,1\nout,4,2\n";
+        let rows =
+            Labelled::new(&table(text), &reading()).unwrap().rows(&Bootstrap::default()).unwrap();
+        let methods: Vec<_> = rows.iter().map(|r| r.method.as_str()).collect();
+        assert_eq!(methods, ["log_likelihood", "lid", "dual (oracle)", "dual (cross-fitted)"]);
+        assert_eq!(
+            [rows[0].auroc.value, rows[1].auroc.value, rows[2].auroc.value],
+            [0.0, 1.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refused = |text: &str, reading: &Reading| {
+            Labelled::new(&table(text), reading).unwrap_err().to_string()
+        };
+        let with = |label: &str| Reading { label: label.into(), ..reading() };
+        assert!(refused(TEXT, &with("labels")).contains("did you mean `label`?"));
+        assert!(refused("label,s\nyes,1\n", &reading()).contains("row 1: the label `yes`"));
+        assert!(refused("label,s\nin,1\n", &reading()).contains("no row is out-of-distribution"));
+        assert!(refused("label,s\nin,1\nout,1\n", &reading()).contains("`s` is the same"));
+        assert!(refused("label,s\nin,a\nout,b\n", &reading()).contains("no column holds numbers"));
+        let missing = "label,s\nin,1\nin,NaN\nout,\nout,3\n";
+        let message = refused(missing, &reading());
+        assert!(
+            message.contains("row 2: `s` is `NaN`") && message.contains("2 such rows"),
+            "{message}"
+        );
+        let dropped = Reading { drop_missing: true, ..reading() };
+        assert_eq!(Labelled::new(&table(missing), &dropped).unwrap().dropped, 2);
+        let yes = Reading { inside: Some("yes".into()), ..reading() };
+        assert!(Labelled::new(&table("label,s\nyes,1\nno,2\n"), &yes).is_ok());
+    }
+}

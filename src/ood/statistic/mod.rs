@@ -1,0 +1,90 @@
+//! Statistics: numbers of an image that methods read, each computed once.
+
+mod complexity;
+mod gradient;
+mod latent;
+mod measure;
+
+pub use complexity::{Codec, ComplexityError, bits};
+pub use gradient::gradient_norm;
+pub use latent::{anderson_darling, log_box_mass, p_value};
+pub use measure::Models;
+
+use std::collections::BTreeMap;
+
+/// A number of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Statistic {
+    /// `log p(x)`, in nats.
+    LogLikelihood,
+    /// Local intrinsic dimension at the chosen scale.
+    Lid,
+    /// `log p(x)` under the background model, in nats.
+    BackgroundLogLikelihood,
+    /// Mean of `log p(x)` over the ensemble, in nats.
+    EnsembleMean,
+    /// Variance of `log p(x)` over the ensemble, in nats².
+    EnsembleVariance,
+    /// Length by the best lossless codec, in bits.
+    Complexity,
+    /// `‖∇ₓ log p(x)‖₂`, in nats per unit of x.
+    GradientNorm,
+    /// `‖z‖₂`.
+    LatentNorm,
+    /// `Σ_i log [Φ(z_i + r) - Φ(z_i - r)]`, in nats.
+    LatentBox,
+    /// `log ρ_r(x)` at the scale of LID, in nats.
+    LogRho,
+    /// `max |x - f⁻¹(f(x))|`, in units of x.
+    InverseError,
+    /// The Anderson-Darling statistic of the coordinates of z against N(0, 1).
+    LatentFit,
+}
+
+impl Statistic {
+    /// The column's name in score files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogLikelihood => "log_likelihood",
+            Self::Lid => "lid",
+            Self::BackgroundLogLikelihood => "background_log_likelihood",
+            Self::EnsembleMean => "ensemble_mean",
+            Self::EnsembleVariance => "ensemble_variance",
+            Self::Complexity => "complexity_bits",
+            Self::GradientNorm => "gradient_l2",
+            Self::LatentNorm => "latent_l2",
+            Self::LatentBox => "latent_box",
+            Self::LogRho => "log_rho",
+            Self::InverseError => "inverse_error",
+            Self::LatentFit => "latent_anderson_darling",
+        }
+    }
+
+    /// In a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::LogLikelihood => "log-likelihood",
+            Self::Lid => "LID",
+            Self::BackgroundLogLikelihood => "log-likelihood under the background model",
+            Self::EnsembleMean => "mean log-likelihood over the ensemble",
+            Self::EnsembleVariance => "variance of the log-likelihood over the ensemble",
+            Self::Complexity => "complexity",
+            Self::GradientNorm => "norm of the gradient",
+            Self::LatentNorm => "norm of the latent",
+            Self::LatentBox => "mass around the latent",
+            Self::LogRho => "local mass",
+            Self::InverseError => "error of the inverse",
+            Self::LatentFit => "fit of the latent",
+        }
+    }
+}
+
+impl Statistic {
+    /// Whether it is read from what LID is read from.
+    pub fn is_of_spectrum(self) -> bool {
+        matches!(self, Self::Lid | Self::LogRho)
+    }
+}
+
+/// Statistics of a set of images, one value an image in each.
+pub type Statistics = BTreeMap<Statistic, Vec<f64>>;

@@ -1,0 +1,148 @@
+//! The matrix of an experiment: one line a method, one column a pair of sets, AUROC with its interval.
+
+use super::Row;
+
+/// The rows in another order: columns and lines.
+struct Matrix<'a> {
+    pairs: Vec<[&'a str; 2]>,
+    lines: Vec<(&'a str, Vec<Option<&'a Row>>)>,
+}
+
+/// Whether nothing speaks for a better single score on these samples.
+fn is_best(row: &Row) -> bool {
+    row.behind_best.is_some_and(|difference| difference.high >= 0.0)
+}
+
+impl<'a> Matrix<'a> {
+    fn new(rows: &'a [Row]) -> Self {
+        let mut pairs: Vec<[&str; 2]> = Vec::new();
+        let mut methods: Vec<&str> = Vec::new();
+        for row in rows {
+            let pair = [row.inside.as_str(), row.outside.as_str()];
+            if !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
+            if !methods.contains(&row.method.as_str()) {
+                methods.push(&row.method);
+            }
+        }
+        let line = |method: &'a str| {
+            let entries = pairs.iter().map(|[inside, outside]| {
+                let is_it = |row: &&Row| {
+                    row.method == method && row.inside == *inside && row.outside == *outside
+                };
+                rows.iter().find(is_it)
+            });
+            (method, entries.collect())
+        };
+        let lines = methods.into_iter().map(line).collect();
+        Self { pairs, lines }
+    }
+
+    /// Cells of all lines, the first line the header; `strong` marks what [`is_best`].
+    fn cells(&self, arrow: &str, strong: impl Fn(String) -> String) -> Vec<Vec<String>> {
+        let pairs =
+            self.pairs.iter().map(|[inside, outside]| format!("{inside} {arrow} {outside}"));
+        let header = std::iter::once("AUROC".to_owned()).chain(pairs).collect();
+        let entry = |entry: &Option<&Row>| match entry {
+            None => "-".to_owned(),
+            Some(row) => {
+                let value = format!("{:.3}", row.auroc.value);
+                let value = if is_best(row) { strong(value) } else { value };
+                format!("{value} ({:.3} to {:.3})", row.auroc.low, row.auroc.high)
+            }
+        };
+        let line = |(method, entries): &(&str, Vec<_>)| {
+            std::iter::once((*method).to_owned()).chain(entries.iter().map(entry)).collect()
+        };
+        std::iter::once(header).chain(self.lines.iter().map(line)).collect()
+    }
+}
+
+fn caption(rows: &[Row]) -> String {
+    let coverage = rows.first().map_or(String::new(), |row| row.auroc.coverage());
+    format!(
+        "AUROC with its {coverage} interval; marked: the best single score of each column, and those whose paired difference to it has an interval with 0 in it"
+    )
+}
+
+/// Columns aligned by spaces, the best single scores marked by a star.
+pub fn matrix_text(rows: &[Row]) -> String {
+    let cells = Matrix::new(rows).cells("against", |value| format!("{value}*"));
+    super::table::aligned(&cells) + &format!("({})\n", caption(rows))
+}
+
+/// A Markdown table, the best single scores in bold.
+pub fn matrix_markdown(rows: &[Row]) -> String {
+    let cells = Matrix::new(rows).cells("against", |value| format!("**{value}**"));
+    let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
+    let rule = format!("|{}\n", " --- |".repeat(cells[0].len()));
+    let body: String = cells[1..].iter().map(line).collect();
+    format!("{}{rule}{body}\n{}\n", line(&cells[0]), caption(rows))
+}
+
+/// A LaTeX table (booktabs), the best single scores in bold.
+pub fn matrix_latex(rows: &[Row]) -> String {
+    let cells = Matrix::new(rows).cells("against", |value| format!("\\textbf{{{value}}}"));
+    let escape = |text: &String| text.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
+    let line = |cells: &Vec<String>| {
+        format!("{} \\\\\n", cells.iter().map(escape).collect::<Vec<_>>().join(" & "))
+    };
+    let body: String = cells[1..].iter().map(line).collect();
+    format!(
+        "% {}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n",
+        caption(rows),
+        "r".repeat(cells[0].len() - 1),
+        line(&cells[0]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::Interval;
+
+    fn row(outside: &str, method: &str, value: f64, behind: Option<f64>) -> Row {
+        let around =
+            |value| Interval { value, low: value - 0.1, high: value + 0.1, level: 0.95, n: 10 };
+        Row {
+            inside: "a_set".into(),
+            outside: outside.into(),
+            method: method.into(),
+            auroc: around(value),
+            metrics: None,
+            behind_best: behind.map(around),
+        }
+    }
+
+    #[test]
+    fn methods_are_lines_and_pairs_columns() {
+        let rows = [
+            row("b", "likelihood", 0.25, Some(-0.5)),
+            row("b", "LID", 0.75, Some(0.0)),
+            row("b", "DoSE", 0.6875, Some(-0.0625)),
+            row("b", "dual (oracle)", 0.875, None),
+            row("c", "LID", 0.5, Some(0.0)),
+        ];
+        let expected = format!(
+            "\
+            AUROC a_set against b a_set against c \
+            likelihood 0.250 (0.150 to 0.350) - \
+            LID 0.750* (0.650 to 0.850) 0.500* (0.400 to 0.600) \
+            DoSE 0.688* (0.588 to 0.787) - \
+            dual (oracle) 0.875 (0.775 to 0.975) - \
+            ({})",
+            caption(&rows)
+        );
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(squeezed(&matrix_text(&rows)), squeezed(&expected));
+        let markdown = matrix_markdown(&rows);
+        assert!(
+            markdown.contains("| LID | **0.750** (0.650 to 0.850) | **0.500** (0.400 to 0.600) |")
+        );
+        assert!(markdown.contains("| dual (oracle) | 0.875 (0.775 to 0.975) | - |"));
+        let latex = matrix_latex(&rows);
+        assert!(latex.contains("\\begin{tabular}{lrr}") && latex.contains("a\\_set against b"));
+        assert!(latex.contains("LID & \\textbf{0.750} (0.650 to 0.850) & \\textbf{0.500}"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Statistics of a model whose density is known in closed form: a flow without steps, `p(x) = N(x; 0, I)`.
+
+use atypical::{
+    config::{LidConfig, Method},
+    data::{Images, Noise},
+    ood::{
+        Models, OodError, Scorer, Statistic, Statistics, method,
+        statistic::{Codec, anderson_darling},
+    },
+    progress::Verbosity,
+};
+use atypical_models::flow::{Flow, FlowConfig, Step};
+use burn::{
+    backend::Flex,
+    module::{Module, Param},
+    tensor::Tensor,
+};
+use std::collections::BTreeSet;
+
+const SHAPE: [usize; 3] = [1, 6, 6];
+const DIMENSION: f64 = 36.0;
+
+fn scorer(flow: Flow<Flex>) -> Scorer<Flex> {
+    let lid = LidConfig::default();
+    Scorer::new(flow, Noise::Off, 4, &lid, 0, Default::default(), Verbosity::Quiet)
+}
+
+fn standard_normal() -> Flow<Flex> {
+    let config = FlowConfig { shape: SHAPE, transform: Vec::new() };
+    Flow::new(&config, 0, &Default::default()).unwrap()
+}
+
+/// `z = x / s`: `p(x) = N(x; 0, s² I)`.
+fn normal(s: f64) -> Flow<Flex> {
+    let config = FlowConfig { shape: SHAPE, transform: vec![Step::ActNorm {}] };
+    let mut flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
+    for step in &mut flow.levels[0].steps {
+        let atypical_models::flow::Layer::ActNorm(norm) = step else { unreachable!() };
+        norm.log_scale = Param::from_tensor(Tensor::full([1], -s.ln(), &Default::default()));
+    }
+    flow.no_grad()
+}
+
+/// Squared distance of every image from the origin, by its pixels.
+fn squares(images: &Images) -> Vec<f64> {
+    let x = |p: &u8| (f64::from(*p) + 0.5) / 256.0;
+    let square = |i| images.sample(i).iter().map(|p| x(p).powi(2)).sum();
+    (0..images.len()).map(square).collect()
+}
+
+fn log_density(square: f64, s: f64) -> f64 {
+    -0.5 * square / (s * s) - DIMENSION * (s * std::f64::consts::TAU.sqrt()).ln()
+}
+
+fn models() -> Models<Flex> {
+    Models {
+        scorer: scorer(standard_normal()),
+        background: Some(scorer(normal(2.0))),
+        ensemble: vec![scorer(normal(0.5)), scorer(normal(4.0))],
+        codecs: vec![Codec::Png],
+        latent_radius: 1.0,
+    }
+}
+
+fn close(got: f64, expected: f64, what: &str) {
+    assert!(
+        (got - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+        "{what}: {got}, not {expected}"
+    );
+}
+
+#[test]
+fn statistics_of_a_gaussian_are_those_by_hand() {
+    let images = Images::random(9, SHAPE, 3);
+    let asked = BTreeSet::from([
+        Statistic::LogLikelihood,
+        Statistic::BackgroundLogLikelihood,
+        Statistic::EnsembleMean,
+        Statistic::EnsembleVariance,
+        Statistic::GradientNorm,
+        Statistic::LatentNorm,
+        Statistic::LatentFit,
+        Statistic::Complexity,
+    ]);
+    let found = models().measure(&images, &asked).unwrap();
+    assert_eq!(found.keys().copied().collect::<BTreeSet<_>>(), asked);
+    for (i, square) in squares(&images).into_iter().enumerate() {
+        let get = |statistic| found[&statistic][i];
+        close(get(Statistic::LogLikelihood), log_density(square, 1.0), "log p");
+        close(get(Statistic::BackgroundLogLikelihood), log_density(square, 2.0), "background");
+        close(get(Statistic::GradientNorm), square.sqrt(), "gradient");
+        close(get(Statistic::LatentNorm), square.sqrt(), "latent");
+        let z: Vec<f64> = images.sample(i).iter().map(|p| (f64::from(*p) + 0.5) / 256.0).collect();
+        close(get(Statistic::LatentFit), anderson_darling(&z), "fit");
+        let members = [1.0, 0.5, 4.0].map(|s| log_density(square, s));
+        let mean = members.iter().sum::<f64>() / 3.0;
+        let variance = members.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 2.0;
+        close(get(Statistic::EnsembleMean), mean, "mean");
+        close(get(Statistic::EnsembleVariance), variance, "variance");
+        // Noise does not compress.
+        assert!(get(Statistic::Complexity) >= 8.0 * DIMENSION);
+    }
+}
+
+#[test]
+fn scores_point_the_right_way() {
+    // Trained on noise of a few grey levels, which a codec shortens by more or less; black images are too likely, and simpler.
+    let noise = |seed| {
+        let mut images = Images::random(200, SHAPE, seed);
+        images.pixels.iter_mut().for_each(|p| *p &= 0b1100_0000);
+        images
+    };
+    let black = Images { pixels: vec![0; 200 * 36], ..noise(0) };
+    let methods = [
+        Method::Likelihood,
+        Method::LikelihoodRatio,
+        Method::Complexity,
+        Method::ComplexityMixture,
+        Method::GradientNorm,
+        Method::Typicality,
+        Method::Waic,
+        Method::LatentNorm,
+        Method::Dose,
+        Method::Combined,
+    ];
+    let asked = method::statistics(&methods);
+    let models = models();
+    let of = |images: &Images| -> Statistics { models.measure(images, &asked).unwrap() };
+    let train = of(&noise(1));
+    let [inside, outside] =
+        [of(&noise(2)), of(&black)].map(|set| method::scores(&methods, &train, &set).unwrap());
+    assert_eq!(inside.iter().map(|(m, _)| *m).collect::<Vec<_>>(), methods);
+    for ((method, inside), (_, outside)) in inside.iter().zip(&outside) {
+        let auroc = atypical::eval::Roc::new(inside, outside).unwrap().auroc();
+        // Distances from the origin, all of them.
+        let fooled = matches!(
+            method,
+            Method::Likelihood
+                | Method::LikelihoodRatio
+                | Method::GradientNorm
+                | Method::LatentNorm
+        );
+        let expected = if fooled { 0.0 } else { 1.0 };
+        assert_eq!(auroc, expected, "{method:?}");
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_said() {
+    let mut models = models();
+    models.scorer = scorer(normal(f64::NAN));
+    let asked = BTreeSet::from([Statistic::LogLikelihood]);
+    let error = models.measure(&Images::random(3, SHAPE, 0), &asked).unwrap_err();
+    assert!(matches!(error, OodError::NotFinite { bad: 3, of: 3, .. }), "{error}");
+}
