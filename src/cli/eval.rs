@@ -3,7 +3,7 @@
 use super::{CliError, Common, print, print_json};
 use crate::{
     eval::{CONVENTION, Roc, bootstrap::Bootstrap},
-    ood::{Labelled, Reading},
+    ood::{LabelError, Labelled, Reading},
     report::{self, Columns, Figure, Group, Row},
     run::write_atomic,
 };
@@ -57,7 +57,10 @@ impl Eval {
             negated: self.negate.clone(),
             drop_missing: self.drop_missing,
         };
-        let labels = |problem| CliError::Labels { path: self.file.display().to_string(), problem };
+        let labels = |problem: LabelError| CliError::Labels {
+            path: self.file.display().to_string(),
+            problem: Box::new(problem),
+        };
         let labelled = Labelled::new(&Columns::read(&self.file)?, &reading).map_err(labels)?;
         let seed = common.seed.unwrap_or_default();
         let bootstrap =

@@ -133,7 +133,7 @@ enum CliError {
     #[error(transparent)]
     Score(#[from] ScoreError),
     #[error("{path}: {problem}")]
-    Labels { path: String, problem: LabelError },
+    Labels { path: String, problem: Box<LabelError> },
     #[error("cannot write to standard output: {0}")]
     Stdout(std::io::Error),
     /// Ctrl-C; what is to be said was said.

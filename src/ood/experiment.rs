@@ -286,11 +286,9 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
                 single(spec.title, scores, outside.score(*method));
             }
         }
-        if with_lid {
-            if let Ok(points) = dual::frontier(inside.pairs(), outside.pairs()) {
-                let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
-                curves.push((format!("{DUAL_ORACLE} {}", area(DUAL_ORACLE)), points));
-            }
+        if with_lid && let Ok(points) = dual::frontier(inside.pairs(), outside.pairs()) {
+            let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
+            curves.push((format!("{DUAL_ORACLE} {}", area(DUAL_ORACLE)), points));
         }
         let name = if scores.len() == 2 { "roc".to_owned() } else { format!("roc_{}", i + 1) };
         figures.push(report::roc(
