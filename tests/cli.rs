@@ -904,6 +904,12 @@ fn methods_say_what_they_need() {
     assert!(message.contains("at least 2, not 1"), "{message}");
     let message = error("--set methods=[likelihoods]");
     assert!(message.contains("likelihood"), "{message}");
+    assert!(
+        bench.error("score --run train --data other.npz --method dual").contains("likelihood,lid")
+    );
+    let message =
+        bench.error("score --run train --data other.npz --method lid --set methods=[dose]");
+    assert!(message.contains("--method"), "{message}");
     let message = bench.usage("score --run train --data other.npz --method likelyhood");
     assert!(message.contains("likelyhood") && message.contains("likelihood_ratio"), "{message}");
     assert!(

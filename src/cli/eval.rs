@@ -19,7 +19,7 @@ Examples:
   atypical eval theirs.csv --score msp,energy --negate energy  these scores, the second higher for OOD rows
   atypical eval scores.csv --out table --resamples 10000       table.md, table.tex, matrix.*, metrics.json and figures
 
-A row is a sample. `label` says in (id, inlier, 1, true) or out (ood, outlier, 0, false). A column `dataset`, if there is one, tells
+A row is a sample. `label` says in (id, inlier, 1, true) or out (ood, outlier, 0, false); of another column's 1 and 0, --inside says which. A column `dataset`, if there is one, tells
 several sets apart: every in-distribution set is compared with every OOD set. Where there are columns `log_likelihood` and
 `lid`, both are also taken together by two thresholds.")]
 pub struct Eval {
@@ -28,7 +28,7 @@ pub struct Eval {
     /// Column that tells in- and out-of-distribution rows apart
     #[arg(long, value_name = "COLUMN", default_value = "label")]
     label: String,
-    /// What that column says of in-distribution rows [default: in, id, inlier, 1 or true]
+    /// What that column says of in-distribution rows [default: in, id or inlier; in a column `label` also 1 or true]
     #[arg(long, value_name = "VALUE")]
     inside: Option<String>,
     /// Scores to evaluate, separated by commas [default: the columns score_…, else all of numbers]

@@ -55,13 +55,22 @@ impl Score {
         let environment = Environment::read()?;
         let backend = common.backend()?;
         ScoreTable::check_format(&self.out)?;
+        if self.method.contains(&Method::Dual) {
+            let hint = "dual chooses two thresholds against OOD images and has no score of its own; ask for likelihood,lid";
+            return Err(CliError::Other(hint.into()));
+        }
+        let own = ["methods", "run", "in_distribution", "out_of_distribution", "calibration="];
+        if let Some(set) = self.set.iter().find(|set| own.iter().any(|key| set.starts_with(key))) {
+            let hint = "--method, --run, --data and --calibration say that";
+            return Err(CliError::Other(format!("--set {set} is not for `score`: {hint}")));
+        }
         let run = RunDir::open(&environment.model_dir, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
         let calibration = self.calibration.as_ref().unwrap_or(&trained.data.train);
         // An experiment without OOD sets: its settings, checks and defaults.
         let methods: Vec<&str> = self.method.iter().map(|m| m.name()).collect();
         let text = serde_json::json!({
-            "run": self.run, "in_distribution": self.data, "out_of_distribution": [self.data],
+            "run": self.run, "in_distribution": self.data, "out_of_distribution": [NOTHING],
             "calibration": calibration, "calibration_count": CALIBRATION, "methods": methods,
         });
         let loaded = Loaded::<OodConfig>::text(&text.to_string(), &common.sets(&self.set))?;
@@ -107,6 +116,9 @@ impl Score {
         print(format_args!("{} images of {}{scale}: {out}", images.len(), images.name))
     }
 }
+
+/// Stands for the OOD sets that there are none of.
+const NOTHING: &str = "nothing.npz";
 
 /// Training images that methods are fitted on.
 const CALIBRATION: usize = 256;

@@ -233,6 +233,21 @@ impl Section for OodConfig {
         for (i, spec) in self.out_of_distribution.iter().enumerate() {
             check_spec(&format!("out_of_distribution.{i}"), spec)?;
         }
+        for (i, spec) in self.out_of_distribution.iter().enumerate() {
+            let key = format!("out_of_distribution.{i}");
+            let once = !self.out_of_distribution[..i].contains(spec);
+            check(&key, spec, once, "named once")?;
+        }
+        let seen = self.out_of_distribution.contains(&self.calibration);
+        let unseen = "other images than `out_of_distribution` has: methods are fitted on them";
+        check("calibration", &self.calibration, !seen, unseen)?;
+        for (i, run) in self.ensemble.iter().enumerate() {
+            let other = *run != self.run
+                && self.background.as_ref() != Some(run)
+                && !self.ensemble[..i].contains(run);
+            let another = "a run besides `run` and `background`, named once";
+            check(&format!("ensemble.{i}"), run, other, another)?;
+        }
         let sets = self.out_of_distribution.len();
         check("out_of_distribution", "empty", sets > 0, "a list of at least one SPEC")?;
         check("methods", "empty", !self.methods.is_empty(), "a list of methods")?;
@@ -295,6 +310,11 @@ mod tests {
             ("lid.matrix_free.max_probes", "lid.matrix_free.max_probes=1"),
             ("bootstrap.level", "bootstrap.level=95"),
             ("out_of_distribution.0", "out_of_distribution=[mnits:test]"),
+            ("out_of_distribution.1", "out_of_distribution=[mnist:test, mnist:test]"),
+            ("calibration", "calibration=demo:ood"),
+            ("ensemble.0", "ensemble=[demo]"),
+            ("methods.1", "methods=[lid, lid]"),
+            ("latent_radius", "latent_radius=0"),
         ] {
             let error = Loaded::<OodConfig>::text(text, &[set.to_owned()]).unwrap_err();
             let message = error.to_string();

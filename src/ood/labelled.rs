@@ -24,9 +24,11 @@ pub struct Reading {
 }
 
 /// Words for in-distribution rows.
-const INSIDE: [&str; 5] = ["in", "id", "inlier", "1", "true"];
+const INSIDE: [&str; 3] = ["in", "id", "inlier"];
 /// Words for OOD rows.
-const OUTSIDE: [&str; 5] = ["out", "ood", "outlier", "0", "false"];
+const OUTSIDE: [&str; 3] = ["out", "ood", "outlier"];
+/// The column of labels in our own files; elsewhere a 1 may as well mean OOD.
+const LABEL: &str = "label";
 /// Columns that are no scores.
 const KEYS: [&str; 2] = ["dataset", "index"];
 /// What the columns of scores in our own files begin with.
@@ -77,6 +79,12 @@ pub enum LabelError {
         /// How many.
         count: usize,
     },
+    /// The label among the scores.
+    #[error("`{0}` is the label; it is no score")]
+    LabelAsScore(String),
+    /// A score that is negated, but not evaluated.
+    #[error("`{0}` is to be negated but is not among the scores")]
+    NotEvaluated(String),
     /// A score that ranks nothing.
     #[error("`{0}` is the same in all rows: it ranks nothing")]
     Constant(String),
@@ -122,14 +130,18 @@ impl Labelled {
         if names.is_empty() {
             return Err(LabelError::NoScores);
         }
+        if names.contains(&reading.label) {
+            return Err(LabelError::LabelAsScore(reading.label.clone()));
+        }
+        if let Some(name) = reading.negated.iter().find(|name| !names.contains(name)) {
+            column(name)?;
+            return Err(LabelError::NotEvaluated(name.clone()));
+        }
         let mut scores = Vec::with_capacity(names.len());
         for name in &names {
             let sign = if reading.negated.contains(name) { -1.0 } else { 1.0 };
             let number = |text: &String| text.parse::<f64>().map_or(f64::NAN, |v| sign * v);
             scores.push(column(name)?.iter().map(number).collect::<Vec<f64>>());
-        }
-        for name in &reading.negated {
-            column(name)?;
         }
         let bad = |row: &usize| scores.iter().any(|column| column[*row].is_nan());
         let missing: Vec<usize> = (0..table.rows()).filter(bad).collect();
@@ -198,7 +210,11 @@ impl Set {
         let mut entries: Vec<Entry> = self
             .scores
             .iter()
-            .map(|(name, values)| Entry::Score(name.strip_prefix(PREFIX).unwrap_or(name), values))
+            .map(|(name, values)| {
+                let short = name.strip_prefix(PREFIX).unwrap_or(name);
+                let taken = self.scores.iter().any(|(other, _)| other == short);
+                Entry::Score(if taken { name } else { short }, values)
+            })
             .collect();
         let get = |names: [&str; 2]| {
             self.scores.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, v)| v)
@@ -218,9 +234,13 @@ fn side(label: &str, reading: &Reading) -> Option<bool> {
         return Some(label == inside);
     }
     let label = label.to_ascii_lowercase();
-    match (INSIDE.contains(&label.as_str()), OUTSIDE.contains(&label.as_str())) {
-        (false, false) => None,
-        (inside, _) => Some(inside),
+    let plain = reading.label == LABEL;
+    match label.as_str() {
+        "1" | "true" if plain => Some(true),
+        "0" | "false" if plain => Some(false),
+        word if INSIDE.contains(&word) => Some(true),
+        word if OUTSIDE.contains(&word) => Some(false),
+        _ => None,
     }
 }
 
@@ -312,6 +332,14 @@ mod tests {
         );
         let dropped = Reading { drop_missing: true, ..reading() };
         assert_eq!(Labelled::new(&table(missing), &dropped).unwrap().dropped, 2);
+        let score = |name: &str| Reading { scores: vec![name.into()], ..reading() };
+        assert!(refused(TEXT, &score("label")).contains("is the label"));
+        let negated = Reading { negated: vec!["energy".into()], ..score("msp") };
+        assert!(refused(TEXT, &negated).contains("`energy` is to be negated"));
+        // In a column of another name, 1 may mean either.
+        let is_ood = Reading { label: "is_ood".into(), ..reading() };
+        assert!(refused("is_ood,s\n1,1\n0,2\n", &is_ood).contains("--inside"));
+        assert!(Labelled::new(&table("label,s\n1,1\n0,2\n"), &reading()).is_ok());
         let yes = Reading { inside: Some("yes".into()), ..reading() };
         assert!(Labelled::new(&table("label,s\nyes,1\nno,2\n"), &yes).is_ok());
     }

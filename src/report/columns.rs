@@ -23,11 +23,19 @@ impl Columns {
     /// # Errors
     /// An unknown extension, a file that cannot be read, lines that do not fit the header.
     pub fn read(path: &Path) -> Result<Self, ScoreError> {
-        match path.extension().and_then(|e| e.to_str()) {
+        let table = match path.extension().and_then(|e| e.to_str()) {
             Some("parquet") => Self::parquet(path),
             Some("csv") => Self::csv(path),
             Some("jsonl") => Self::json_lines(path),
             _ => Err(ScoreError::Format(path.display().to_string())),
+        }?;
+        let twice = (0..table.names.len()).find(|&i| table.names[..i].contains(&table.names[i]));
+        match twice {
+            Some(i) => Err(ScoreError::Unreadable {
+                path: path.display().to_string(),
+                problem: format!("two columns are named `{}`", table.names[i]),
+            }),
+            None => Ok(table),
         }
     }
 
@@ -156,6 +164,7 @@ mod tests {
             Columns::read(&path).unwrap_err().to_string()
         };
         assert!(error("s.csv", "a,b\n1,2\n3\n").contains("s.csv"));
+        assert!(error("t.csv", "a,b,a\n1,2,3\n").contains("two columns are named `a`"));
         assert!(error("s.jsonl", "{\"a\": 1}\n{\"b\": 1}\n").contains("line 2: `b`"));
         assert!(error("t.jsonl", "{\"a\": 1}\nnonsense\n").contains("line 2"));
         assert!(error("s.parquet", "nonsense").contains("s.parquet"));

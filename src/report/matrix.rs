@@ -75,7 +75,7 @@ pub fn matrix_text(rows: &[Row]) -> String {
 /// A Markdown table, the best single scores in bold.
 pub fn matrix_markdown(rows: &[Row]) -> String {
     let cells = Matrix::new(rows).cells("against", |value| format!("**{value}**"));
-    let line = |cells: &Vec<String>| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
+    let line = |cells: &Vec<String>| super::table::markdown_line(cells);
     let rule = format!("|{}\n", " --- |".repeat(cells[0].len()));
     let body: String = cells[1..].iter().map(line).collect();
     format!("{}{rule}{body}\n{}\n", line(&cells[0]), caption(rows))

@@ -70,9 +70,16 @@ pub(super) fn aligned<L: AsRef<[String]>>(lines: &[L]) -> String {
     out
 }
 
+/// A line of a Markdown table.
+pub(super) fn markdown_line(cells: &[String]) -> String {
+    let cells: Vec<String> =
+        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
 /// A Markdown table, and the label convention.
 pub fn markdown(rows: &[Row]) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | ").replace('\n', " "));
+    let line = |cells: &[String]| markdown_line(cells);
     let header = header(rows);
     let mut out = line(&header);
     out.push_str(&format!("|{}\n", " --- |".repeat(header.len())));
