@@ -17,12 +17,8 @@ impl Bench {
     fn new() -> Self {
         let bench = Self { dir: tempfile::tempdir().unwrap() };
         // Blurred noise in 8x8 pixels: enough to train on.
-        let mut state = 1u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
-        let pixels: Vec<u8> = (0..48 * 64).map(|_| next() / 2 + 40).collect();
+        let mut next = bytes(1);
+        let pixels: Vec<u8> = (0..48 * 64).map(|_| (next() / 2 + 40) as u8).collect();
         bench.npz("train.npz", &[48, 8, 8], &pixels);
         bench.npz("other.npz", &[8, 8, 8], &[9; 8 * 64].map(|v: u8| v));
         bench.file("train.yaml", TRAIN);
@@ -100,6 +96,15 @@ impl Bench {
 
     fn weights(&self, run: &str) -> Vec<u8> {
         std::fs::read(self.path(&format!("runs/{run}/model/latest.safetensors"))).unwrap()
+    }
+}
+
+/// A generator of numbers below 256.
+fn bytes(seed: u32) -> impl FnMut() -> u32 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 24
     }
 }
 
@@ -810,11 +815,7 @@ fn lidl_reads_an_ensemble_of_noised_runs() {
 
 /// Slopes of random steepness: codecs shorten them by more or less.
 fn slopes(bench: &Bench) {
-    let mut state = 7u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state >> 24
-    };
+    let mut next = bytes(7);
     let mut pixels = Vec::new();
     for _ in 0..48 {
         let (across, down) = (next() % 12, next() % 12);

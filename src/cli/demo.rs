@@ -55,7 +55,10 @@ struct Auroc {
 
 impl Auroc {
     fn new(results: &Results) -> Self {
-        use crate::ood::{DUAL_CROSS_FITTED, DUAL_ORACLE, LID, LIKELIHOOD};
+        use crate::ood::{
+            DUAL_CROSS_FITTED, DUAL_ORACLE,
+            method::{LID, LIKELIHOOD},
+        };
         Self {
             likelihood: results.auroc(LIKELIHOOD),
             lid: results.auroc(LID),

@@ -93,16 +93,8 @@ fn write(
     result: &serde_json::Value,
 ) -> Result<(), CliError> {
     let json = serde_json::to_string_pretty(result).unwrap_or_default();
-    let texts = [
-        ("metrics.json", json),
-        ("table.md", report::markdown(rows)),
-        ("table.tex", report::latex(rows)),
-        ("matrix.md", report::matrix_markdown(rows)),
-        ("matrix.tex", report::matrix_latex(rows)),
-    ];
-    for (name, text) in texts {
-        write_atomic(&folder.join(name), text.as_bytes())?;
-    }
+    write_atomic(&folder.join("metrics.json"), json.as_bytes())?;
+    report::write_tables(folder, rows)?;
     for figure in figures(labelled) {
         figure.write(&folder.join("figures"))?;
     }
@@ -130,8 +122,7 @@ fn figures(labelled: &Labelled) -> Vec<Figure> {
             .zip(*b)
             .filter_map(|((name, a), (_, b))| {
                 let roc = Roc::new(a, b).ok()?;
-                let points = roc.fpr.iter().copied().zip(roc.tpr.iter().copied()).collect();
-                Some((format!("{name} {:.3}", roc.auroc()), points))
+                Some((format!("{name} {:.3}", roc.auroc()), roc.points()))
             })
             .collect();
         let caption = format!("ROC of {inside} against {outside}, AUROC in the legend.");

@@ -32,7 +32,7 @@ pub struct Score {
     #[arg(long)]
     data: String,
     /// Methods, separated by commas
-    #[arg(long, value_name = "METHOD,…", value_delimiter = ',', required = true, value_parser = method)]
+    #[arg(long, value_name = "METHOD,…", value_enum, value_delimiter = ',', required = true)]
     method: Vec<Method>,
     /// SPEC of training images [default: those of the run]
     #[arg(long, value_name = "SPEC")]
@@ -43,11 +43,6 @@ pub struct Score {
     /// File to write: .parquet, .csv or .jsonl
     #[arg(long, default_value = "scores.parquet")]
     out: PathBuf,
-}
-
-/// A method by its name.
-fn method(name: &str) -> Result<Method, String> {
-    serde_json::from_value(name.into()).map_err(|e| e.to_string())
 }
 
 impl Score {
@@ -95,10 +90,7 @@ impl Score {
         })?;
         let mut table = ScoreTable::default();
         for set in &scores {
-            let columns = set.columns();
-            let columns: Vec<(&str, &[f64])> =
-                columns.iter().map(|(n, c)| (n.as_str(), *c)).collect();
-            table.extend(&set.name, "", &columns)?;
+            table.extend(&set.name, "", &set.columns())?;
         }
         table.write(&self.out, CONVENTION)?;
         let out = self.out.display().to_string();

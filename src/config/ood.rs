@@ -8,6 +8,7 @@ use crate::{
     lid::{Estimator, MatrixFree, Route, Scale},
     ood::statistic::Codec,
 };
+use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +66,9 @@ pub struct OodConfig {
 }
 
 /// An OOD method; papers and formulas are in `ood::method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Method {
     /// log p(x).
     Likelihood,
@@ -231,10 +233,8 @@ impl Section for OodConfig {
         check_spec("in_distribution", &self.in_distribution)?;
         check_spec("calibration", &self.calibration)?;
         for (i, spec) in self.out_of_distribution.iter().enumerate() {
-            check_spec(&format!("out_of_distribution.{i}"), spec)?;
-        }
-        for (i, spec) in self.out_of_distribution.iter().enumerate() {
             let key = format!("out_of_distribution.{i}");
+            check_spec(&key, spec)?;
             let once = !self.out_of_distribution[..i].contains(spec);
             check(&key, spec, once, "named once")?;
         }
@@ -293,6 +293,14 @@ impl Section for OodConfig {
 mod tests {
     use super::*;
     use crate::config::Loaded;
+
+    #[test]
+    fn names_of_methods_are_those_of_the_configuration() {
+        for method in Method::value_variants() {
+            assert_eq!(serde_json::to_value(method).unwrap(), method.name());
+            assert_eq!(method.to_possible_value().unwrap().get_name(), method.name());
+        }
+    }
 
     #[test]
     fn numbers_out_of_range_are_named() {

@@ -78,6 +78,11 @@ impl Roc {
         Ok(roc)
     }
 
+    /// The curve, `(fpr, tpr)`.
+    pub fn points(&self) -> Vec<(f64, f64)> {
+        self.fpr.iter().copied().zip(self.tpr.iter().copied()).collect()
+    }
+
     /// Area under the curve by trapezoids: `P(in > out) + P(in = out)/2`.
     pub fn auroc(&self) -> f64 {
         area(&self.fpr, &self.tpr)

@@ -3,7 +3,8 @@
 use super::{
     Models, OodError, Plan, SetScores, Statistic,
     evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, RowError, Scored, rows},
-    method, score,
+    method::{self, LID, LIKELIHOOD, mean},
+    score,
 };
 use crate::{
     config::{BootstrapConfig, Method, OodConfig},
@@ -70,10 +71,6 @@ impl Results {
     }
 }
 
-/// Names of the methods in every output.
-pub const LIKELIHOOD: &str = "likelihood";
-/// LID alone.
-pub const LID: &str = "LID";
 /// Score, evaluate and write `scores.parquet`, `metrics.json`, `table.md`, `table.tex`, `matrix.md`, `matrix.tex`, `figures/` and `report.html`.
 ///
 /// # Errors
@@ -133,10 +130,6 @@ fn evaluate(config: &OodConfig, scores: &[SetScores]) -> Result<Vec<Row>, RowErr
     rows(inside, outside, &bootstrap)
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 /// Two sentences from the measured numbers of the first pair.
 fn finding(rows: &[Row], scores: &[SetScores]) -> String {
     let value = |method: &str| rows.iter().find(|r| r.method == method).map(|r| r.auroc.value);
@@ -187,21 +180,12 @@ fn write(
         if let Some(errors) = errors.as_ref().filter(|errors| !errors.is_empty()) {
             columns.push(("lid_standard_error".to_owned(), errors));
         }
-        let columns: Vec<(&str, &[f64])> = columns.iter().map(|(n, c)| (n.as_str(), *c)).collect();
         table.extend(&set.name, if i == 0 { "in" } else { "out" }, &columns)?;
     }
     table.write(&out.scores(), CONVENTION)?;
     let json = serde_json::to_vec_pretty(results).unwrap_or_default();
     write_atomic(&out.metrics(), &json)?;
-    write_atomic(&out.root().join("table.md"), report::markdown(&results.rows).as_bytes())?;
-    write_atomic(&out.root().join("table.tex"), report::latex(&results.rows).as_bytes())?;
-    let matrix = [
-        ("matrix.md", report::matrix_markdown(&results.rows)),
-        ("matrix.tex", report::matrix_latex(&results.rows)),
-    ];
-    for (name, text) in matrix {
-        write_atomic(&out.root().join(name), text.as_bytes())?;
-    }
+    report::write_tables(out.root(), &results.rows)?;
 
     let figures = figures(experiment, results, scores);
     for figure in &figures {
@@ -277,8 +261,7 @@ fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> 
         let mut curves = Vec::new();
         let mut single = |label: &str, a: &[f64], b: &[f64]| {
             if let Ok(roc) = Roc::new(a, b) {
-                let points = roc.fpr.iter().copied().zip(roc.tpr.iter().copied()).collect();
-                curves.push((format!("{label} {}", area(label)), points));
+                curves.push((format!("{label} {}", area(label)), roc.points()));
             }
         };
         for (method, scores) in &inside.scores {

@@ -15,7 +15,7 @@ mod survey;
 
 pub use error::OodError;
 pub use evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, Entry, RowError, Scored, rows};
-pub use experiment::{Experiment, LID, LIKELIHOOD, Results, run};
+pub use experiment::{Experiment, Results, run};
 pub use labelled::{LabelError, Labelled, Reading};
 pub use score::{Plan, SetScores, score};
 pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};

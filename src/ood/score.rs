@@ -93,9 +93,13 @@ pub fn score<B: FlowBackend>(
         let name = images.name.clone();
         scores.push(SetScores { name, statistics, prepared, scores: of_methods });
     }
-    let training = plan.calibration.draw(plan.calibration_count, plan.seed);
-    let fitted = method::any_fitted(plan.methods);
-    let mut train = if fitted { models.measure(&training, &asked)? } else { Statistics::new() };
+    // Nothing is measured where nothing is fitted.
+    let training = method::any_fitted(plan.methods)
+        .then(|| plan.calibration.draw(plan.calibration_count, plan.seed));
+    let mut train = match &training {
+        Some(images) => models.measure(images, &asked)?,
+        None => Statistics::new(),
+    };
     let mut chosen = None;
     if asked.iter().any(|statistic| statistic.is_of_spectrum()) {
         let (estimator, route) = (plan.lid.estimator, plan.lid.estimator.route());
@@ -111,7 +115,7 @@ pub fn score<B: FlowBackend>(
                 |images, stop| {
                     let prepared = scorer.prepare_all(images, route, stop)?;
                     // The images that methods are fitted on, too.
-                    training_prepared = Some(prepared.clone());
+                    training_prepared = training.is_some().then(|| prepared.clone());
                     Ok(prepared)
                 },
             )?);
@@ -119,10 +123,10 @@ pub fn score<B: FlowBackend>(
         let stop = chosen.map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r));
         // An estimator without a scale does not look at r.
         let r = chosen.map_or(0.0, |c| c.r);
-        if fitted {
+        if let Some(images) = &training {
             let prepared = match training_prepared {
                 Some(prepared) => prepared,
-                None => scorer.prepare_all(&training, route, stop)?,
+                None => scorer.prepare_all(images, route, stop)?,
             };
             train.extend(read(plan, &asked, &prepared, r));
         }

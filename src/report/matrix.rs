@@ -1,6 +1,9 @@
 //! The matrix of an experiment: one line a method, one column a pair of sets, AUROC with its interval.
 
-use super::Row;
+use super::{
+    Row,
+    table::{aligned, latex_table, markdown_table},
+};
 
 /// The rows in another order: columns and lines.
 struct Matrix<'a> {
@@ -40,9 +43,9 @@ impl<'a> Matrix<'a> {
     }
 
     /// Cells of all lines, the first line the header; `strong` marks what [`is_best`].
-    fn cells(&self, arrow: &str, strong: impl Fn(String) -> String) -> Vec<Vec<String>> {
+    fn cells(&self, strong: impl Fn(String) -> String) -> Vec<Vec<String>> {
         let pairs =
-            self.pairs.iter().map(|[inside, outside]| format!("{inside} {arrow} {outside}"));
+            self.pairs.iter().map(|[inside, outside]| format!("{inside} against {outside}"));
         let header = std::iter::once("AUROC".to_owned()).chain(pairs).collect();
         let entry = |entry: &Option<&Row>| match entry {
             None => "-".to_owned(),
@@ -68,33 +71,21 @@ fn caption(rows: &[Row]) -> String {
 
 /// Columns aligned by spaces, the best single scores marked by a star.
 pub fn matrix_text(rows: &[Row]) -> String {
-    let cells = Matrix::new(rows).cells("against", |value| format!("{value}*"));
-    super::table::aligned(&cells) + &format!("({})\n", caption(rows))
+    let cells = Matrix::new(rows).cells(|value| format!("{value}*"));
+    aligned(&cells) + &format!("({})\n", caption(rows))
 }
 
 /// A Markdown table, the best single scores in bold.
 pub fn matrix_markdown(rows: &[Row]) -> String {
-    let cells = Matrix::new(rows).cells("against", |value| format!("**{value}**"));
-    let line = |cells: &Vec<String>| super::table::markdown_line(cells);
-    let rule = format!("|{}\n", " --- |".repeat(cells[0].len()));
-    let body: String = cells[1..].iter().map(line).collect();
-    format!("{}{rule}{body}\n{}\n", line(&cells[0]), caption(rows))
+    let cells = Matrix::new(rows).cells(|value| format!("**{value}**"));
+    markdown_table(&cells) + &format!("\n{}\n", caption(rows))
 }
 
 /// A LaTeX table (booktabs), the best single scores in bold.
 pub fn matrix_latex(rows: &[Row]) -> String {
-    let cells = Matrix::new(rows).cells("against", |value| format!("\\textbf{{{value}}}"));
-    let escape = |text: &String| text.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
-    let line = |cells: &Vec<String>| {
-        format!("{} \\\\\n", cells.iter().map(escape).collect::<Vec<_>>().join(" & "))
-    };
-    let body: String = cells[1..].iter().map(line).collect();
-    format!(
-        "% {}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n",
-        caption(rows),
-        "r".repeat(cells[0].len() - 1),
-        line(&cells[0]),
-    )
+    let cells = Matrix::new(rows).cells(|value| format!("\\textbf{{{value}}}"));
+    let columns = format!("l{}", "r".repeat(cells[0].len() - 1));
+    latex_table(&caption(rows), &columns, &cells)
 }
 
 #[cfg(test)]

@@ -16,4 +16,4 @@ pub use html::{Page, html};
 pub use lid::{LidRow, LidSummary, lid_summary, lid_text, lid_truth};
 pub use matrix::{matrix_latex, matrix_markdown, matrix_text};
 pub use scores::{ScoreError, ScoreTable};
-pub use table::{Row, latex, markdown, text};
+pub use table::{Row, latex, markdown, text, write_tables};

@@ -72,21 +72,21 @@ impl ScoreTable {
     ///
     /// # Errors
     /// Columns of different lengths, or other columns than the table has.
-    pub fn extend(
+    pub fn extend<N: AsRef<str>>(
         &mut self,
         dataset: &str,
         label: &str,
-        columns: &[(&str, &[f64])],
+        columns: &[(N, &[f64])],
     ) -> Result<(), ScoreError> {
         let rows = columns.first().map_or(0, |c| c.1.len());
         if self.columns.is_empty() {
             self.columns =
-                columns.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
+                columns.iter().map(|(name, _)| (name.as_ref().to_owned(), Vec::new())).collect();
         }
         for ((name, column), (given, values)) in self.columns.iter_mut().zip(columns) {
-            if values.len() != rows || name != given {
+            if values.len() != rows || name != given.as_ref() {
                 return Err(ScoreError::Length {
-                    name: (*given).to_owned(),
+                    name: given.as_ref().to_owned(),
                     found: values.len(),
                     rows,
                 });

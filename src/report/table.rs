@@ -1,7 +1,12 @@
 //! The results as a table: for the terminal, for Markdown, for LaTeX.
 
-use crate::eval::{CONVENTION, Interval, Metrics};
+use super::{matrix_latex, matrix_markdown};
+use crate::{
+    eval::{CONVENTION, Interval, Metrics},
+    run::{RunError, write_atomic},
+};
 use serde::Serialize;
+use std::path::Path;
 
 /// One method on one pair of sets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,10 +50,14 @@ fn cells(row: &Row) -> Cells {
     ]
 }
 
+/// Header and rows.
+fn lines(rows: &[Row]) -> Vec<Cells> {
+    std::iter::once(header(rows)).chain(rows.iter().map(cells)).collect()
+}
+
 /// Columns aligned by spaces, and the label convention.
 pub fn text(rows: &[Row]) -> String {
-    let lines: Vec<Cells> = std::iter::once(header(rows)).chain(rows.iter().map(cells)).collect();
-    aligned(&lines) + &format!("({CONVENTION})\n")
+    aligned(&lines(rows)) + &format!("({CONVENTION})\n")
 }
 
 /// Lines of cells as columns aligned by spaces.
@@ -70,35 +79,57 @@ pub(super) fn aligned<L: AsRef<[String]>>(lines: &[L]) -> String {
     out
 }
 
-/// A line of a Markdown table.
-pub(super) fn markdown_line(cells: &[String]) -> String {
-    let cells: Vec<String> =
-        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
-    format!("| {} |\n", cells.join(" | "))
+/// Lines of cells as a Markdown table; the first is the header.
+pub(super) fn markdown_table<L: AsRef<[String]>>(lines: &[L]) -> String {
+    let line = |cells: &L| {
+        let escape = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
+        let cells: Vec<String> = cells.as_ref().iter().map(escape).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let Some((header, rest)) = lines.split_first() else { return String::new() };
+    let rule = format!("|{}\n", " --- |".repeat(header.as_ref().len()));
+    line(header) + &rule + &rest.iter().map(line).collect::<String>()
+}
+
+/// Lines of cells as a LaTeX table (booktabs); the first is the header, `columns` their alignment.
+pub(super) fn latex_table<L: AsRef<[String]>>(comment: &str, columns: &str, lines: &[L]) -> String {
+    let line = |cells: &L| {
+        let escape =
+            |cell: &String| cell.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
+        let cells: Vec<String> = cells.as_ref().iter().map(escape).collect();
+        format!("{} \\\\\n", cells.join(" & "))
+    };
+    let Some((header, rest)) = lines.split_first() else { return String::new() };
+    let (header, body) = (line(header), rest.iter().map(line).collect::<String>());
+    format!(
+        "% {comment}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+    )
 }
 
 /// A Markdown table, and the label convention.
 pub fn markdown(rows: &[Row]) -> String {
-    let line = |cells: &[String]| markdown_line(cells);
-    let header = header(rows);
-    let mut out = line(&header);
-    out.push_str(&format!("|{}\n", " --- |".repeat(header.len())));
-    rows.iter().for_each(|row| out.push_str(&line(&cells(row))));
-    out + &format!("\n{CONVENTION}\n")
+    markdown_table(&lines(rows)) + &format!("\n{CONVENTION}\n")
 }
 
 /// A LaTeX table (booktabs), with the label convention as a comment.
 pub fn latex(rows: &[Row]) -> String {
-    let escape = |text: &str| text.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
-    let line = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|c| escape(c)).collect();
-        format!("{} \\\\\n", cells.join(" & "))
-    };
-    let body: String = rows.iter().map(|row| line(&cells(row))).collect();
-    format!(
-        "% {CONVENTION}\n\\begin{{tabular}}{{lllrrrrrr}}\n\\toprule\n{}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n",
-        line(&header(rows))
-    )
+    latex_table(CONVENTION, "lllrrrrrr", &lines(rows))
+}
+
+/// Write `table.md`, `table.tex`, `matrix.md` and `matrix.tex` into a folder.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn write_tables(folder: &Path, rows: &[Row]) -> Result<(), RunError> {
+    for (name, text) in [
+        ("table.md", markdown(rows)),
+        ("table.tex", latex(rows)),
+        ("matrix.md", matrix_markdown(rows)),
+        ("matrix.tex", matrix_latex(rows)),
+    ] {
+        write_atomic(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -35,12 +35,12 @@ use atypical_models::{FlowBackend, flow::Flow};
 use burn::{
     optim::adaptor::OptimizerAdaptor,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
-    train::{Interrupter, Learner, LearningComponentsMarker, SupervisedTraining, TrainingStrategy},
+    train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy},
 };
 use loader::Loader;
 use schedule::Schedule;
 use std::{path::Path, sync::Arc};
-use strategy::Strategy;
+use strategy::{Learning, Strategy};
 
 /// How a training shows itself. Under the full-screen view there are no progress lines: the terminal is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +163,7 @@ where
         if display.tui { Verbosity::Quiet } else { display.verbosity },
         (descent, state),
     ));
-    type Components<B> =
-        LearningComponentsMarker<B, f64, Trainee<B>, OptimizerAdaptor<FusedAdamW, Trainee<B>, B>>;
-    let training = SupervisedTraining::<Components<B>>::new(run.root(), train, valid)
+    let training = SupervisedTraining::<Learning<B>>::new(run.root(), train, valid)
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
         .with_application_logger(None)
         .with_metric_logger(metric::NoLogger)

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use super::{
-    TrainError,
+    FusedAdamW, TrainError,
     checkpoint::{self, State},
     descent::{Descent, Seen},
     loader::Loader,
@@ -18,11 +18,10 @@ use crate::{
     report,
     run::{RunDir, write_atomic},
 };
-use atypical_models::{FlowBackend, bits_per_dimension, flow::Flow};
+use atypical_models::{DensityModel, FlowBackend, bits_per_dimension, flow::Flow};
 use burn::{
-    lr_scheduler::LrScheduler,
     module::{AutodiffModule, Module},
-    optim::Optimizer,
+    optim::adaptor::OptimizerAdaptor,
     tensor::backend::{AutodiffBackend, Backend},
     train::{
         EventProcessorTraining, InferenceStep, Learner, LearnerEvent, LearningComponentsMarker,
@@ -106,10 +105,6 @@ where
         }
     }
 
-    fn dimension(&self) -> usize {
-        self.config.model.flow().shape.iter().product()
-    }
-
     fn noise(&self, epoch: usize) -> Noise {
         match self.config.data.dequantize {
             true => Noise::Training { seed: self.config.seed, epoch: epoch as u64 },
@@ -155,26 +150,23 @@ where
     }
 }
 
-/// What burn-train hands over; of it only the display and the interrupter are used.
-type Components<B, S, O> = TrainingComponents<LearningComponentsMarker<B, S, Trainee<B>, O>>;
+/// The learner's types for burn-train, with a constant learning rate: schedule and steps are the strategy's own.
+pub type Learning<B> =
+    LearningComponentsMarker<B, f64, Trainee<B>, OptimizerAdaptor<FusedAdamW, Trainee<B>, B>>;
 
-impl<B, S, O> SupervisedLearningStrategy<LearningComponentsMarker<B, S, Trainee<B>, O>>
-    for Strategy<B>
+impl<B> SupervisedLearningStrategy<Learning<B>> for Strategy<B>
 where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
-    S: LrScheduler + 'static,
-    O: Optimizer<Trainee<B>, B> + 'static,
 {
     fn fit(
         &self,
-        components: Components<B, S, O>,
-        learner: Learner<LearningComponentsMarker<B, S, Trainee<B>, O>>,
-        _train: TrainLoader<LearningComponentsMarker<B, S, Trainee<B>, O>>,
-        _valid: ValidLoader<LearningComponentsMarker<B, S, Trainee<B>, O>>,
+        components: TrainingComponents<Learning<B>>,
+        learner: Learner<Learning<B>>,
+        _train: TrainLoader<Learning<B>>,
+        _valid: ValidLoader<Learning<B>>,
         _starting_epoch: usize,
-    ) -> (Trainee<B>, SupervisedTrainingEventProcessor<LearningComponentsMarker<B, S, Trainee<B>, O>>)
-    {
+    ) -> (Trainee<B>, SupervisedTrainingEventProcessor<Learning<B>>) {
         let start = self.start.lock().ok().and_then(|mut start| start.take());
         let Some((descent, state)) = start else {
             return (learner.model(), components.event_processor);
@@ -192,26 +184,23 @@ where
 }
 
 /// One stretch of training, from a start or a resume to an end or an interruption.
-struct Leg<'a, B, S, O>
+struct Leg<'a, B>
 where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
-    S: LrScheduler + 'static,
-    O: Optimizer<Trainee<B>, B> + 'static,
 {
     strategy: &'a Strategy<B>,
-    components: Components<B, S, O>,
+    /// What burn-train hands over; of it only the display and the interrupter are used.
+    components: TrainingComponents<Learning<B>>,
     descent: Descent<B>,
     /// Step of the last checkpoint.
     saved: usize,
 }
 
-impl<B, S, O> Leg<'_, B, S, O>
+impl<B> Leg<'_, B>
 where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
-    S: LrScheduler + 'static,
-    O: Optimizer<Trainee<B>, B> + 'static,
 {
     fn run(&mut self, mut state: State) -> Result<Outcome, TrainError> {
         let this = self.strategy;
@@ -278,7 +267,8 @@ where
             self.end_epoch(&mut state, epoch + 1, &device, &bar)?;
         }
 
-        let bits = |nats: f64| bits_per_dimension(-nats, this.dimension());
+        let dimension = self.descent.trainee().flow.dimension();
+        let bits = |nats: f64| bits_per_dimension(-nats, dimension);
         bar.finish(
             &state.best_loss.map_or(String::new(), |l| format!("best {:.3} bits/dim", bits(l))),
         );
@@ -322,7 +312,7 @@ where
             (state.best_loss, state.best_epoch) = (Some(loss), epoch);
             write_atomic(&this.run.best_model(), &weights::to_bytes(&model.flow)?)?;
         }
-        let bits = |nats: f64| bits_per_dimension(-nats, this.dimension());
+        let bits = |nats: f64| bits_per_dimension(-nats, model.flow.dimension());
         bar.say(&format!(
             "epoch {epoch}/{}: {:.3} bits/dim on training, {:.3} on validation images",
             this.config.epochs,

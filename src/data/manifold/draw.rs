@@ -29,7 +29,7 @@ impl Law {
 }
 
 /// Standard normal, by Box & Muller 1958.
-pub(in crate::data) fn normal(rng: &mut impl Rng) -> f64 {
+pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
     let (u, v): (f64, f64) = (rng.random(), rng.random());
     // 1 - u is never 0.
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()

@@ -27,7 +27,7 @@ pub use affine::{Affine, Component};
 pub use charts::Points;
 pub use decoder::{Decoder, Decoders};
 pub use draw::Law;
-pub(super) use draw::normal;
+pub(crate) use draw::normal;
 pub use flow::FlowWarped;
 pub use lollipop::Lollipop;
 pub use multiscale::MultiscaleGaussian;

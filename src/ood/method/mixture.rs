@@ -162,19 +162,13 @@ fn moments(rows: &[Vec<f64>], weights: &[f64]) -> (Vec<f64>, Mat<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng, SeedableRng};
+    use crate::data::manifold::normal;
+    use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     fn normals(n: usize, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut uniform = || 1.0 - rng.random::<f64>();
-        // Box and Muller.
-        (0..n)
-            .map(|_| {
-                let (u, v) = (uniform(), uniform());
-                (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-            })
-            .collect()
+        (0..n).map(|_| normal(&mut rng)).collect()
     }
 
     #[test]

@@ -25,6 +25,11 @@ use crate::config::Method;
 use std::collections::BTreeSet;
 use thiserror::Error;
 
+/// Title of the likelihood, in every output.
+pub const LIKELIHOOD: &str = likelihood::SPEC.title;
+/// Title of LID alone.
+pub const LID: &str = lid::SPEC.title;
+
 /// A score of an image's statistics, in the order in which the method reads them.
 pub type Score = Box<dyn Fn(&[f64]) -> f64 + Send + Sync>;
 
@@ -165,7 +170,7 @@ pub fn scores(
     Ok(scored)
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 

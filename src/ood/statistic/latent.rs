@@ -57,7 +57,8 @@ pub fn p_value(a2: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng, SeedableRng};
+    use crate::data::manifold::normal;
+    use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     #[test]
@@ -101,14 +102,10 @@ mod tests {
     #[test]
     fn the_rate_of_false_alarms_is_the_one_stated() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let mut normal = || {
-            let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-            (-2.0 * u.ln()).sqrt() * (2.0 * PI * v).cos()
-        };
         let samples = 4000;
         let alarms = (0..samples)
             .filter(|_| {
-                let z: Vec<f64> = (0..100).map(|_| normal()).collect();
+                let z: Vec<f64> = (0..100).map(|_| normal(&mut rng)).collect();
                 p_value(anderson_darling(&z)) < 0.05
             })
             .count();
