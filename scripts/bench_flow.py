@@ -5,6 +5,7 @@ Usage:
   cargo build --release --example flow_work
   scripts/bench_flow.py --binary target/release/examples/flow_work
   scripts/bench_flow.py --binary target/release/examples/flow_work --model rq_nsf --shape 1 28 28 --work train --batch 64
+  scripts/bench_flow.py --binary target/release/examples/flow_work --backend cuda --batch 128   (built with --features cuda)
 
 The work: `train`, a step of training (forward, backward, gradients clipped to norm 1, AdamW) without loading data; `log_prob` of a
 batch; `sample` of a batch. The flows have the structure of configs/train/rq_nsf_fmnist.yaml, glow_fmnist.yaml and their cifar10 twins, without
@@ -12,7 +13,7 @@ dropout. PyTorch is eager, and is given its best: 1x1 kernels in the third level
 the faster of AdamW's implementations (fused). Every turn is a process of its own; seconds are the median of its repetitions after
 one that is not counted. Ratio: ours over PyTorch's, so below 1 is faster. Peak memory is that of the process from when its flow stands.
 GF: operations of a repetition, in 10^9, as PyTorch counts them (of convolutions and matrix products, direct); over the matrix rate that is printed first
-they are the floor of a direct computation.
+they are the floor of a direct computation. With `--backend cuda` both run on the first card, and peak memory is the card's.
 The machine must be idle: see the column "others", the cores that other processes had meanwhile.
 Needs torch and nflows 0.14.
 """
@@ -24,7 +25,7 @@ import sys
 import time
 import warnings
 
-from paired import build, forget_peak, measured, spread
+from paired import build, card_memory, forget_peak, measured, spread
 
 WORK = ["train", "log_prob", "sample"]
 MODELS = ["rq_nsf", "glow"]
@@ -34,15 +35,16 @@ BATCHES = [1, 64, 256]
 BUDGET = 6
 
 
-def worker(model, shape, work, batch, threads):
+def worker(model, shape, work, batch, threads, device):
     """Print as JSON the median seconds of one repetition in PyTorch."""
     warnings.simplefilter("ignore", FutureWarning)
     import torch
 
     torch.set_num_threads(threads)
     transform, draw = build(shape, model)
+    transform.to(device)
     forget_peak()
-    x = draw(batch)
+    x = draw(batch).to(device)
     dimension = x[0].numel()
 
     def log_prob(x):
@@ -62,34 +64,38 @@ def worker(model, shape, work, batch, threads):
     elif work == "log_prob":
         repetition = torch.no_grad()(lambda: log_prob(x))
     else:
-        repetition = torch.no_grad()(lambda: transform.inverse(torch.randn(batch, dimension)))
+        repetition = torch.no_grad()(lambda: transform.inverse(torch.randn(batch, dimension, device=device)))
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
         repetition()
-    print(json.dumps({"seconds": repeated(repetition), "operations": counter.get_total_flops()}))
+    finish = torch.cuda.synchronize if device == "cuda" else lambda: None
+    print(json.dumps({"seconds": repeated(repetition, finish), "operations": counter.get_total_flops()}))
 
 
-def matrix_rate(threads, size=2048):
+def matrix_rate(threads, device):
     """Print as JSON the operations a second of PyTorch's matrix product, in 10^9."""
     import torch
 
     torch.set_num_threads(threads)
-    a = torch.rand(size, size)
+    size = 8192 if device == "cuda" else 2048
+    a = torch.rand(size, size, device=device)
     seconds = []
     for _ in range(10):
         before = time.perf_counter()
-        a @ a
+        (a @ a)[0, 0].item()
         seconds.append(time.perf_counter() - before)
     print(json.dumps(2 * size**3 / min(seconds) / 1e9))
 
 
-def repeated(repetition):
+def repeated(repetition, finish):
     repetition()
+    finish()
     seconds, start = [], time.perf_counter()
     while len(seconds) < 3 or time.perf_counter() - start < BUDGET:
         before = time.perf_counter()
         repetition()
+        finish()
         seconds.append(time.perf_counter() - before)
     return statistics.median(seconds)
 
@@ -103,18 +109,20 @@ def main():
     parser.add_argument("--batch", type=int, action="append", help="[default: 1, 64 and 256]")
     parser.add_argument("--turns", type=int, default=3, help="processes of each program [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each program [default: 2]")
+    parser.add_argument("--backend", default="flex", choices=["flex", "ndarray", "cuda"], help="ours [default: flex]")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--rate", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.device = "cuda" if args.backend == "cuda" else "cpu"
     if args.rate:
-        return matrix_rate(args.threads)
+        return matrix_rate(args.threads, args.device)
     if args.worker:
-        return worker(args.model[0], args.shape[0], args.work[0], args.batch[0], args.threads)
+        return worker(args.model[0], args.shape[0], args.work[0], args.batch[0], args.threads, args.device)
     if not args.binary:
         parser.error("--binary missing")
     head = f"{'':36}{'ours, s':>30}{'PyTorch, s':>30}{'ours / PyTorch':>30}{'peak MiB, ratio':>22}{'GF':>8}{'others':>8}"
     # In a process of its own, as all of PyTorch's work: a child's peak counts from the size of its parent.
-    rate, _ = measured([sys.executable, __file__, "--rate", f"--threads={args.threads}"])
+    rate, _ = measured([sys.executable, __file__, "--rate", f"--threads={args.threads}", "--backend", args.backend])
     print(f"matrix rate {rate:.0f} GF/s")
     print(f"{args.turns} turns, {args.threads} threads; median, min, max\n{head}", flush=True)
     for model in args.model or MODELS:
@@ -125,14 +133,16 @@ def main():
 
 
 def compare(args, model, shape, work, batch):
-    options = ["--model", model, "--shape", *map(str, shape), "--work", work, "--batch", str(batch)]
+    options = ["--backend", args.backend, "--model", model, "--shape", *map(str, shape), "--work", work, "--batch", str(batch)]
     own, other, peaks, others = [], [], [[], []], []
     for _ in range(args.turns):
         for seconds, peak, command in [
             (own, peaks[0], [args.binary, *options, "--seconds", str(BUDGET)]),
             (other, peaks[1], [sys.executable, __file__, "--worker", *options, f"--threads={args.threads}"]),
         ]:
-            report, (memory, busy) = measured(command, RAYON_NUM_THREADS=str(args.threads))
+            with card_memory(args.device == "cuda") as on_card:
+                report, (memory, busy) = measured(command, RAYON_NUM_THREADS=str(args.threads))
+            memory = max(on_card, default=memory)
             seconds.append(report["seconds"])
             peak.append(memory)
             others.append(busy)

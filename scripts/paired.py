@@ -1,11 +1,13 @@
 """What the scripts share that time atypical and PyTorch by turns: measured processes, and the flow of nflows' modules."""
 
+import contextlib
 import json
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -21,6 +23,25 @@ def measured(command, **environment):
     others = busy() - busy_before - usage.ru_utime - usage.ru_stime
     # Linux counts peak memory in KiB.
     return json.loads(output), (usage.ru_maxrss / 1024, max(0, others / (time.perf_counter() - start)))
+
+
+@contextlib.contextmanager
+def card_memory(wanted):
+    """A list that fills with the memory in use on the card, in MiB, four times a second; empty if it is not wanted."""
+    sizes, stop = [], threading.Event()
+    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+
+    def watch():
+        while not stop.wait(0.25):
+            sizes.append(float(subprocess.check_output(query)))
+
+    watcher = threading.Thread(target=watch)
+    if wanted:
+        watcher.start()
+    yield sizes
+    stop.set()
+    if wanted:
+        watcher.join()
 
 
 def forget_peak():

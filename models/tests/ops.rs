@@ -6,12 +6,16 @@ mod common;
 use atypical_models::{
     FlowBackend,
     ops::{
-        CouplingMap, Direction, Fused, SplineShape, channel_affine, channel_affine_reference,
-        conv_product, elementwise, elementwise_reference, rectified_conv, rectified_conv_reference,
-        same_conv, same_conv_reference, tiled,
+        AdamWStep, CouplingMap, Direction, Fused, SplineShape, channel_affine,
+        channel_affine_reference, conv_product, elementwise, elementwise_reference, product,
+        rectified_conv, rectified_conv_reference, same_conv, same_conv_reference, sum_of_squares,
+        tiled,
     },
 };
-use burn::{backend::Autodiff, tensor::Tensor};
+use burn::{
+    backend::Autodiff,
+    tensor::{Tensor, TensorPrimitive},
+};
 use common::{deviation, uniform, values};
 
 fn maps<B: FlowBackend>() {
@@ -99,6 +103,9 @@ fn conv<B: FlowBackend>() {
         ([9, 4, 6], [3, 3], 1),
         ([7, 5, 2], [1, 1], 1),
         ([1, 3, 2], [2, 1], 3),
+        // Sums that are long enough to be taken in parts.
+        ([4, 32, 70], [9, 9], 3),
+        ([9, 300, 70], [1, 1], 1),
     ] {
         let x = uniform::<Ad<B>, 4>([batch, input, height, width], -1.0..1.0, 1, &device)
             .require_grad();
@@ -185,6 +192,74 @@ fn tiled_factors<B: FlowBackend>() {
     }
 }
 
+/// Products of matrices to the precision of f32, which those of CUDA's tensor cores do not have.
+fn matrix_products<B: FlowBackend>() {
+    let device = Default::default();
+    for [count, rows, depth, columns] in [[3, 70, 200, 131], [1, 1, 5, 3], [40, 2, 23, 64]] {
+        let a = uniform::<B, 3>([count, rows, depth], -1.0..1.0, 1, &device);
+        // A view, as products with a transposed matrix have it.
+        let b = uniform::<B, 3>([count, columns, depth], -1.0..1.0, 2, &device);
+        let got = values(product(a.clone(), b.clone().swap_dims(1, 2)));
+        let (a, b) = (values(a), values(b));
+        let expected: Vec<f64> = (0..count * rows * columns)
+            .map(|i| {
+                let (layer, row, column) =
+                    (i / (rows * columns), i / columns % rows, i % columns);
+                let a = &a[(layer * rows + row) * depth..][..depth];
+                let b = &b[(layer * columns + column) * depth..][..depth];
+                a.iter().zip(b).map(|(a, b)| a * b).sum()
+            })
+            .collect();
+        let error = deviation(&got, &expected);
+        assert!(error < 1e-5, "{rows}x{depth}x{columns}: off by {error}");
+    }
+}
+
+/// A step of AdamW against its formula in f64; what others hold is left alone.
+fn adam_w_step<B: FlowBackend>() {
+    let device = Default::default();
+    let draw = |seed, range| uniform::<B, 2>([37, 29], range, seed, &device);
+    let [parameter, gradient, first] = [1, 2, 3].map(|seed| draw(seed, -1.0..1.0));
+    let second = draw(4, 0.0..1.0);
+    let step =
+        AdamWStep { lr: 0.01, weight_decay: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, time: 3 };
+    let before = [&parameter, &gradient, &first, &second].map(|t| values(t.clone()));
+    let [p, g, m, s] =
+        [&parameter, &gradient, &first, &second].map(|t| t.clone().into_primitive().tensor());
+    let after = B::adam_w(p, g, [m, s], step)
+        .map(|t| values(Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(t))));
+    let held = [&parameter, &gradient, &first, &second].map(|t| values(t.clone()));
+    assert_eq!(held, before);
+    let [p, g, m, s] = before;
+    let mut expected = [(); 3].map(|()| Vec::new());
+    for i in 0..p.len() {
+        let m = 0.9 * m[i] + 0.1 * g[i];
+        let s = 0.99 * s[i] + 0.01 * g[i] * g[i];
+        let (m_hat, s_hat) = (m / (1.0 - 0.9f64.powi(3)), s / (1.0 - 0.99f64.powi(3)));
+        expected[0].push((1.0 - 0.01 * 0.1) * p[i] - 0.01 * m_hat / (s_hat.sqrt() + 1e-8));
+        expected[1].push(m);
+        expected[2].push(s);
+    }
+    for (after, expected) in after.iter().zip(&expected) {
+        let error = deviation(after, expected);
+        assert!(error < 1e-6, "off by {error}");
+    }
+}
+
+/// Over tensors of one group and of several.
+fn squares<B: FlowBackend>() {
+    let device = Default::default();
+    let tensors = [
+        uniform::<B, 2>([3, 1], -1.0..1.0, 1, &device),
+        uniform([170, 301], -1.0..1.0, 2, &device),
+        uniform([1, 1], -1.0..1.0, 3, &device),
+    ];
+    let expected: f64 = tensors.iter().flat_map(|t| values(t.clone())).map(|v| v * v).sum();
+    let got = sum_of_squares::<B>(tensors.map(|t| t.into_primitive().tensor()).into());
+    assert!((got - expected).abs() < 1e-6 * expected, "{got} against {expected}");
+    assert_eq!(sum_of_squares::<B>(Vec::new()), 0.0);
+}
+
 /// A NaN in the input stays a NaN in the output, on both routes.
 fn nan_passes_through<B: FlowBackend>() {
     let device = Default::default();
@@ -235,6 +310,21 @@ macro_rules! suite {
             #[test]
             fn factors_are_those_of_the_samples() {
                 super::tiled_factors::<$type>();
+            }
+
+            #[test]
+            fn matrix_products_have_full_precision() {
+                super::matrix_products::<$type>();
+            }
+
+            #[test]
+            fn adam_w_takes_the_step_of_its_formula() {
+                super::adam_w_step::<$type>();
+            }
+
+            #[test]
+            fn squares_are_summed_over_all_tensors() {
+                super::squares::<$type>();
             }
         }
     )*};

@@ -4,7 +4,10 @@ use super::{
     Differential, JacobianError, Linearized, Memory, finite,
     linearized::{CouplingAt, StepAt},
 };
-use atypical_models::{FlowBackend, ops::tiled};
+use atypical_models::{
+    FlowBackend,
+    ops::{product, tiled},
+};
 use burn::tensor::Tensor;
 
 /// Most rows of one backward pass: more are no faster.
@@ -72,7 +75,7 @@ fn push_coupling<B: FlowBackend>(
     let hidden = net.hidden();
     let weight = net.output.weight.val().reshape([outputs, hidden]);
     let by_parameters = map.by_channel(at.by_parameters.clone().reshape([outputs, positions]));
-    let by_hidden = by_parameters.swap_dims(1, 2).matmul(map.by_channel(weight));
+    let by_hidden = product(by_parameters.swap_dims(1, 2), map.by_channel(weight));
     let by_hidden = by_hidden.reshape([channels * positions, hidden, 1]);
     let here = Tensor::<B, 2>::eye(positions, &device).reshape([1, positions, 1, positions]);
     let here = here.repeat_dim(0, channels).reshape([channels * positions, 1, positions]);
@@ -90,7 +93,8 @@ fn push_coupling<B: FlowBackend>(
 
     let [t_a, t_b] = at.coupling.part(tangents);
     let count = t_b.dims()[0];
-    let pushed = t_a.clone().flatten::<2>(1, 3).matmul(block.transpose());
+    let rows = t_a.clone().flatten::<2>(1, 3).unsqueeze();
+    let pushed = product(rows, block.transpose().unsqueeze());
     let t_b = tiled(t_b, &at.slope) + pushed.reshape([count, channels, h, w]);
     at.coupling.join(t_a, t_b)
 }

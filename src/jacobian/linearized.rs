@@ -4,7 +4,7 @@ use super::{Differential, JacobianError, check_rows};
 use atypical_models::{
     FlowBackend,
     flow::{Bijection, Coupling, CouplingMap, Flow, Layer, Pattern, Squeeze, rows},
-    ops::{Direction, conv_product, tiled},
+    ops::{Direction, conv_product, product, tiled},
 };
 use burn::{backend::Autodiff, tensor::Tensor};
 
@@ -86,8 +86,8 @@ impl<'a, B: FlowBackend> Linearized<'a, B> {
                     // Affine steps that follow each other are one matrix.
                     (Some(StepAt::Mix(before)), StepAt::Mix(after)) => {
                         let [c, ..] = after.dims();
-                        let [a, b] = [after, before.clone()].map(|m| m.reshape([c, c]));
-                        *before = a.matmul(b).reshape([c, c, 1, 1]);
+                        let [a, b] = [after, before.clone()].map(|m| m.reshape([1, c, c]));
+                        *before = product(a, b).reshape([c, c, 1, 1]);
                     }
                     (_, at) => steps.push(at),
                 }

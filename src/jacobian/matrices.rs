@@ -1,14 +1,14 @@
 //! Derivatives that are known as matrices.
 
 use super::{Differential, JacobianError, check_rows};
-use atypical_models::flow::rows;
+use atypical_models::{FlowBackend, flow::rows, ops::product};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// The derivative of maps whose Jacobians are there already, one a point: what a product means, without a model.
 #[derive(Clone, Debug)]
 pub struct Matrices<B: Backend>(Tensor<B, 3>);
 
-impl<B: Backend> Matrices<B> {
+impl<B: FlowBackend> Matrices<B> {
     /// Of square matrices.
     ///
     /// # Shapes
@@ -22,12 +22,12 @@ impl<B: Backend> Matrices<B> {
         let [rows, dimension] = check_rows(self, v.dims())?;
         let points = self.points();
         let by_point = v.reshape([rows / points, points, dimension]).swap_dims(0, 1);
-        let products = by_point.matmul(m.swap_dims(1, 2)).swap_dims(0, 1);
+        let products = product(by_point, m.swap_dims(1, 2)).swap_dims(0, 1);
         Ok(products.reshape([rows, dimension]))
     }
 }
 
-impl<B: Backend> Differential<B> for Matrices<B> {
+impl<B: FlowBackend> Differential<B> for Matrices<B> {
     fn points(&self) -> usize {
         self.0.dims()[0]
     }

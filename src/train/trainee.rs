@@ -2,7 +2,9 @@
 
 use super::metric::BatchLoss;
 use atypical_models::{
-    DensityModel, FlowBackend, bits_per_dimension, flow::Flow, ops::sum_of_squares,
+    DensityModel, FlowBackend, bits_per_dimension,
+    flow::Flow,
+    ops::{is_fused_inner, sum_of_squares},
 };
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
@@ -10,6 +12,7 @@ use burn::{
     tensor::{
         Tensor,
         backend::{AutodiffBackend, Backend},
+        ops::FloatTensor,
     },
     train::{InferenceStep, TrainOutput, TrainStep},
 };
@@ -76,9 +79,9 @@ pub fn clip_norm<B: AutodiffBackend>(
 where
     B::InnerBackend: FlowBackend,
 {
-    let mut squares = Squares { gradients, sum: 0.0 };
+    let mut squares = Squares { gradients, fused: Vec::new(), sum: 0.0 };
     trainee.visit(&mut squares);
-    let norm = squares.sum.sqrt();
+    let norm = (squares.sum + sum_of_squares::<B::InnerBackend>(squares.fused)).sqrt();
     if norm > largest {
         trainee.visit(&mut Rescale { gradients, factor: largest / norm });
     }
@@ -108,18 +111,24 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Largest {
     }
 }
 
-struct Squares<'a> {
+struct Squares<'a, B: AutodiffBackend> {
     gradients: &'a GradientsParams,
+    /// Those whose squares the backend sums up itself, together.
+    fused: Vec<FloatTensor<B::InnerBackend>>,
     sum: f64,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_>
+impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_, B>
 where
     B::InnerBackend: FlowBackend,
 {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-            self.sum += sum_of_squares(gradient);
+            if is_fused_inner(&gradient) {
+                self.fused.push(gradient.into_primitive().tensor());
+            } else {
+                self.sum += gradient.square().sum().into_data().iter::<f64>().sum::<f64>();
+            }
         }
     }
 }

@@ -113,16 +113,20 @@ impl<B: FlowBackend> Bijection<B> for Conv1x1<B> {
             let none = Tensor::zeros([c], &x.device());
             same_conv(same_conv(x, kernel(upper), none), kernel(lower), self.bias.val())
         } else {
-            same_conv(x, kernel(lower.matmul(upper)), self.bias.val())
+            // The product of the factors as a convolution too: CUDA's usual products have less precision.
+            let none = Tensor::zeros([c], &x.device());
+            let both = same_conv(upper.reshape([1, c, 1, c]), kernel(lower), none);
+            same_conv(x, both.reshape([c, c, 1, 1]), self.bias.val())
         };
         (z, self.log_det(n, h * w))
     }
 
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         let [n, c, h, w] = z.dims();
-        let inverse = self.inverse_matrix();
-        let bias = -inverse.clone().matmul(self.bias.val().unsqueeze_dim(1)).reshape([c]);
-        let x = same_conv(z, kernel(inverse), bias);
+        let inverse = kernel(self.inverse_matrix());
+        let none = Tensor::zeros([c], &z.device());
+        let shift = same_conv(self.bias.val().reshape([1, c, 1, 1]), inverse.clone(), none);
+        let x = same_conv(z, inverse, -shift.reshape([c]));
         (x, -self.log_det(n, h * w))
     }
 }

@@ -85,8 +85,8 @@ macro_rules! host_backend {
                 adam_w::<Self>(parameter, gradient, moments, step)
             }
 
-            fn sum_of_squares(x: FloatTensor<Self>) -> f64 {
-                sum_of_squares::<Self>(x)
+            fn sum_of_squares(tensors: Vec<FloatTensor<Self>>) -> f64 {
+                tensors.into_iter().map(sum_of_squares::<Self>).sum()
             }
 
             fn conv_weight_gradient(

@@ -187,9 +187,17 @@ pub trait FlowBackend: Backend {
         unreachable!("only where gradients are fused")
     }
 
-    /// The sum of the squares of all values.
-    fn sum_of_squares(_x: FloatTensor<Self>) -> f64 {
+    /// The sum of the squares of all values of all tensors.
+    fn sum_of_squares(_tensors: Vec<FloatTensor<Self>>) -> f64 {
         unreachable!("only where gradients are fused")
+    }
+
+    /// Products of matrices, to the precision of their numbers (CUDA's usual products have less).
+    ///
+    /// # Shapes
+    /// - a: `[count, rows, depth]`; b: `[count, depth, columns]`
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
     }
 
     /// Gradients of weight and bias, from that of [`conv`](Self::conv)'s output; `kernel` is the kernel's side.
@@ -208,12 +216,19 @@ pub fn is_fused_inner<B: FlowBackend, const D: usize>(x: &Tensor<B, D>) -> bool 
     B::LAYERS == Fused::Gradients && x.dtype() == DType::F32
 }
 
-/// The sum of the squares of all values, in f64 where it is fused. Not differentiable there.
-pub fn sum_of_squares<B: FlowBackend, const D: usize>(x: Tensor<B, D>) -> f64 {
-    if is_fused_inner(&x) {
-        return B::sum_of_squares(x.into_primitive().tensor());
-    }
-    x.square().sum().into_data().iter::<f64>().sum()
+/// The sum of the squares of all values of tensors that [`is_fused_inner`] takes, in f64; read back once for all of them. Not differentiable.
+pub fn sum_of_squares<B: FlowBackend>(tensors: Vec<FloatTensor<B>>) -> f64 {
+    B::sum_of_squares(tensors)
+}
+
+/// Products of matrices, to the precision of their numbers. Not differentiable with that precision.
+///
+/// # Shapes
+/// - a: `[count, rows, depth]`; b: `[count, depth, columns]`
+/// - output: `[count, rows, columns]`
+pub fn product<B: FlowBackend>(a: Tensor<B, 3>, b: Tensor<B, 3>) -> Tensor<B, 3> {
+    let [a, b] = [a, b].map(|t| t.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(B::product(a, b)))
 }
 
 /// Whether the fused operations take this tensor.

@@ -1,19 +1,26 @@
-//! The elementwise maps as CubeCL kernels, for WGPU and CUDA: one thread an element, in f32, no copy of the parameters into another
-//! layout.
+//! The fused operations as CubeCL kernels, for WGPU and CUDA, in f32: elementwise maps with one thread an element and no copy of the
+//! parameters into another layout, convolutions as tiled products.
 
 // A kernel's buffers and numbers are its arguments.
 #![allow(clippy::too_many_arguments)]
 
 mod affine;
+mod layers;
+mod product;
 mod spline;
 
-use super::{CouplingMap, Direction, FlowBackend, Fused};
-use burn::tensor::{Shape, ops::FloatTensor};
+use super::{AdamWStep, CouplingMap, Direction, FlowBackend, Fused};
+use burn::tensor::{
+    DType, Shape, Tensor, TensorPrimitive,
+    backend::Backend,
+    ops::{FloatTensor, FloatTensorOps},
+};
 use burn_cubecl::{
     BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement, kernel::into_contiguous,
     ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
 };
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
+use product::Factors;
 
 impl<R, F, I, BT> FlowBackend for CubeBackend<R, F, I, BT>
 where
@@ -23,6 +30,7 @@ where
     BT: BoolElement,
 {
     const ELEMENTWISE: Fused = Fused::Gradients;
+    const LAYERS: Fused = Fused::Gradients;
 
     fn elementwise(
         x: FloatTensor<Self>,
@@ -115,6 +123,89 @@ where
         }
         (dx, d_parameters)
     }
+
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        layers::channel_affine(x, scale, shift)
+    }
+
+    fn channel_affine_gradient(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2] {
+        let shift = layers::channel_sums(gradient.clone(), None);
+        [layers::channel_sums(x, Some(gradient)), shift]
+    }
+
+    fn conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        skip: Option<FloatTensor<Self>>,
+        rectify: bool,
+    ) -> FloatTensor<Self> {
+        let y = product::convolve(x, weight, Factors::Forward, rectify);
+        let bias = tensor::<Self, 1>(bias).reshape([1, -1, 1, 1]);
+        let y = tensor::<Self, 4>(y) + bias;
+        let y = match skip {
+            Some(skip) => y + tensor(skip),
+            None => y,
+        };
+        y.into_primitive().tensor()
+    }
+
+    fn conv_product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        product::convolve(x, weight, Factors::Forward, false)
+    }
+
+    fn conv_adjoint(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        rectified: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        let dx = product::convolve(gradient, weight, Factors::Adjoint, false);
+        let Some(rectified) = rectified else { return dx };
+        let stopped = tensor::<Self, 4>(rectified).lower_equal_elem(0.0);
+        tensor::<Self, 4>(dx).mask_fill(stopped, 0.0).into_primitive().tensor()
+    }
+
+    fn conv_weight_gradient(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        kernel: usize,
+        rectify: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let bias = layers::channel_sums(gradient.clone(), None);
+        (product::weight_gradient(x, gradient, kernel, rectify), bias)
+    }
+
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if a.dtype == DType::F32 { product::matrices(a, b) } else { Self::float_matmul(a, b) }
+    }
+
+    fn tiled(x: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
+        layers::tiled(x, factor)
+    }
+
+    fn adam_w(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moments: [FloatTensor<Self>; 2],
+        step: AdamWStep,
+    ) -> [FloatTensor<Self>; 3] {
+        layers::adam_w(parameter, gradient, moments, step)
+    }
+
+    fn sum_of_squares(tensors: Vec<FloatTensor<Self>>) -> f64 {
+        layers::sum_of_squares(tensors)
+    }
+}
+
+fn tensor<B: Backend, const D: usize>(x: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(x))
 }
 
 /// A contiguous tensor beside `like`, its values unset.
