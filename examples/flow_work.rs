@@ -13,7 +13,7 @@ use atypical_models::{
 use burn::{
     backend::Autodiff,
     module::AutodiffModule,
-    tensor::{Distribution, Tensor, backend::Backend},
+    tensor::{Distribution, Tensor},
 };
 use clap::{Parser, ValueEnum};
 use std::time::{Duration, Instant};

@@ -31,11 +31,9 @@ WORK = ["train", "log_prob", "sample"]
 MODELS = ["rq_nsf", "glow"]
 SHAPES = [[1, 28, 28], [3, 32, 32]]
 BATCHES = [1, 64, 256]
-# Seconds that one process spends on its repetitions, about.
-BUDGET = 6
 
 
-def worker(model, shape, work, batch, threads, device):
+def worker(model, shape, work, batch, threads, device, budget):
     """Print as JSON the median seconds of one repetition in PyTorch."""
     warnings.simplefilter("ignore", FutureWarning)
     import torch
@@ -43,6 +41,11 @@ def worker(model, shape, work, batch, threads, device):
     torch.set_num_threads(threads)
     transform, draw = build(shape, model)
     transform.to(device)
+    for module in transform.modules():
+        # nflows keeps some constants as plain attributes, which do not move with the module.
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.Tensor):
+                setattr(module, name, value.to(device))
     forget_peak()
     x = draw(batch).to(device)
     dimension = x[0].numel()
@@ -70,7 +73,7 @@ def worker(model, shape, work, batch, threads, device):
     with FlopCounterMode(display=False) as counter:
         repetition()
     finish = torch.cuda.synchronize if device == "cuda" else lambda: None
-    print(json.dumps({"seconds": repeated(repetition, finish), "operations": counter.get_total_flops()}))
+    print(json.dumps({"seconds": repeated(repetition, finish, budget), "operations": counter.get_total_flops()}))
 
 
 def matrix_rate(threads, device):
@@ -88,11 +91,11 @@ def matrix_rate(threads, device):
     print(json.dumps(2 * size**3 / min(seconds) / 1e9))
 
 
-def repeated(repetition, finish):
+def repeated(repetition, finish, budget):
     repetition()
     finish()
     seconds, start = [], time.perf_counter()
-    while len(seconds) < 3 or time.perf_counter() - start < BUDGET:
+    while len(seconds) < 3 or time.perf_counter() - start < budget:
         before = time.perf_counter()
         repetition()
         finish()
@@ -109,6 +112,7 @@ def main():
     parser.add_argument("--batch", type=int, action="append", help="[default: 1, 64 and 256]")
     parser.add_argument("--turns", type=int, default=3, help="processes of each program [default: 3]")
     parser.add_argument("--threads", type=int, default=2, help="threads of each program [default: 2]")
+    parser.add_argument("--seconds", type=float, default=6, help="that a process repeats the work for [default: 6]")
     parser.add_argument("--backend", default="flex", choices=["flex", "ndarray", "cuda"], help="ours [default: flex]")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--rate", action="store_true", help=argparse.SUPPRESS)
@@ -117,7 +121,7 @@ def main():
     if args.rate:
         return matrix_rate(args.threads, args.device)
     if args.worker:
-        return worker(args.model[0], args.shape[0], args.work[0], args.batch[0], args.threads, args.device)
+        return worker(args.model[0], args.shape[0], args.work[0], args.batch[0], args.threads, args.device, args.seconds)
     if not args.binary:
         parser.error("--binary missing")
     head = f"{'':36}{'ours, s':>30}{'PyTorch, s':>30}{'ours / PyTorch':>30}{'peak MiB, ratio':>22}{'GF':>8}{'others':>8}"
@@ -137,8 +141,8 @@ def compare(args, model, shape, work, batch):
     own, other, peaks, others = [], [], [[], []], []
     for _ in range(args.turns):
         for seconds, peak, command in [
-            (own, peaks[0], [args.binary, *options, "--seconds", str(BUDGET)]),
-            (other, peaks[1], [sys.executable, __file__, "--worker", *options, f"--threads={args.threads}"]),
+            (own, peaks[0], [args.binary, *options, "--seconds", str(args.seconds)]),
+            (other, peaks[1], [sys.executable, __file__, "--worker", *options, f"--threads={args.threads}", f"--seconds={args.seconds}"]),
         ]:
             with card_memory(args.device == "cuda") as on_card:
                 report, (memory, busy) = measured(command, RAYON_NUM_THREADS=str(args.threads))

@@ -9,7 +9,8 @@ use crate::{
     eval::{EvalError, LidMetrics},
     jacobian::{JacobianError, Matrices},
 };
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use atypical_models::FlowBackend;
+use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 use serde::Serialize;
 use thiserror::Error;
@@ -85,7 +86,7 @@ impl<'a> Known<'a> {
     ///
     /// # Errors
     /// Those of the estimator, e.g. points without an estimate.
-    pub fn score<B: Backend>(
+    pub fn score<B: FlowBackend>(
         &mut self,
         estimator: Estimator,
         settings: &Settings,
@@ -130,7 +131,7 @@ impl<'a> Known<'a> {
         Ok(self.spectra.as_deref().unwrap_or_default())
     }
 
-    fn matrix_free<B: Backend>(
+    fn matrix_free<B: FlowBackend>(
         &self,
         settings: &Settings,
         device: &B::Device,

@@ -53,6 +53,13 @@ impl<B: Backend> Conv1x1<B> {
         }
     }
 
+    /// Whether `permutation` is one: weights from a damaged file may have anything there.
+    pub fn is_permuted(&self) -> bool {
+        let mut order: Vec<i64> = self.permutation.val().into_data().iter::<i64>().collect();
+        order.sort_unstable();
+        order.into_iter().eq(0..self.diagonal.dims()[0] as i64)
+    }
+
     /// Diagonal of U.
     fn positive_diagonal(&self) -> Tensor<B, 1> {
         softplus(self.diagonal.val(), 1.0) + MIN_DIAGONAL

@@ -194,10 +194,8 @@ fn take_step(
 
 /// The sum of the squares of all values of all tensors: one number read back for all of them, added up in f64.
 pub(super) fn sum_of_squares<R: CubeRuntime>(tensors: Vec<CubeTensor<R>>) -> f64 {
-    let groups: Vec<usize> = tensors
-        .iter()
-        .map(|t| t.meta.num_elements().div_ceil(SHORTEST).clamp(1, GROUPS))
-        .collect();
+    let groups: Vec<usize> =
+        tensors.iter().map(|t| t.meta.num_elements().div_ceil(SHORTEST).clamp(1, GROUPS)).collect();
     let Some(like) = tensors.first() else { return 0.0 };
     let sums = empty(like, [groups.iter().sum::<usize>()]);
     let mut at = 0;

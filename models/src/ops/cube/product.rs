@@ -54,7 +54,7 @@ impl Sizes {
     /// With the depth split where there are few tiles.
     fn split(rows: usize, columns: usize, depth: usize) -> Self {
         let tiles = rows.div_ceil(ROWS) * columns.div_ceil(COLUMNS);
-        let layers = (TILES / tiles).clamp(1, (depth / SHORTEST_PART).max(1));
+        let layers = (TILES / tiles.max(1)).clamp(1, (depth / SHORTEST_PART).max(1));
         Self { rows, columns, depth, layers }
     }
 }
@@ -97,7 +97,13 @@ pub(super) fn matrices<R: CubeRuntime>(a: CubeTensor<R>, b: CubeTensor<R>) -> Cu
     let sizes = Sizes { rows, columns, depth, layers };
     let map = Map { channels: 1, height: 1, width: 1, kernel: 1 };
     let y = launch(a, b, Factors::Matrices, sizes, map, false);
-    CubeTensor::new_contiguous(y.client, y.device, [layers, rows, columns].into(), y.handle, y.dtype)
+    CubeTensor::new_contiguous(
+        y.client,
+        y.device,
+        [layers, rows, columns].into(),
+        y.handle,
+        y.dtype,
+    )
 }
 
 /// What a convolution's taps move over.
