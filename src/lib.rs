@@ -5,12 +5,13 @@
 //! wrong gradients now and then. The program itself does so.
 //!
 //! Data flows one way: [`config`] -> [`data`] -> [`train`] -> a [`run`] directory -> [`ood`] -> [`eval`] -> [`report`]. The
-//! models live in the crate `atypical-models`; [`jacobian`] and [`lid`] read their geometry.
+//! models live in the crate `atypical-models`; [`jacobian`] and [`lid`] read their geometry, [`doctor`] examines them.
 
 pub mod backend;
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod eval;
 pub mod jacobian;
 pub mod lid;

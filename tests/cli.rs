@@ -2,6 +2,7 @@
 
 use npyz::WriterBuilder;
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -827,8 +828,186 @@ fn slopes(bench: &Bench) {
     bench.npz("slopes.npz", &[48, 8, 8], &pixels);
 }
 
+#[test]
+fn a_gate_accepts_and_rejects_pictures() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --set data.valid=train.npz --quiet");
+    let png = |name: &str, pixels: Vec<u8>| {
+        let picture = image::GrayImage::from_raw(8, 8, pixels).unwrap();
+        picture.save(bench.path(name)).unwrap();
+        std::fs::read(bench.path(name)).unwrap()
+    };
+    let mut next = bytes(1);
+    let inside = png("inside.png", (0..64).map(|_| (next() / 2 + 40) as u8).collect());
+    let outside = png("outside.png", (0..64).map(|i| if i % 2 == 0 { 255 } else { 0 }).collect());
+
+    let gate = "gate --run train --method likelihood --held-out 20";
+    let text = bench.ok(&format!("{gate} --false-alarms 0.2 inside.png"));
+    assert!(text.starts_with("accept  p = ") && text.contains("inside.png"), "{text}");
+    let out = bench.run(&format!("{gate} --json inside.png outside.png"));
+    assert_eq!(out.status.code(), Some(3));
+    let answers: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(answers["images"][0]["accept"], true);
+    assert_eq!(answers["images"][1]["accept"], false);
+
+    // The calibration is kept: a second call reads it.
+    let gates = || std::fs::read_dir(bench.path("runs/train/gates")).unwrap().count();
+    assert_eq!(gates(), 1, "one for all rates");
+    let other = "gate --run train --method likelihood --held-out 19";
+    bench.ok(&format!("{other} --false-alarms 0.1 inside.png"));
+    assert_eq!(gates(), 2);
+
+    // What cannot be read is rejected, and said.
+    std::fs::write(bench.path("broken.png"), &inside[..40]).unwrap();
+    let out = bench.run(&format!("{gate} broken.png missing.png"));
+    let (text, error) = texts(&out);
+    assert!(text.contains("reject  broken.png is not usable"), "{text}");
+    assert!(text.contains("reject  cannot read missing.png"), "{text}");
+    assert!(error.contains("2 of 2 images could not be judged"), "{error}");
+    assert_eq!(out.status.code(), Some(1));
+    let error = bench.error(&format!("{gate} --false-alarms 0.001 inside.png"));
+    assert!(error.contains("needs at least 999 held-out images"), "{error}");
+
+    // A stream: an image, nothing that is one, another image, an end in the middle.
+    let mut input = Vec::new();
+    for image in [&inside[..], b"no picture", &outside] {
+        input.extend((image.len() as u32).to_le_bytes());
+        input.extend(image);
+    }
+    input.extend([9, 0, 0, 0, 1]);
+    let mut command = bench.command(&format!("{gate} --stream"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&input).unwrap();
+    let (out, error) = texts(&child.wait_with_output().unwrap());
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let accepted: Vec<bool> = lines.iter().map(|l| l["accept"].as_bool().unwrap()).collect();
+    assert_eq!(accepted, [true, false, false]);
+    assert!(lines[1]["error"].as_str().unwrap().contains("no PNG, JPEG or WebP"));
+    assert!(error.contains("image 3 (counted from 0): it ends"), "{error}");
+}
+
+#[test]
+fn samples_of_a_run_are_data() {
+    let bench = Bench::trained();
+    let set = "--set out_of_distribution=['generated:train[4:12]','generated:train[:8]']";
+    let out = bench.ok(&format!("ood --config ood.yaml --json {set}"));
+    let results: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(results["rows"][0]["outside"], "generated:train[4:12]");
+    let again: serde_json::Value =
+        serde_json::from_str(&bench.ok(&format!("ood --config ood.yaml --json {set}"))).unwrap();
+    assert_eq!(again["rows"], results["rows"]);
+    // A slice is a part of the whole.
+    bench.ok("score --run train --data generated:train[4:8] --method likelihood --out a.csv");
+    bench.ok("score --run train --data generated:train[:8] --method likelihood --out b.csv");
+    let column = |file: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(bench.path(file)).unwrap();
+        text.lines().skip(2).map(|l| l.split(',').nth(3).unwrap().to_owned()).collect()
+    };
+    assert_eq!(column("a.csv"), column("b.csv")[4..]);
+    let error = bench.error("score --run train --data generated:tain[:8] --method likelihood");
+    assert!(error.contains("did you mean `train`?"), "{error}");
+    let error = bench.error("train --config train.yaml --set data.train=generated:train --run b");
+    assert!(error.contains("atypical sample --run"), "{error}");
+}
+
+/// In headless Chromium, where there is one: at a desktop's and a phone's width, nothing is wider than the page and every image is shown.
+#[test]
+fn the_report_fits_a_desktop_and_a_phone() {
+    let Some(chromium) =
+        ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+            Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success())
+        })
+    else {
+        eprintln!("SKIPPED: the_report_fits_a_desktop_and_a_phone, there is no Chromium");
+        return;
+    };
+    let bench = Bench::trained();
+    bench.ok("ood --config ood.yaml --quiet --name page");
+    let report = std::fs::read_to_string(bench.path("runs/page/report.html")).unwrap();
+    assert!(report.contains("prefers-color-scheme: dark") && !report.contains("<script"));
+    // A copy measures itself.
+    let script = "<script>const e = document.documentElement, shown = [...document.images];
+        document.body.dataset.seen = [e.scrollWidth, innerWidth, shown.length, shown.filter(i => !i.naturalWidth).length].join(' ');
+        </script></body>";
+    bench.file("measured.html", &report.replace("</body>", script));
+    for width in [1280, 500] {
+        let profile = bench.path("profile");
+        let output = Command::new(chromium)
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+            ])
+            .args(["--disable-background-networking", "--disable-component-update"])
+            .args(["--disable-sync", "--dump-dom"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!("--window-size={width},900"))
+            .arg(format!("file://{}", bench.path("measured.html").display()))
+            .output()
+            .unwrap();
+        let (page, error) = texts(&output);
+        let seen = page.split("data-seen=\"").nth(1).unwrap_or_else(|| panic!("{error}"));
+        let seen: Vec<usize> =
+            seen.split('"').next().unwrap().split(' ').map(|n| n.parse().unwrap()).collect();
+        let &[content, window, images, broken] = seen.as_slice() else { panic!("{seen:?}") };
+        assert!(content <= window, "{content} pixels in a window of {window}");
+        assert!(window <= width && images > 8 && broken == 0, "{seen:?}");
+    }
+}
+
+#[test]
+fn a_doctor_tells_healthy_from_broken() {
+    let bench = Bench::trained();
+    let text = bench.ok("doctor --run train");
+    assert!(text.contains("checkpoints       whole, of step"), "{text}");
+    assert!(text.contains("coupling") && text.contains("act_norm"), "{text}");
+    let out = bench.ok("doctor --run train --json --images 2 --quiet");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["healthy"], true);
+    let health = &report["health"];
+    assert!(health["round_trip"].as_f64().unwrap() < 1e-3, "{health}");
+    assert!(health["log_det_error"].as_f64().unwrap() < 1e-3, "{health}");
+    for step in health["steps"].as_array().unwrap() {
+        assert!(step["log_det_error"].as_f64().unwrap() < 1e-2, "{step}");
+        assert!(step["round_trip"].as_f64().unwrap() < 1e-4, "{step}");
+        assert!(step["condition"].as_f64().unwrap() >= 0.999, "{step}");
+    }
+
+    // A byte of a checkpoint.
+    let checkpoints = bench.path("runs/train/checkpoints");
+    let step = std::fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap().path();
+    let file = step.join("optimizer.bin");
+    let mut contents = std::fs::read(&file).unwrap();
+    contents[7] ^= 1;
+    std::fs::write(&file, contents).unwrap();
+    let error = bench.error("doctor --run train --quiet");
+    assert!(error.contains("is not healthy") && error.contains("checksum"), "{error}");
+
+    // A weight that is NaN, then a permutation that is none.
+    let weights = bench.path("runs/train/model/best.safetensors");
+    let whole = std::fs::read(&weights).unwrap();
+    let damaged = |end: &str, value: &[u8]| {
+        let (header, tensors) = safetensors::SafeTensors::read_metadata(&whole).unwrap();
+        let all = tensors.tensors();
+        let (_, tensor) = all.iter().find(|(name, _)| name.ends_with(end)).unwrap();
+        let at = header + 8 + tensor.data_offsets.0;
+        let mut contents = whole.clone();
+        contents[at..at + value.len()].copy_from_slice(value);
+        std::fs::write(&weights, contents).unwrap();
+        bench.error("doctor --run train --quiet")
+    };
+    let error = damaged("log_scale", &f32::NAN.to_le_bytes());
+    assert!(error.contains("; 1 of ") && error.contains("weights are NaN or infinite"), "{error}");
+    let error = damaged("permutation", &[9, 9, 9, 9]);
+    assert!(error.contains("permutation` is no permutation of the channels"), "{error}");
+}
+
 const METHODS: &str = "likelihood,likelihood_ratio,complexity,complexity_mixture,gradient_norm,typicality,waic,latent_norm,\
-                       latent_box,local_mass,invertibility,goodness_of_fit,lid,dual,dose,combined";
+                       latent_box,local_mass,gaussian_convolution,data_ball,latent_ball,invertibility,goodness_of_fit,lid,dual,dose,combined";
 
 #[test]
 fn every_method_has_a_row_and_a_column() {

@@ -1,7 +1,7 @@
 //! Statistics of a model whose density is known in closed form: a flow without steps, `p(x) = N(x; 0, I)`.
 
 use atypical::{
-    config::{LidConfig, Method},
+    config::{AroundConfig, LidConfig, Method},
     data::{Images, Noise},
     ood::{
         Models, OodError, Scorer, Statistic, Statistics, method,
@@ -59,6 +59,13 @@ fn models() -> Models<Flex> {
         ensemble: vec![scorer(normal(0.5)), scorer(normal(4.0))],
         codecs: vec![Codec::Png],
         latent_radius: 1.0,
+        around: AroundConfig {
+            samples: 400,
+            radius: 0.2,
+            latent_radius: 0.2,
+            ..Default::default()
+        },
+        seed: 5,
     }
 }
 
@@ -99,6 +106,36 @@ fn statistics_of_a_gaussian_are_those_by_hand() {
         close(get(Statistic::EnsembleVariance), variance, "variance");
         // Noise does not compress.
         assert!(get(Statistic::Complexity) >= 8.0 * DIMENSION);
+    }
+}
+
+#[test]
+fn densities_around_a_gaussian_are_those_by_hand() {
+    // Far enough from both ends of [0, 1] that nothing is folded back.
+    let mut images = Images::random(5, SHAPE, 3);
+    images.pixels.iter_mut().for_each(|p| *p = 64 + *p / 2);
+    let asked =
+        BTreeSet::from([Statistic::Convolution, Statistic::DataBall, Statistic::LatentBall]);
+    let found = models().measure(&images, &asked).unwrap();
+    let variance = 1.0 + AroundConfig::default().sigma.powi(2);
+    for (i, square) in squares(&images).into_iter().enumerate() {
+        let get = |statistic| found[&statistic][i];
+        let near = |statistic, expected: f64, error: f64| {
+            let got: f64 = get(statistic);
+            assert!((got - expected).abs() < error, "{statistic:?}: {got}, not {expected}");
+        };
+        // log p(x + σ ε) has a standard deviation of σ ‖x‖, 0.06, so its mean over 400 draws one of 0.003.
+        near(Statistic::Convolution, log_density(square, variance.sqrt()), 0.015);
+        // To second order in the radius: a coordinate of u has the variance r² / (D + 2).
+        let v: f64 = 0.2 * 0.2 / (DIMENSION + 2.0);
+        let expected = log_density(square, 1.0) + 0.5 * v * (square - DIMENSION);
+        near(Statistic::DataBall, expected, 0.025);
+        near(Statistic::LatentBall, expected, 0.025);
+    }
+    // An image's draws are its own: another order, the same numbers.
+    let turned = models().measure(&images.select(&[3, 0]), &asked).unwrap();
+    for statistic in asked {
+        assert_eq!(turned[&statistic], [found[&statistic][3], found[&statistic][0]]);
     }
 }
 

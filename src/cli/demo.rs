@@ -3,6 +3,7 @@
 use super::{CliError, Common, ood, print, print_json, train::interrupter};
 use crate::{
     config::{Environment, Loaded, OodConfig, TrainConfig},
+    data::Spec,
     eval::Interval,
     ood::Results,
     run::{RunDir, RunError, write_atomic},
@@ -84,7 +85,8 @@ impl Demo {
 
         let run = fresh(&environment.model_dir)?;
         let images = train::images(&training.config, &environment.data_dir)?;
-        let mut scored = ood::images(&experiment.config, &environment.data_dir)?;
+        let load = |spec: &str| Ok(spec.parse::<Spec>()?.load(&environment.data_dir)?);
+        let mut scored = ood::images(&experiment.config, load)?;
         scored.1.name = "Fashion-MNIST".into();
         scored.2[0].name = "MNIST".into();
         if !common.quiet {

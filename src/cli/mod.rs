@@ -2,8 +2,11 @@
 
 mod backends;
 mod config;
+mod data;
 mod demo;
+mod doctor;
 mod eval;
+mod gate;
 mod lid;
 mod ood;
 mod runs;
@@ -43,6 +46,9 @@ Examples:
   atypical train --config configs/train/glow_fmnist.yaml --set optimizer.lr=5e-4 --run glow-slow
   atypical config show --config configs/train/glow_fmnist.yaml
 
+Data (SPEC): a name and a split (mnist:test), an .npz or idx file, a folder of pictures of one size (photos/, in the order of their names, without subfolders), or samples of
+a trained run (generated:RUN, in `ood` and `score`; 1000 where no end is given); each with a slice: [:100], [100:], [100:200].
+
 Folders: DATA_DIR (default `data`) and MODEL_DIR (default `runs`), from the environment or .env.";
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +65,10 @@ enum Command {
     Lid(Box<lid::Lid>),
     /// Score a set of images with a trained run
     Score(score::Score),
+    /// Accept images, or reject them as out-of-distribution, at a stated rate of false alarms
+    Gate(gate::Gate),
+    /// Examine a trained run: checkpoints, weights, inverse, log-determinant, step by step
+    Doctor(doctor::Doctor),
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs
@@ -136,6 +146,9 @@ enum CliError {
     Labels { path: String, problem: Box<LabelError> },
     #[error("cannot write to standard output: {0}")]
     Stdout(std::io::Error),
+    /// An image was rejected; what is to be said was said.
+    #[error("an image was rejected")]
+    Rejected,
     /// Ctrl-C; what is to be said was said.
     #[error("stopped by Ctrl-C")]
     Stopped,
@@ -143,7 +156,7 @@ enum CliError {
     Other(String),
 }
 
-/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
+/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage, 3 where `gate` rejects an image, 130 after Ctrl-C.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
@@ -153,6 +166,8 @@ pub fn main() -> ExitCode {
         Command::Eval(command) => command.run(&cli.common),
         Command::Lid(command) => command.run(&cli.common),
         Command::Score(command) => command.run(&cli.common),
+        Command::Gate(command) => command.run(&cli.common),
+        Command::Doctor(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Config(command) => command.run(&cli.common),
@@ -161,6 +176,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Stopped) => ExitCode::from(130),
+        Err(CliError::Rejected) => ExitCode::from(3),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

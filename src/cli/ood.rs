@@ -3,7 +3,7 @@
 use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
     config::{Environment, Loaded, OodConfig, TrainConfig},
-    data::{Images, Noise, Spec},
+    data::{Images, Noise},
     ood::{self, Experiment, Models, OodError, Results, Scorer},
     report,
     run::{RunDir, RunError},
@@ -11,6 +11,7 @@ use crate::{
 };
 use atypical_models::{FlowBackend, flow::Flow};
 use clap::Args;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Score in- and out-of-distribution images with a trained run.
@@ -49,7 +50,9 @@ impl Ood {
             .or_else(|| config.name.clone())
             .unwrap_or_else(|| format!("ood-{}", stem(&self.config, "experiment")));
         let run = RunDir::open(&environment.model_dir, &config.run)?;
-        let sets = images(config, &environment.data_dir)?;
+        let sets = with_backend!(backend, common.device, |B, device| {
+            images(config, |spec| super::data::load::<B>(spec, &environment, config.seed, &device))
+        })?;
         // An experiment is made anew each time, in a folder beside the old one.
         let out = match RunDir::create(&environment.model_dir, &name) {
             Err(RunError::Exists(root)) => {
@@ -66,7 +69,12 @@ impl Ood {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others = Others::open(config, &environment.model_dir, &trained, &device)?;
             let title = format!("Out-of-distribution detection with {}", run.name());
-            let mut facts = vec![("model".to_owned(), run.root().display().to_string())];
+            let mut facts = vec![
+                ("model".to_owned(), run.root().display().to_string()),
+                ("SHA-256 of its weights".to_owned(), digest(&run)?),
+                ("backend".to_owned(), backend.name().to_owned()),
+                ("burn".to_owned(), "0.21.0".to_owned()),
+            ];
             if let Some(epoch) = run.last_epoch() {
                 let trained = format!("{} epochs, {} steps", epoch["epoch"], epoch["step"]);
                 facts.push(("training".to_owned(), trained));
@@ -82,13 +90,21 @@ impl Ood {
     }
 }
 
+/// The SHA-256 of a run's weights.
+pub(super) fn digest(run: &RunDir) -> Result<String, RunError> {
+    let path = run.weights();
+    let bytes = std::fs::read(&path).map_err(|source| RunError::Read { path, source })?;
+    Ok(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect())
+}
+
 /// Calibration, in-distribution and OOD images.
 pub(super) type Sets = (Images, Images, Vec<Images>);
 
-/// Read the images of an experiment.
-pub(super) fn images(config: &OodConfig, data_dir: &Path) -> Result<Sets, CliError> {
-    let load =
-        |spec: &str| -> Result<Images, CliError> { Ok(spec.parse::<Spec>()?.load(data_dir)?) };
+/// The images of an experiment, each set as `load` has it.
+pub(super) fn images(
+    config: &OodConfig,
+    load: impl Fn(&str) -> Result<Images, CliError>,
+) -> Result<Sets, CliError> {
     let limited = |spec: &str| -> Result<Images, CliError> {
         let images = load(spec)?;
         Ok(config.limit.map_or_else(|| images.clone(), |limit| images.take(limit)))
@@ -186,6 +202,8 @@ pub(super) fn models<B: FlowBackend>(
         ensemble: others.ensemble.into_iter().map(scorer).collect(),
         codecs: config.codecs.clone(),
         latent_radius: config.latent_radius,
+        around: config.around,
+        seed,
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{CliError, Common, key_value, print, print_json};
 use crate::{
     config::{Environment, Loaded, Method, OodConfig},
-    data::Spec,
     eval::CONVENTION,
     ood::{self, Plan},
     report::ScoreTable,
@@ -50,30 +49,16 @@ impl Score {
         let environment = Environment::read()?;
         let backend = common.backend()?;
         ScoreTable::check_format(&self.out)?;
-        if self.method.contains(&Method::Dual) {
-            let hint = "dual chooses two thresholds against OOD images and has no score of its own; ask for likelihood,lid";
-            return Err(CliError::Other(hint.into()));
-        }
-        let own = ["methods", "run", "in_distribution", "out_of_distribution", "calibration="];
-        if let Some(set) = self.set.iter().find(|set| own.iter().any(|key| set.starts_with(key))) {
-            let hint = "--method, --run, --data and --calibration say that";
-            return Err(CliError::Other(format!("--set {set} is not for `score`: {hint}")));
-        }
         let run = RunDir::open(&environment.model_dir, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
         let calibration = self.calibration.as_ref().unwrap_or(&trained.data.train);
-        // An experiment without OOD sets: its settings, checks and defaults.
-        let methods: Vec<&str> = self.method.iter().map(|m| m.name()).collect();
-        let text = serde_json::json!({
-            "run": self.run, "in_distribution": self.data, "out_of_distribution": [NOTHING],
-            "calibration": calibration, "calibration_count": CALIBRATION, "methods": methods,
-        });
-        let loaded = Loaded::<OodConfig>::text(&text.to_string(), &common.sets(&self.set))?;
+        let loaded = settings(common, &self.run, &self.method, &self.data, calibration, &self.set)?;
         let config = &loaded.config;
-        let load = |spec: &str| -> Result<_, CliError> {
-            Ok(spec.parse::<Spec>()?.load(&environment.data_dir)?)
-        };
-        let (images, calibration) = (load(&config.in_distribution)?, load(&config.calibration)?);
+        let [images, calibration] = with_backend!(backend, common.device, |B, device| {
+            let load =
+                |spec: &str| super::data::load::<B>(spec, &environment, config.seed, &device);
+            Ok::<_, CliError>([load(&config.in_distribution)?, load(&config.calibration)?])
+        })?;
         let plan = Plan {
             methods: &config.methods,
             lid: &config.lid,
@@ -107,6 +92,38 @@ impl Score {
         let scale = scale.map_or(String::new(), |r| format!(", LID at the scale {r:.3}"));
         print(format_args!("{} images of {}{scale}: {out}", images.len(), images.name))
     }
+}
+
+/// The settings of an experiment without OOD sets, with its checks and defaults.
+pub(super) fn settings(
+    common: &Common,
+    run: &str,
+    methods: &[Method],
+    data: &str,
+    calibration: &str,
+    set: &[String],
+) -> Result<Loaded<OodConfig>, CliError> {
+    if methods.contains(&Method::Dual) {
+        let hint = "dual chooses two thresholds against OOD images and has no score of its own; ask for likelihood,lid";
+        return Err(CliError::Other(hint.into()));
+    }
+    let own = ["methods", "run", "in_distribution", "out_of_distribution", "calibration="];
+    if let Some(set) = set.iter().find(|set| own.iter().any(|key| set.starts_with(key))) {
+        let hint = "its own options say that (--method, --run, …)";
+        return Err(CliError::Other(format!("--set {set} is not for this command: {hint}")));
+    }
+    let methods: Vec<&str> = methods.iter().map(|m| m.name()).collect();
+    let text = serde_json::json!({
+        "run": run, "in_distribution": data, "out_of_distribution": [NOTHING],
+        "calibration": calibration, "calibration_count": CALIBRATION, "methods": methods,
+    });
+    Loaded::<OodConfig>::text(&text.to_string(), &common.sets(set)).map_err(|error| {
+        // Where in that text it stands tells the user nothing.
+        let message = error.to_string();
+        let own = message.strip_prefix("the built-in configuration:");
+        let own = own.and_then(|rest| rest.split_once(": ")).map(|(_, problem)| problem.to_owned());
+        CliError::Other(own.unwrap_or(message))
+    })
 }
 
 /// Stands for the OOD sets that there are none of.

@@ -18,6 +18,6 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;
-pub use ood::{BootstrapConfig, LidConfig, Method, OodConfig};
+pub use ood::{AroundConfig, BootstrapConfig, LidConfig, Method, OodConfig};
 pub use schema::schema;
 pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};

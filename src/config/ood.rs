@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     lid::{Estimator, MatrixFree, Route, Scale},
-    ood::statistic::Codec,
+    ood::statistic::{Ball, Codec},
 };
 use clap::ValueEnum;
 use schemars::JsonSchema;
@@ -54,6 +54,9 @@ pub struct OodConfig {
     /// Half-width of the box of the method latent_box.
     #[serde(default = "latent_radius")]
     pub latent_radius: f64,
+    /// Draws around an image, for the methods gaussian_convolution, data_ball and latent_ball.
+    #[serde(default)]
+    pub around: AroundConfig,
     /// Local intrinsic dimension.
     #[serde(default)]
     pub lid: LidConfig,
@@ -94,17 +97,28 @@ pub enum Method {
     LatentBox,
     /// The linearised density, convolved with a Gaussian as wide as the scale of LID.
     LocalMass,
+    /// The density convolved with a Gaussian of standard deviation `around.sigma`, by draws.
+    GaussianConvolution,
+    /// The mean density on a ball of radius `around.radius` around the image, by draws.
+    DataBall,
+    /// The mean density on the image of a ball of radius `around.latent_radius` around the latent, by draws.
+    LatentBall,
     /// How far the image comes back from the latent.
     Invertibility,
     /// How well the latent's coordinates fit their prior.
     GoodnessOfFit,
     /// Densities of all statistics that the other methods read, as if independent.
     Dose,
-    /// The joint density of all statistics that the other methods read, a Gaussian mixture.
+    /// How rare the other methods find the image, together.
     Combined,
 }
 
 impl Method {
+    /// Whether it scores images by themselves, not by what other methods read or score.
+    pub fn has_own_score(self) -> bool {
+        !matches!(self, Self::Dual | Self::Dose | Self::Combined)
+    }
+
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {
@@ -120,6 +134,9 @@ impl Method {
             Self::LatentNorm => "latent_norm",
             Self::LatentBox => "latent_box",
             Self::LocalMass => "local_mass",
+            Self::GaussianConvolution => "gaussian_convolution",
+            Self::DataBall => "data_ball",
+            Self::LatentBall => "latent_ball",
             Self::Invertibility => "invertibility",
             Self::GoodnessOfFit => "goodness_of_fit",
             Self::Dose => "dose",
@@ -185,6 +202,29 @@ impl LidConfig {
                 range(low, high)
             }
         }
+    }
+}
+
+/// Draws around an image. In data space a coordinate that leaves [0, 1] is folded back at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct AroundConfig {
+    /// How many, for each image and method.
+    pub samples: usize,
+    /// Standard deviation of the Gaussian, in units of x in [0, 1].
+    pub sigma: f64,
+    /// Radius of the ball around the image, in units of x.
+    pub radius: f64,
+    /// Radius of the ball around the latent.
+    pub latent_radius: f64,
+    /// The norm of both balls.
+    pub ball: Ball,
+}
+
+impl Default for AroundConfig {
+    fn default() -> Self {
+        Self { samples: 32, sigma: 0.02, radius: 0.5, latent_radius: 5.0, ball: Ball::L2 }
     }
 }
 
@@ -258,9 +298,11 @@ impl Section for OodConfig {
             let models = match method {
                 Method::LikelihoodRatio => self.background.is_some(),
                 Method::Waic => !self.ensemble.is_empty(),
+                Method::Combined => self.methods.iter().any(|m| m.has_own_score()),
                 _ => true,
             };
             let with = match method {
+                Method::Combined => "used with other methods, whose scores it reads",
                 Method::Waic => "used with `ensemble`, a list of runs beside `run`",
                 _ => "used with `background`, a run trained with `data.mutation`",
             };
@@ -276,6 +318,15 @@ impl Section for OodConfig {
         check("codecs", "empty", !self.codecs.is_empty(), "a list of png, webp, jpeg_xl")?;
         let radius = self.latent_radius;
         check("latent_radius", radius, radius > 0.0 && radius.is_finite(), "positive")?;
+        let AroundConfig { samples, sigma, radius, latent_radius, ball: _ } = self.around;
+        check("around.samples", samples, (1..=100_000).contains(&samples), "from 1 to 100000")?;
+        for (key, length) in [
+            ("around.sigma", sigma),
+            ("around.radius", radius),
+            ("around.latent_radius", latent_radius),
+        ] {
+            check(key, length, length > 0.0 && length.is_finite(), "positive")?;
+        }
         self.lid.validate("lid.")?;
         let estimator = self.lid.estimator;
         if let Some(i) = self.methods.iter().position(|m| *m == Method::LocalMass) {
@@ -322,7 +373,10 @@ mod tests {
             ("calibration", "calibration=demo:ood"),
             ("ensemble.0", "ensemble=[demo]"),
             ("methods.1", "methods=[lid, lid]"),
+            ("methods.0", "methods=[combined, dual]"),
             ("latent_radius", "latent_radius=0"),
+            ("around.samples", "around.samples=0"),
+            ("around.sigma", "around={sigma: -0.1}"),
         ] {
             let error = Loaded::<OodConfig>::text(text, &[set.to_owned()]).unwrap_err();
             let message = error.to_string();

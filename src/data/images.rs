@@ -2,6 +2,8 @@
 
 use super::{DataError, manifold::normal, noise};
 use rand::{Rng, RngCore};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use sha2::{Digest, Sha256};
 
 /// Images of one shape, uint8, channels first.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,9 @@ const GAUSSIAN: u64 = 0x6761_7573;
 
 /// Keeps mutations apart from both.
 const MUTATION: u64 = 0x6d75_7461;
+
+/// Keeps draws around a sample apart from its noise.
+const STREAM: u64 = 0x6172_6f75;
 
 /// Keeps the order of a draw apart from those of epochs and of splits.
 const DRAW: u64 = u64::MAX - 1;
@@ -153,6 +158,16 @@ impl Images {
             }
         }
         out
+    }
+
+    /// A random stream of sample i's own: from the seed and its pixels, whatever its place in the set.
+    pub(crate) fn stream(&self, i: usize, seed: u64) -> Xoshiro256PlusPlus {
+        noise::rng(noise::mix(noise::mix(seed, STREAM), noise::content(self.sample(i))))
+    }
+
+    /// The first digits of the SHA-256 of all pixels: the same images, the same digits.
+    pub fn digest(&self) -> String {
+        Sha256::digest(&self.pixels).iter().take(8).map(|b| format!("{b:02x}")).collect()
     }
 
     /// The seed of sample i's noise; none where noise is off.

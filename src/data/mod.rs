@@ -13,13 +13,16 @@ mod images;
 pub mod manifold;
 mod noise;
 mod npz;
+mod picture;
 mod registry;
 mod spec;
 
 pub(crate) use did_you_mean::did_you_mean;
 pub use error::DataError;
 pub use images::{Corruption, Images, Noise};
+pub(crate) use manifold::normal;
 pub use npz::to_npz;
+pub use picture::decode;
 pub use registry::{DATASETS, Dataset};
 pub use spec::{Source, Spec};
 

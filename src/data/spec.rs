@@ -1,14 +1,14 @@
 //! SPEC: which data.
 
-use super::{DATASETS, DataError, Images, demo, did_you_mean::did_you_mean, idx, npz};
+use super::{DATASETS, DataError, Images, demo, did_you_mean::did_you_mean, idx, npz, picture};
 use std::{
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-/// Which data: `name:split`, `demo:split`, or a file (`x.npz`, an idx file of images), each with an optional slice
-/// `[a:b]`, `[a:]` or `[:b]`.
+/// Which data: `name:split`, `demo:split`, a file (`x.npz`, an idx file of images) or a folder of pictures (`photos/`: PNG, JPEG, WebP), each with an
+/// optional slice `[a:b]`, `[a:]` or `[:b]`; `generated:RUN` are samples of a trained run.
 ///
 /// ```
 /// use atypical::data::Spec;
@@ -31,6 +31,10 @@ pub enum Source {
     Named(String, String),
     /// A file.
     File(PathBuf),
+    /// A folder of pictures.
+    Folder(PathBuf),
+    /// Samples of a trained run, by its name or path.
+    Generated(String),
 }
 
 impl FromStr for Spec {
@@ -59,6 +63,15 @@ impl FromStr for Spec {
         {
             return Ok(Self { source: Source::File(body.into()), slice });
         }
+        if let Some(run) = body.strip_prefix("generated:") {
+            if run.is_empty() {
+                return Err(error("say of which run: `generated:RUN`".into()));
+            }
+            return Ok(Self { source: Source::Generated(run.into()), slice });
+        }
+        if body.ends_with('/') {
+            return Ok(Self { source: Source::Folder(body.into()), slice });
+        }
         let (name, split) = match body.split_once(':') {
             Some((name, split)) => (name, Some(split)),
             None => (body, None),
@@ -68,9 +81,16 @@ impl FromStr for Spec {
             .collect();
         let Some(&(_, splits)) = known.iter().find(|k| k.0 == name) else {
             let names: Vec<&str> = known.iter().map(|k| k.0).collect();
-            let guess = did_you_mean(name, &names);
+            let path = Path::new(body);
+            let guess = if path.is_dir() {
+                format!("did you mean the folder `{body}/`? ")
+            } else if path.is_file() {
+                format!("`{body}` is a file, but no .npz and no idx file; ")
+            } else {
+                did_you_mean(name, &names)
+            };
             return Err(error(format!(
-                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz or idx)",
+                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz or idx), a folder of pictures (its name ends in /) or generated:RUN",
                 names.join(", ")
             )));
         };
@@ -93,7 +113,8 @@ impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Source::Named(name, split) => write!(f, "{name}:{split}")?,
-            Source::File(path) => write!(f, "{}", path.display())?,
+            Source::Generated(run) => write!(f, "generated:{run}")?,
+            Source::File(path) | Source::Folder(path) => write!(f, "{}", path.display())?,
         }
         let bound = |b: Option<usize>| b.map_or(String::new(), |b| b.to_string());
         match self.slice {
@@ -107,9 +128,9 @@ impl Spec {
     /// Read the images.
     ///
     /// # Errors
-    /// Files that are missing or damaged, a slice outside the set or empty.
+    /// Files that are missing or damaged, a slice outside the set or empty; samples of a run, which are not read but drawn.
     pub fn load(&self, data_dir: &Path) -> Result<Images, DataError> {
-        let mut images = match &self.source {
+        let images = match &self.source {
             Source::Named(name, split) if name == "demo" => demo::load(split)?,
             Source::Named(name, split) => {
                 let dataset = DATASETS.iter().find(|d| d.name == name);
@@ -123,7 +144,23 @@ impl Spec {
                 npz::load(path, None)?
             }
             Source::File(path) => idx::load(path, None)?,
+            Source::Folder(path) => picture::load_folder(path)?,
+            Source::Generated(_) => {
+                return Err(DataError::Spec {
+                    spec: self.to_string(),
+                    problem: "samples of a run are for `ood` and `score`; elsewhere write them to a file first: atypical sample --run … --out samples.npz"
+                        .into(),
+                });
+            }
         };
+        self.cut(images)
+    }
+
+    /// The slice of images that this SPEC names, under its name.
+    ///
+    /// # Errors
+    /// A slice outside the set or empty.
+    pub fn cut(&self, mut images: Images) -> Result<Images, DataError> {
         let len = images.len();
         let (from, to) = (self.slice.0.unwrap_or(0), self.slice.1.unwrap_or(len));
         if from >= to && self.slice.1.is_some() {
@@ -150,9 +187,15 @@ mod tests {
 
     #[test]
     fn specs_round_trip() {
-        for text in
-            ["mnist:test", "cifar10:train[10:20]", "demo:ood[5:]", "a/b.npz[:7]", "x-idx3-ubyte.gz"]
-        {
+        for text in [
+            "mnist:test",
+            "cifar10:train[10:20]",
+            "demo:ood[5:]",
+            "a/b.npz[:7]",
+            "x-idx3-ubyte.gz",
+            "a/photos/[:3]",
+            "generated:a/run[:50]",
+        ] {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
         }
     }

@@ -1,6 +1,6 @@
 //! What can go wrong in an experiment.
 
-use super::{ComplexityError, Failure, RowError, method::FitError};
+use super::{ComplexityError, Failure, GateError, RowError, method::FitError};
 use crate::{
     data::DataError,
     eval::EvalError,
@@ -23,6 +23,9 @@ pub enum OodError {
     /// Scores.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// A gate.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// The run directory.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -118,7 +118,8 @@ pub fn run<B: FlowBackend>(
         negative_eigenvalues: prepared().map(Prepared::negative).sum(),
         seed: config.seed,
     };
-    write(experiment, &results, &scores, out, config_yaml)?;
+    let samples = models.scorer.samples(report::SHEET);
+    write(experiment, &results, &scores, &samples, out, config_yaml)?;
     Ok(results)
 }
 
@@ -168,6 +169,7 @@ fn write(
     experiment: &Experiment,
     results: &Results,
     scores: &[SetScores],
+    samples: &[u8],
     out: &RunDir,
     config_yaml: &str,
 ) -> Result<(), OodError> {
@@ -207,7 +209,29 @@ fn write(
             facts.push(("images short of the tolerance".into(), short));
         }
     }
+    let sets: Vec<&Images> =
+        std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
+    for images in &sets {
+        let text = format!("{} images, SHA-256 of their pixels {}…", images.len(), images.digest());
+        facts.push((images.name.clone(), text));
+    }
+    let shape = experiment.inside.shape;
+    let of_set = |images: &&Images| report::sheet(images.name.clone(), &images.pixels, shape);
+    let mut sheets: Vec<report::Sheet> = sets.iter().map(of_set).collect();
+    sheets.push(report::sheet("samples of the model".into(), samples, shape));
+    // The last method with a score: a combination, if there is one.
+    let (by, method) = match scores[0].scores.last() {
+        Some((method, _)) => (method::spec(*method).map_or("", |spec| spec.title), Some(*method)),
+        None => (LIKELIHOOD, None),
+    };
+    let ends = sets.iter().zip(scores).map(|(images, set)| {
+        let values = method.map_or(set.get(Statistic::LogLikelihood), |m| set.score(m));
+        report::ends(&images.name, &images.pixels, shape, values)
+    });
     let page = report::Page {
+        sheets,
+        ends: ends.collect(),
+        ends_by: by.to_owned(),
         title: experiment.title.clone(),
         finding: results.finding.clone(),
         rows: &results.rows,

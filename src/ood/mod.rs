@@ -6,6 +6,7 @@
 mod error;
 mod evaluate;
 mod experiment;
+mod gate;
 mod labelled;
 pub mod method;
 mod score;
@@ -16,8 +17,9 @@ mod survey;
 pub use error::OodError;
 pub use evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, Entry, RowError, Scored, rows};
 pub use experiment::{Experiment, Results, run};
+pub use gate::{Gate, GateError, Verdict};
 pub use labelled::{LabelError, Labelled, Reading};
-pub use score::{Plan, SetScores, score};
+pub use score::{Fit, Plan, SetScores, fit, score, score_with};
 pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};
 pub use statistic::{ComplexityError, Models, Statistic, Statistics};
 pub use survey::{Column, MatrixFreeColumns, Member, Survey, Surveyed, Trouble, survey};

@@ -8,6 +8,7 @@ use crate::{
     lid::{LidEstimator, Prepared, Spectral, StopAt},
 };
 use atypical_models::FlowBackend;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// What is to be scored, and how.
@@ -72,6 +73,15 @@ impl SetScores {
     }
 }
 
+/// What methods know of training images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Statistics of training images; none where no method is fitted.
+    pub train: Statistics,
+    /// The scale of LID; none where it is not read or the estimator has none.
+    pub chosen: Option<Chosen>,
+}
+
 /// Score sets of images; the scale of LID is chosen, and methods are fitted, on training images alone.
 ///
 /// # Errors
@@ -81,68 +91,120 @@ pub fn score<B: FlowBackend>(
     models: &Models<B>,
     sets: &[&Images],
 ) -> Result<(Vec<SetScores>, Option<Chosen>), OodError> {
-    let scorer = &models.scorer;
     for images in sets.iter().copied().chain([plan.calibration]) {
-        images.expect_shape(scorer.shape())?;
+        images.expect_shape(models.scorer.shape())?;
     }
+    // All that takes seconds comes first.
+    let measured: Result<Vec<SetScores>, OodError> =
+        sets.iter().map(|images| measure(plan, models, images)).collect();
+    let measured = measured?;
+    let fit = fit(plan, models)?;
+    let scores = measured.into_iter().zip(sets);
+    let scores: Result<_, _> =
+        scores.map(|(set, images)| finish(plan, models, &fit, set, images)).collect();
+    Ok((scores?, fit.chosen))
+}
+
+/// Score a set by what is known of training images.
+///
+/// # Errors
+/// Images of another shape, statistics that are not finite, a method that cannot be fitted.
+pub fn score_with<B: FlowBackend>(
+    plan: &Plan,
+    models: &Models<B>,
+    fit: &Fit,
+    images: &Images,
+) -> Result<SetScores, OodError> {
+    images.expect_shape(models.scorer.shape())?;
+    let measured = measure(plan, models, images)?;
+    finish(plan, models, fit, measured, images)
+}
+
+/// Choose the scale of LID, and measure what methods are fitted on, on training images.
+///
+/// # Errors
+/// Statistics that are not finite, a scale that cannot be chosen.
+pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodError> {
+    let scorer = &models.scorer;
     let asked = method::statistics(plan.methods);
-    let mut scores = Vec::with_capacity(sets.len());
-    for images in sets {
-        let statistics = models.measure(images, &asked)?;
-        let (prepared, of_methods) = (Vec::new(), Vec::new());
-        let name = images.name.clone();
-        scores.push(SetScores { name, statistics, prepared, scores: of_methods });
-    }
     // Nothing is measured where nothing is fitted.
     let training = method::any_fitted(plan.methods)
         .then(|| plan.calibration.draw(plan.calibration_count, plan.seed));
-    let mut train = match &training {
-        Some(images) => models.measure(images, &asked)?,
-        None => Statistics::new(),
-    };
-    let mut chosen = None;
-    if asked.iter().any(|statistic| statistic.is_of_spectrum()) {
-        let (estimator, route) = (plan.lid.estimator, plan.lid.estimator.route());
-        let mut training_prepared = None;
-        if estimator.has_scale() {
-            let (scale, count, seed) = (&plan.lid.scale, plan.calibration_count, plan.seed);
-            chosen = Some(choose_scale(
-                estimator,
-                scale,
-                plan.calibration,
-                count,
-                seed,
-                |images, stop| {
-                    let prepared = scorer.prepare_all(images, route, stop)?;
-                    // The images that methods are fitted on, too.
-                    training_prepared = training.is_some().then(|| prepared.clone());
-                    Ok(prepared)
-                },
-            )?);
-        }
-        let stop = chosen.map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r));
-        // An estimator without a scale does not look at r.
-        let r = chosen.map_or(0.0, |c| c.r);
-        if let Some(images) = &training {
-            let prepared = match training_prepared {
-                Some(prepared) => prepared,
-                None => scorer.prepare_all(images, route, stop)?,
-            };
-            train.extend(read(plan, &asked, &prepared, r));
-        }
-        for (set, images) in scores.iter_mut().zip(sets) {
-            set.prepared = scorer.prepare_all(images, route, stop)?;
-            set.statistics.extend(read(plan, &asked, &set.prepared, r));
-        }
+    let mut fit = Fit::default();
+    if let Some(images) = &training {
+        fit.train = models.measure(images, &asked)?;
     }
-    for set in &mut scores {
-        set.scores = method::scores(plan.methods, &train, &set.statistics)?;
+    if !reads_spectrum(&asked) {
+        return Ok(fit);
     }
-    Ok((scores, chosen))
+    let (estimator, route) = (plan.lid.estimator, plan.lid.estimator.route());
+    let mut prepared = None;
+    if estimator.has_scale() {
+        let (scale, count, seed) = (&plan.lid.scale, plan.calibration_count, plan.seed);
+        let prepare = |images: &Images, stop| {
+            let all = scorer.prepare_all(images, route, stop)?;
+            // The images that methods are fitted on, too.
+            prepared = training.is_some().then(|| all.clone());
+            Ok(all)
+        };
+        fit.chosen = Some(choose_scale(estimator, scale, plan.calibration, count, seed, prepare)?);
+    }
+    if let Some(images) = &training {
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => scorer.prepare_all(images, route, stop(fit.chosen))?,
+        };
+        fit.train.extend(read(plan, &asked, &prepared, fit.chosen));
+    }
+    Ok(fit)
 }
 
-/// The statistics of what LID is read from, at scale r.
-fn read(plan: &Plan, asked: &BTreeSet<Statistic>, prepared: &[Prepared], r: f64) -> Statistics {
+/// All statistics but those of the spectrum.
+fn measure<B: FlowBackend>(
+    plan: &Plan,
+    models: &Models<B>,
+    images: &Images,
+) -> Result<SetScores, OodError> {
+    let statistics = models.measure(images, &method::statistics(plan.methods))?;
+    let name = images.name.clone();
+    Ok(SetScores { name, statistics, prepared: Vec::new(), scores: Vec::new() })
+}
+
+/// The statistics of the spectrum, and the scores.
+fn finish<B: FlowBackend>(
+    plan: &Plan,
+    models: &Models<B>,
+    fit: &Fit,
+    mut set: SetScores,
+    images: &Images,
+) -> Result<SetScores, OodError> {
+    let asked = method::statistics(plan.methods);
+    if reads_spectrum(&asked) {
+        let route = plan.lid.estimator.route();
+        set.prepared = models.scorer.prepare_all(images, route, stop(fit.chosen))?;
+        set.statistics.extend(read(plan, &asked, &set.prepared, fit.chosen));
+    }
+    set.scores = method::scores(plan.methods, &fit.train, &set.statistics)?;
+    Ok(set)
+}
+
+fn reads_spectrum(asked: &BTreeSet<Statistic>) -> bool {
+    asked.iter().any(|statistic| statistic.is_of_spectrum())
+}
+
+fn stop(chosen: Option<Chosen>) -> StopAt {
+    chosen.map_or(StopAt::Everywhere, |c| StopAt::Scale(c.r))
+}
+
+/// The statistics of what LID is read from, at the chosen scale.
+fn read(
+    plan: &Plan,
+    asked: &BTreeSet<Statistic>,
+    prepared: &[Prepared],
+    chosen: Option<Chosen>,
+) -> Statistics {
+    // An estimator without a scale does not look at r.
+    let r = chosen.map_or(0.0, |c| c.r);
     let value = |statistic: Statistic, of: &Prepared| match (statistic, of) {
         (Statistic::LogRho, Prepared::Spectrum(spectrum)) => Spectral.log_rho(spectrum, r),
         (Statistic::LogRho, _) => f64::NAN,

@@ -11,6 +11,7 @@ use crate::{
         scale,
     },
     progress::{Progress, Verbosity},
+    report::to_pixels,
 };
 use atypical_models::{DensityModel, FlowBackend, flow::Flow};
 use burn::tensor::{Tensor, TensorData};
@@ -91,6 +92,11 @@ impl<B: FlowBackend> Scorer<B> {
         Self { flow, noise, batch_size, memory, matrix_free, krylov_batch, seed, device, verbosity }
     }
 
+    /// The same without bars.
+    pub fn quiet(self) -> Self {
+        Self { verbosity: Verbosity::Quiet, ..self }
+    }
+
     /// Shape of the images that the model takes.
     pub fn shape(&self) -> [usize; 3] {
         self.flow.shape()
@@ -131,6 +137,13 @@ impl<B: FlowBackend> Scorer<B> {
         })
     }
 
+    /// Pixels of samples of the model, by the seed; values that are not finite are 0.
+    pub fn samples(&self, count: usize) -> Vec<u8> {
+        B::seed(&self.device, self.seed);
+        let samples = self.flow.sample(count, &self.device);
+        to_pixels(&samples.into_data().iter::<f32>().collect::<Vec<_>>()).0
+    }
+
     /// What `of` makes of the model and a batch `[n, D]`, one thing an image, for all images; `what` names it beside the bar.
     pub fn each_batch<T>(
         &self,
@@ -144,6 +157,23 @@ impl<B: FlowBackend> Scorer<B> {
         for index in all.chunks(self.batch_size) {
             out.extend(of(&self.flow, self.batch(images, index)));
             bar.advance(index.len(), "");
+        }
+        bar.finish(&images.name);
+        out
+    }
+
+    /// What `of` makes of the model, an image's number and the image `[1, D]` itself, for all images; `what` names it beside the bar.
+    pub fn each_image<T>(
+        &self,
+        images: &Images,
+        what: &str,
+        of: impl Fn(&Flow<B>, usize, Tensor<B, 2>) -> T,
+    ) -> Vec<T> {
+        let mut bar = self.progress(what, images.len());
+        let mut out = Vec::with_capacity(images.len());
+        for i in 0..images.len() {
+            out.push(of(&self.flow, i, self.batch(images, &[i])));
+            bar.advance(1, "");
         }
         bar.finish(&images.name);
         out

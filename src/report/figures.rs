@@ -206,7 +206,7 @@ pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)
 pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) -> Figure {
     // More lines than find room above the axes.
     let legend = match curves.len() {
-        0..=4 => LegendPosition::OutsideTopCenter,
+        0..=3 => LegendPosition::OutsideTopCenter,
         _ => LegendPosition::OutsideRightTop,
     };
     let plots = || -> Vec<Plot> {

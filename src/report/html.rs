@@ -1,6 +1,6 @@
 //! The report: one self-contained HTML page.
 
-use super::{Figure, Row};
+use super::{Ends, Figure, Row, Sheet, matrix};
 use minijinja::{Environment, Error, context};
 
 /// What the page shows.
@@ -14,6 +14,12 @@ pub struct Page<'a> {
     pub rows: &'a [Row],
     /// The figures.
     pub figures: &'a [Figure],
+    /// Contact sheets.
+    pub sheets: Vec<Sheet>,
+    /// The images of each set at both ends of a score.
+    pub ends: Vec<Ends>,
+    /// Which score that is.
+    pub ends_by: String,
     /// Label convention of the numbers.
     pub convention: &'a str,
     /// `name: value` pairs about the run.
@@ -34,12 +40,19 @@ pub fn html(page: &Page) -> Result<String, Error> {
         .iter()
         .map(|f| context! { svg => f.svg, caption => f.caption, name => f.name })
         .collect();
+    let (pairs, lines) = matrix::lines(page.rows);
     environment.get_template("report.html")?.render(context! {
         title => page.title,
         finding => page.finding,
         rows => page.rows,
         coverage => page.rows.first().map(|row| row.auroc.coverage()),
+        pairs => pairs,
+        lines => lines,
+        marks => matrix::caption(page.rows),
         figures => figures,
+        sheets => page.sheets,
+        ends => page.ends,
+        ends_by => page.ends_by,
         convention => page.convention,
         facts => page.facts,
         config => page.config,
@@ -50,7 +63,10 @@ pub fn html(page: &Page) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{eval::Interval, report::histogram};
+    use crate::{
+        eval::Interval,
+        report::{ends, histogram, sheet},
+    };
 
     #[test]
     fn the_page_is_whole_and_escaped() {
@@ -70,6 +86,9 @@ mod tests {
             finding: "Seen.".into(),
             rows: &rows,
             figures: &figures,
+            sheets: vec![sheet("some <images>".into(), &[0, 200], [1, 1, 1])],
+            ends: vec![ends("x", &[0, 200], [1, 1, 1], &[0.25, 0.75])],
+            ends_by: "likelihood".into(),
             convention: "higher is in",
             facts: vec![("seed".into(), "0".into())],
             config: "a: <b>".into(),
@@ -82,6 +101,9 @@ mod tests {
             "a: &lt;b&gt;",
             "<svg viewBox",
             "0.500",
+            "some &lt;images&gt;",
+            "src=\"data:image/png;base64,",
+            "0.75",
             "80 % interval",
         ] {
             assert!(html.contains(part), "{part}");

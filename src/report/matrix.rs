@@ -4,6 +4,8 @@ use super::{
     Row,
     table::{aligned, latex_table, markdown_table},
 };
+use crate::eval::Interval;
+use serde::Serialize;
 
 /// The rows in another order: columns and lines.
 struct Matrix<'a> {
@@ -62,7 +64,37 @@ impl<'a> Matrix<'a> {
     }
 }
 
-fn caption(rows: &[Row]) -> String {
+/// A line of the matrix: a method, and its entry for every pair.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    method: String,
+    entries: Vec<Option<Entry>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    value: f64,
+    low: f64,
+    high: f64,
+    best: bool,
+}
+
+/// The pairs and the lines, for a page.
+pub(super) fn lines(rows: &[Row]) -> (Vec<[String; 2]>, Vec<Line>) {
+    let matrix = Matrix::new(rows);
+    let entry = |row: &Row| {
+        let Interval { value, low, high, .. } = row.auroc;
+        Entry { value, low, high, best: is_best(row) }
+    };
+    let line = |(method, entries): (&str, Vec<Option<&Row>>)| Line {
+        method: method.to_owned(),
+        entries: entries.into_iter().map(|row| row.map(entry)).collect(),
+    };
+    let pairs = matrix.pairs.iter().map(|pair| pair.map(str::to_owned)).collect();
+    (pairs, matrix.lines.into_iter().map(line).collect())
+}
+
+pub(super) fn caption(rows: &[Row]) -> String {
     let coverage = rows.first().map_or(String::new(), |row| row.auroc.coverage());
     format!(
         "AUROC with its {coverage} interval; marked: the best single score of each column, and those whose paired difference to it has an interval with 0 in it"

@@ -6,6 +6,7 @@ mod grid;
 mod html;
 mod lid;
 mod matrix;
+mod pictures;
 mod scores;
 mod table;
 
@@ -15,5 +16,6 @@ pub use grid::{grid_png, to_pixels};
 pub use html::{Page, html};
 pub use lid::{LidRow, LidSummary, lid_summary, lid_text, lid_truth};
 pub use matrix::{matrix_latex, matrix_markdown, matrix_text};
+pub use pictures::{Ends, SHEET, Sheet, ends, sheet};
 pub use scores::{ScoreError, ScoreTable};
 pub use table::{Row, latex, markdown, text, write_tables};

@@ -287,6 +287,12 @@ impl RunDir {
         self.root.join("model/latest.safetensors")
     }
 
+    /// The weights that count: the best ones, or the latest before the first validation.
+    pub fn weights(&self) -> PathBuf {
+        let best = self.best_model();
+        if best.exists() { best } else { self.latest_model() }
+    }
+
     /// One JSON object an epoch.
     pub fn metrics_log(&self) -> PathBuf {
         self.root.join("metrics.jsonl")

@@ -5,7 +5,7 @@ use crate::{
     config::{Loaded, TrainConfig},
     run::RunDir,
 };
-use atypical_models::flow::Flow;
+use atypical_models::flow::{Flow, Layer};
 use burn::{
     store::{ModuleSnapshot, ModuleStore, SafetensorsStore},
     tensor::backend::Backend,
@@ -45,6 +45,16 @@ pub(super) fn from_bytes<B: Backend>(
             result.missing.len()
         )));
     }
+    for (l, level) in flow.levels.iter().enumerate() {
+        for (s, step) in level.steps.iter().enumerate() {
+            if matches!(step, Layer::Conv1x1(step) if !step.is_permuted()) {
+                let name = format!("levels.{l}.steps.{s}.permutation");
+                return Err(misfit(format!(
+                    "it is damaged: `{name}` is no permutation of the channels"
+                )));
+            }
+        }
+    }
     if let Some(unused) = result.unused.first() {
         return Err(misfit(format!(
             "it has `{unused}`, which the model lacks ({} tensors in all)",
@@ -79,7 +89,5 @@ pub fn open_flow<B: Backend>(
     device: &B::Device,
 ) -> Result<(Flow<B>, TrainConfig), TrainError> {
     let config = Loaded::<TrainConfig>::file(&run.config())?.config;
-    let best = run.best_model();
-    let path = if best.exists() { best } else { run.latest_model() };
-    Ok((load_flow(&config, &path, device)?, config))
+    Ok((load_flow(&config, &run.weights(), device)?, config))
 }

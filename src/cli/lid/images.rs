@@ -371,8 +371,7 @@ impl OfImages {
         hash.update(&images.pixels);
         hash.update(calibration.map_or(&[][..], |images| &images.pixels));
         for model in models {
-            let best = model.run.best_model();
-            let path = if best.exists() { best } else { model.run.latest_model() };
+            let path = model.run.weights();
             let weights = std::fs::read(&path)
                 .map_err(|source| crate::run::RunError::Read { path, source })?;
             hash.update(weights);

@@ -6,10 +6,13 @@
 mod combined;
 mod complexity;
 mod complexity_mixture;
+mod data_ball;
 mod dose;
+mod gaussian_convolution;
 mod goodness_of_fit;
 mod gradient_norm;
 mod invertibility;
+mod latent_ball;
 mod latent_box;
 mod latent_norm;
 mod lid;
@@ -73,6 +76,8 @@ pub enum Reads {
     Only(&'static [Statistic]),
     /// All that the other methods of the experiment read.
     All,
+    /// No statistics, but the scores of the other methods that read [some](Self::Only).
+    Scores,
 }
 
 /// A method that cannot be fitted.
@@ -115,6 +120,9 @@ pub fn spec(method: Method) -> Option<&'static Spec> {
         Method::LatentNorm => &latent_norm::SPEC,
         Method::LatentBox => &latent_box::SPEC,
         Method::LocalMass => &local_mass::SPEC,
+        Method::GaussianConvolution => &gaussian_convolution::SPEC,
+        Method::DataBall => &data_ball::SPEC,
+        Method::LatentBall => &latent_ball::SPEC,
         Method::Invertibility => &invertibility::SPEC,
         Method::GoodnessOfFit => &goodness_of_fit::SPEC,
         Method::Dose => &dose::SPEC,
@@ -128,7 +136,7 @@ pub fn statistics(methods: &[Method]) -> BTreeSet<Statistic> {
     for method in methods {
         match spec(*method).map(|spec| spec.reads) {
             Some(Reads::Only(reads)) => all.extend(reads),
-            Some(Reads::All) => {}
+            Some(Reads::All | Reads::Scores) => {}
             None => all.extend([Statistic::Lid]),
         }
     }
@@ -151,22 +159,39 @@ pub fn scores(
     set: &Statistics,
 ) -> Result<Vec<(Method, Vec<f64>)>, FitError> {
     let all: Vec<Statistic> = statistics(methods).into_iter().collect();
+    // What the methods that read scores read: those of training images and of the set.
+    let mut read: [Vec<Vec<f64>>; 2] = Default::default();
     let mut scored = Vec::new();
-    for &method in methods {
+    let (last, first): (Vec<Method>, Vec<Method>) =
+        methods.iter().partition(|m| matches!(spec(**m), Some(Spec { reads: Reads::Scores, .. })));
+    for &method in first.iter().chain(&last) {
         let Some(spec) = spec(method) else { continue };
-        let reads = match spec.reads {
-            Reads::Only(reads) => reads,
-            Reads::All => &all,
+        let columns = |from: &Statistics, scores: &[Vec<f64>]| -> Vec<Vec<f64>> {
+            let of = |reads: &[Statistic]| {
+                reads.iter().map(|s| from.get(s).cloned().unwrap_or_default()).collect()
+            };
+            match spec.reads {
+                Reads::Only(reads) => of(reads),
+                Reads::All => of(&all),
+                Reads::Scores => scores.to_vec(),
+            }
         };
-        let columns = |from: &'_ Statistics| -> Vec<Vec<f64>> {
-            reads.iter().map(|s| from.get(s).cloned().unwrap_or_default()).collect()
-        };
-        let (train, set) = (columns(train), columns(set));
+        let (train, set) = (columns(train, &read[0]), columns(set, &read[1]));
         let score = spec.score(&train.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-        let images = set.first().map_or(0, Vec::len);
-        let row = |i: usize| set.iter().map(|column| column[i]).collect::<Vec<f64>>();
-        scored.push((method, (0..images).map(|i| score(&row(i))).collect()));
+        let each = |columns: &[Vec<f64>]| -> Vec<f64> {
+            let images = columns.first().map_or(0, Vec::len);
+            let row = |i: usize| columns.iter().map(|column| column[i]).collect::<Vec<f64>>();
+            (0..images).map(|i| score(&row(i))).collect()
+        };
+        let scores = each(&set);
+        if matches!(spec.reads, Reads::Only(_)) && !last.is_empty() {
+            read[0].push(each(&train));
+            read[1].push(scores.clone());
+        }
+        scored.push((method, scores));
     }
+    // In the order asked for.
+    scored.sort_by_key(|(method, _)| methods.iter().position(|m| m == method));
     Ok(scored)
 }
 
@@ -182,7 +207,7 @@ fn deviation(values: &[f64]) -> f64 {
 }
 
 /// `log Σ exp(v)`.
-fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest.is_infinite() {
         return largest;

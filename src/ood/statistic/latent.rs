@@ -3,7 +3,7 @@
 use std::f64::consts::{LN_2, PI};
 
 /// Log of the standard normal's distribution function.
-fn log_cdf(z: f64) -> f64 {
+pub(crate) fn log_cdf(z: f64) -> f64 {
     if z > -30.0 {
         return libm::erfc(-z / std::f64::consts::SQRT_2).ln() - LN_2;
     }

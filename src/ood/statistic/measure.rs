@@ -1,14 +1,17 @@
 //! All statistics of a set of images but those of the spectrum.
 
 use super::{
-    Codec, ComplexityError, Statistic, Statistics, anderson_darling, bits, gradient_norm,
-    log_box_mass,
+    Codec, ComplexityError, Statistic, Statistics, anderson_darling,
+    around::{fold, log_mean_density, log_mean_density_of_latents, points},
+    bits, gradient_norm, log_box_mass,
 };
 use crate::{
-    data::Images,
+    config::AroundConfig,
+    data::{Images, normal},
     ood::{OodError, Scorer},
 };
 use atypical_models::FlowBackend;
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 
@@ -24,9 +27,23 @@ pub struct Models<B: FlowBackend> {
     pub codecs: Vec<Codec>,
     /// Half-width of the latent's box.
     pub latent_radius: f64,
+    /// Draws around an image.
+    pub around: AroundConfig,
+    /// Their seed.
+    pub seed: u64,
 }
 
 impl<B: FlowBackend> Models<B> {
+    /// The same without bars.
+    pub fn quiet(self) -> Self {
+        Self {
+            scorer: self.scorer.quiet(),
+            background: self.background.map(Scorer::quiet),
+            ensemble: self.ensemble.into_iter().map(Scorer::quiet).collect(),
+            ..self
+        }
+    }
+
     /// The statistics asked for, without [those of the spectrum](Statistic::is_of_spectrum), of every image; likelihoods first: they take seconds, and what is wrong with a model shows in
     /// them.
     ///
@@ -67,6 +84,9 @@ impl<B: FlowBackend> Models<B> {
                         .each_batch(images, "gradient", |flow, x| gradient_norm(flow, x));
                     found.insert(statistic, norms);
                 }
+                Statistic::Convolution | Statistic::DataBall | Statistic::LatentBall => {
+                    found.insert(statistic, self.around(images, statistic));
+                }
                 Statistic::LatentNorm | Statistic::LatentBox | Statistic::LatentFit => {
                     found.extend(self.latent(images));
                 }
@@ -100,6 +120,36 @@ impl<B: FlowBackend> Models<B> {
             .map(|i| bits(images.sample(i), images.shape, &self.codecs))
             .collect();
         Ok(sizes?)
+    }
+
+    /// The mean density of points around every image, each image with a random stream of its own.
+    fn around(&self, images: &Images, statistic: Statistic) -> Vec<f64> {
+        let AroundConfig { samples, sigma, radius, latent_radius, ball } = self.around;
+        let d = images.dimension();
+        self.scorer.each_image(images, statistic.words(), |flow, i, x| {
+            let mut rng = images.stream(i, self.seed);
+            let device = x.device();
+            let on_ball = |radius: f64, rng: &mut _| -> Vec<f64> {
+                ball.draw(d, rng).into_iter().map(|u| radius * u).collect()
+            };
+            let host = |x: Tensor<B, 2>| x.into_data().iter::<f64>().collect::<Vec<_>>();
+            match statistic {
+                Statistic::Convolution => {
+                    let draw = || (0..d).map(|_| sigma * normal(&mut rng)).collect();
+                    log_mean_density(flow, points(&host(x), samples, draw, fold, &device))
+                }
+                Statistic::DataBall => {
+                    let draw = || on_ball(radius, &mut rng);
+                    log_mean_density(flow, points(&host(x), samples, draw, fold, &device))
+                }
+                _ => {
+                    let z = host(flow.encode(x).0);
+                    let draw = || on_ball(latent_radius, &mut rng);
+                    let points = points(&z, samples, draw, |z| z, &device);
+                    log_mean_density_of_latents(flow, points)
+                }
+            }
+        })
     }
 
     fn latent(&self, images: &Images) -> [(Statistic, Vec<f64>); 3] {

@@ -1,19 +1,23 @@
 //! Statistics: numbers of an image that methods read, each computed once.
 
+mod around;
 mod complexity;
 mod gradient;
 mod latent;
 mod measure;
 
+pub use around::Ball;
 pub use complexity::{Codec, ComplexityError, bits};
 pub use gradient::gradient_norm;
+pub(crate) use latent::log_cdf;
 pub use latent::{anderson_darling, log_box_mass, p_value};
 pub use measure::Models;
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A number of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Statistic {
     /// `log p(x)`, in nats.
     LogLikelihood,
@@ -35,6 +39,12 @@ pub enum Statistic {
     LatentBox,
     /// `log ρ_r(x)` at the scale of LID, in nats.
     LogRho,
+    /// `log E p(x + σ ε)`, by draws, in nats.
+    Convolution,
+    /// `log E p(x + u)`, u uniform on a ball, by draws, in nats.
+    DataBall,
+    /// `log E p(f⁻¹(z + u))`, u uniform on a ball, by draws, in nats.
+    LatentBall,
     /// `max |x - f⁻¹(f(x))|`, in units of x.
     InverseError,
     /// The Anderson-Darling statistic of the coordinates of z against N(0, 1).
@@ -55,6 +65,9 @@ impl Statistic {
             Self::LatentNorm => "latent_l2",
             Self::LatentBox => "latent_box",
             Self::LogRho => "log_rho",
+            Self::Convolution => "convolved_log_likelihood",
+            Self::DataBall => "data_ball",
+            Self::LatentBall => "latent_ball",
             Self::InverseError => "inverse_error",
             Self::LatentFit => "latent_anderson_darling",
         }
@@ -73,6 +86,9 @@ impl Statistic {
             Self::LatentNorm => "norm of the latent",
             Self::LatentBox => "mass around the latent",
             Self::LogRho => "local mass",
+            Self::Convolution => "convolved density",
+            Self::DataBall => "density in a ball",
+            Self::LatentBall => "density in a ball of latents",
             Self::InverseError => "error of the inverse",
             Self::LatentFit => "fit of the latent",
         }

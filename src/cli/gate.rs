@@ -1,0 +1,288 @@
+//! `gate`.
+
+use super::{CliError, Common, key_value, print, print_json};
+use crate::{
+    config::{Environment, Loaded, Method, OodConfig},
+    data::{DataError, Images, decode},
+    ood::{self, Models, Plan, Verdict},
+    run::{RunDir, write_atomic},
+    train, with_backend,
+};
+use atypical_models::FlowBackend;
+use clap::{ArgGroup, Args};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{io::Read, path::PathBuf};
+
+/// Accept images, or reject them as out-of-distribution, at a stated rate of false alarms.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("images").args(["paths", "stream"]).required(true)))]
+#[command(after_help = "\
+Examples:
+  atypical gate --run rq_nsf_fmnist_small photo.png
+  atypical gate --run rq_nsf_fmnist_small --method likelihood,lid,complexity,combined --false-alarms 0.01 --json in/*.png
+  camera | atypical gate --run rq_nsf_fmnist_small --stream     one JSON object an image, as it comes
+
+The first call fits the methods on training images of the run and calibrates the last of them on images that were held out from training; later
+calls read that from the run's folder. Of images like the held-out ones, at most the stated share is rejected.
+
+--stream reads images from standard input, each as its length in bytes (4 bytes, little-endian) and the bytes of a PNG, JPEG or WebP file, and answers each with a
+JSON object. Images must have the model's height and width; colours become grey for a greyscale model, a transparency is left out.
+
+The exit code is 0 where all images are accepted and 3 where one is rejected. What cannot be read or judged is rejected, with the error; the exit code is then 1 for files.")]
+pub struct Gate {
+    /// The run: a name under MODEL_DIR or a path
+    #[arg(long)]
+    run: String,
+    /// Methods, separated by commas; the last one decides, combined and dose read what those before them read
+    #[arg(
+        long,
+        value_name = "METHOD,…",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "likelihood,complexity,gradient_norm,combined"
+    )]
+    method: Vec<Method>,
+    /// Share of in-distribution images that may be rejected, in (0, 1)
+    #[arg(long, value_name = "RATE", default_value = "0.05", value_parser = rate, allow_negative_numbers = true)]
+    false_alarms: f64,
+    /// Held-out images that it is calibrated on
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    held_out: u64,
+    /// Set one key: a.b=value, the value in YAML
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<String>,
+    /// Read images from standard input, each as 4 bytes of length (little-endian) and the bytes of its file
+    #[arg(long)]
+    stream: bool,
+    /// Images: PNG, JPEG or WebP files
+    paths: Vec<PathBuf>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate < 1.0 => Ok(rate),
+        _ => Err("a share in (0, 1), e.g. 0.05".into()),
+    }
+}
+
+/// An image with what the gate says of it.
+#[derive(Serialize)]
+struct Answer {
+    image: String,
+    accept: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Answer {
+    fn new(image: String, verdict: Result<Verdict, CliError>) -> Self {
+        match verdict {
+            Ok(Verdict { accept, p_value, score }) => {
+                Self { image, accept, p_value: Some(p_value), score: Some(score), error: None }
+            }
+            // What cannot be judged does not pass.
+            Err(error) => {
+                let error = Some(error.to_string());
+                Self { image, accept: false, p_value: None, score: None, error }
+            }
+        }
+    }
+}
+
+impl Gate {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
+        let environment = Environment::read()?;
+        let backend = common.backend()?;
+        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
+        let spec = &trained.data.train;
+        let loaded =
+            super::score::settings(common, &self.run, &self.method, spec, spec, &self.set)?;
+        let config = &loaded.config;
+        let (fitted, held_out) = train::images(&trained, &environment.data_dir)?;
+        let held_out = held_out.draw(self.held_out as usize, config.seed);
+        let plan = Plan {
+            methods: &config.methods,
+            lid: &config.lid,
+            calibration: &fitted,
+            calibration_count: config.calibration_count,
+            seed: config.seed,
+        };
+        with_backend!(backend, common.device, |B, device| {
+            let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+            let others =
+                super::ood::Others::open(config, &environment.model_dir, &trained, &device)?;
+            let models = super::ood::models(common, config, flow, others, &device);
+            let gate = self.gate(&run, config, &plan, &models, &held_out)?;
+            // From here on, an image at a time: no bars.
+            let models = models.quiet();
+            let judge = |images: Result<Images, DataError>| -> Result<Verdict, CliError> {
+                let images = images?;
+                Ok(gate.judge(&plan, &models, &images)?[0])
+            };
+            let channels = models.scorer.shape()[0];
+            if self.stream {
+                stream(channels, judge)
+            } else {
+                self.files(common, channels, gate.calibrated_on(), judge)
+            }
+        })
+    }
+
+    /// The calibrated gate, from the run's folder where it has one for these weights and settings.
+    fn gate<B: FlowBackend>(
+        &self,
+        run: &RunDir,
+        config: &OodConfig,
+        plan: &Plan,
+        models: &Models<B>,
+        held_out: &Images,
+    ) -> Result<ood::Gate, CliError> {
+        let weights = super::ood::digest(run)?;
+        // By another name or path it is the same run.
+        let config = OodConfig { run: String::new(), ..config.clone() };
+        let settings =
+            serde_json::to_vec(&(weights, &config, self.held_out, plan.calibration.digest()));
+        let key: String = Sha256::digest(settings.unwrap_or_default())
+            .iter()
+            .take(8)
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        let path = run.root().join(format!("gates/{key}.json"));
+        let kept = std::fs::read(&path).ok();
+        if let Some(gate) = kept.and_then(|b| serde_json::from_slice::<ood::Gate>(&b).ok()) {
+            return Ok(gate.at(self.false_alarms).map_err(ood::OodError::from)?);
+        }
+        let gate = ood::Gate::calibrate(plan, models, held_out, self.false_alarms)?;
+        write_atomic(&path, &serde_json::to_vec(&gate).unwrap_or_default())?;
+        Ok(gate)
+    }
+
+    fn files(
+        &self,
+        common: &Common,
+        channels: usize,
+        held_out: usize,
+        judge: impl Fn(Result<Images, DataError>) -> Result<Verdict, CliError>,
+    ) -> Result<(), CliError> {
+        let mut answers = Vec::with_capacity(self.paths.len());
+        for path in &self.paths {
+            let name = path.display().to_string();
+            let folder = format!(" (give the files of a folder: {name}/*.png)");
+            let read = std::fs::read(path).map_err(|source| DataError::Read {
+                path: path.clone(),
+                source,
+                hint: if path.is_dir() { folder } else { String::new() },
+            });
+            let verdict = judge(read.and_then(|bytes| decode(&bytes, &name, channels)));
+            let answer = Answer::new(name, verdict);
+            if !common.json && !common.quiet {
+                print(line(&answer))?;
+            }
+            answers.push(answer);
+        }
+        if common.json {
+            print_json(&serde_json::json!({
+                "run": self.run, "method": self.method.last().map(|m| m.name()),
+                "false_alarms": self.false_alarms, "held_out": held_out, "images": answers,
+            }))?;
+        }
+        let failed = answers.iter().filter(|a| a.error.is_some()).count();
+        if failed > 0 {
+            let all = answers.len();
+            return Err(CliError::Other(format!(
+                "{failed} of {all} images could not be judged, and are rejected"
+            )));
+        }
+        if answers.iter().all(|a| a.accept) { Ok(()) } else { Err(CliError::Rejected) }
+    }
+}
+
+fn line(answer: &Answer) -> String {
+    let Answer { image, accept, p_value, score, error } = answer;
+    let word = if *accept { "accept" } else { "reject" };
+    match (p_value, score, error) {
+        (Some(p), Some(score), _) => format!("{word}  p = {p:.4}  score {score:.2}  {image}"),
+        (_, _, error) => format!("{word}  {}", error.as_deref().unwrap_or(image)),
+    }
+}
+
+/// Largest image that is read from standard input, in bytes: a length beyond it is no length.
+const LARGEST: u32 = 1 << 28;
+
+/// Images from standard input, one answer each.
+fn stream(
+    channels: usize,
+    judge: impl Fn(Result<Images, DataError>) -> Result<Verdict, CliError>,
+) -> Result<(), CliError> {
+    let mut input = std::io::stdin().lock();
+    let mut all_pass = true;
+    for number in 0usize.. {
+        let Some(bytes) = frame(&mut input, number)? else {
+            if number == 0 {
+                let problem = "standard input ended before the first image";
+                return Err(CliError::Other(problem.into()));
+            }
+            break;
+        };
+        let name = format!("image {number}");
+        let answer = Answer::new(name.clone(), judge(decode(&bytes, &name, channels)));
+        all_pass &= answer.accept;
+        print_json(&answer)?;
+    }
+    if all_pass { Ok(()) } else { Err(CliError::Rejected) }
+}
+
+/// The bytes of the next image; none at the end.
+fn frame(input: &mut impl Read, number: usize) -> Result<Option<Vec<u8>>, CliError> {
+    let broken = |problem: String| {
+        CliError::Other(format!("standard input, image {number} (counted from 0): {problem}"))
+    };
+    let read = |e: std::io::Error| broken(format!("cannot be read ({e})"));
+    let mut length = Vec::new();
+    input.take(4).read_to_end(&mut length).map_err(read)?;
+    if length.is_empty() {
+        return Ok(None);
+    }
+    let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else {
+        return Err(broken("it ends within the 4 bytes of the length".into()));
+    };
+    let length = u32::from_le_bytes(length);
+    if length > LARGEST {
+        let hint = "is the length there, as 4 bytes, little-endian?";
+        return Err(broken(format!("{length} bytes are announced; {hint}")));
+    }
+    let mut bytes = Vec::new();
+    input.take(u64::from(length)).read_to_end(&mut bytes).map_err(read)?;
+    if bytes.len() < length as usize {
+        let found = bytes.len();
+        return Err(broken(format!("it ends after {found} of {length} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_to_their_end_and_no_further() {
+        let mut input: &[u8] = &[2, 0, 0, 0, 7, 8, 0, 0, 0, 0, 1, 0, 0, 0, 9];
+        let mut next = || frame(&mut input, 0).unwrap();
+        assert_eq!([next(), next(), next()], [Some(vec![7, 8]), Some(vec![]), Some(vec![9])]);
+        assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn broken_frames_are_explained() {
+        let error = |mut input: &[u8]| frame(&mut input, 3).unwrap_err().to_string();
+        assert!(error(&[1, 0]).contains("image 3 (counted from 0): it ends within the 4 bytes"));
+        assert!(error(&[5, 0, 0, 0, 1]).contains("it ends after 1 of 5 bytes"));
+        assert!(error(b"\x89PNG....").contains("is the length there"));
+    }
+}

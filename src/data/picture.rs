@@ -1,0 +1,133 @@
+//! Pictures: PNG, JPEG and WebP files, and folders of them.
+
+use super::{DataError, Images};
+use std::path::{Path, PathBuf};
+
+/// Ends of the names of pictures.
+const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+
+/// One picture from the bytes of its file, as `channels` channels: 1 (its luma) or 3; a transparency is left out. `name` is for messages.
+///
+/// # Errors
+/// Bytes that are no PNG, JPEG or WebP, or damaged.
+pub fn decode(bytes: &[u8], name: &str, channels: usize) -> Result<Images, DataError> {
+    let picture = read(bytes, name)?;
+    Ok(planes(&picture, name, channels))
+}
+
+/// All pictures of a folder, by name; greyscale if all of them are.
+pub(super) fn load_folder(folder: &Path) -> Result<Images, DataError> {
+    let error =
+        |source| DataError::Read { path: folder.to_path_buf(), source, hint: String::new() };
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let format =
+        |path: &Path, problem: String| DataError::Format { path: path.to_path_buf(), problem };
+    if paths.is_empty() {
+        return Err(format(folder, "it has no .png, .jpg, .jpeg or .webp files".into()));
+    }
+    let mut pictures = Vec::with_capacity(paths.len());
+    for path in &paths {
+        let bytes = std::fs::read(path).map_err(|source| DataError::Read {
+            path: path.clone(),
+            source,
+            hint: String::new(),
+        })?;
+        pictures.push(read(&bytes, &path.display().to_string())?);
+    }
+    let grey = pictures.iter().all(|p| p.color().channel_count() < 3);
+    let channels = if grey { 1 } else { 3 };
+    let name = folder.display().to_string();
+    let mut images = planes(&pictures[0], &name, channels);
+    for (path, picture) in paths.iter().zip(&pictures).skip(1) {
+        let next = planes(picture, &name, channels);
+        if next.shape != images.shape {
+            let ([_, h, w], [_, first_h, first_w]) = (next.shape, images.shape);
+            let first = paths[0].display();
+            return Err(format(
+                path,
+                format!(
+                    "it is {h} x {w} (height x width), but {first} is {first_h} x {first_w}; bring all pictures of a folder to one size"
+                ),
+            ));
+        }
+        images.pixels.extend(next.pixels);
+    }
+    Ok(images)
+}
+
+fn read(bytes: &[u8], name: &str) -> Result<image::DynamicImage, DataError> {
+    image::load_from_memory(bytes).map_err(|e| DataError::Format {
+        path: name.into(),
+        problem: format!("it is no PNG, JPEG or WebP picture, or damaged ({e})"),
+    })
+}
+
+/// Channels first.
+fn planes(picture: &image::DynamicImage, name: &str, channels: usize) -> Images {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let pixels = if channels == 1 {
+        picture.to_luma8().into_raw()
+    } else {
+        let interleaved = picture.to_rgb8().into_raw();
+        (0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).copied()).collect()
+    };
+    let channels = if channels == 1 { 1 } else { 3 };
+    Images { name: name.to_owned(), shape: [channels, height, width], pixels, labels: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+
+    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn colours() -> DynamicImage {
+        RgbImage::from_raw(2, 1, vec![1, 2, 3, 40, 50, 60]).unwrap().into()
+    }
+
+    #[test]
+    fn pictures_come_back_channels_first() {
+        let bytes = encoded(&colours(), ImageFormat::Png);
+        let images = decode(&bytes, "a.png", 3).unwrap();
+        assert_eq!((images.shape, images.pixels), ([3, 1, 2], vec![1, 40, 2, 50, 3, 60]));
+        assert_eq!(decode(&bytes, "a.png", 1).unwrap().shape, [1, 1, 2]);
+        let grey: DynamicImage = GrayImage::from_raw(3, 1, vec![9, 8, 7]).unwrap().into();
+        for format in [ImageFormat::Png, ImageFormat::WebP] {
+            let images = decode(&encoded(&grey, format), "g", 1).unwrap();
+            assert_eq!((images.shape, images.pixels), ([1, 1, 3], vec![9, 8, 7]));
+        }
+        let jpeg = decode(&encoded(&colours(), ImageFormat::Jpeg), "c.jpg", 3).unwrap();
+        assert_eq!(jpeg.shape, [3, 1, 2]);
+    }
+
+    #[test]
+    fn damaged_pictures_and_mixed_folders_are_explained() {
+        let bytes = encoded(&colours(), ImageFormat::Png);
+        for end in 0..bytes.len() - 12 {
+            let message = decode(&bytes[..end], "a.png", 3).unwrap_err().to_string();
+            assert!(message.starts_with("a.png is not usable: it is no PNG"), "{message}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let problem = || load_folder(folder.path()).unwrap_err().to_string();
+        assert!(problem().contains("it has no .png"));
+        std::fs::write(folder.path().join("a.PNG"), &bytes).unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
+        assert_eq!(load_folder(folder.path()).unwrap().shape, [3, 1, 2]);
+        let other: DynamicImage = GrayImage::from_raw(3, 1, vec![9, 8, 7]).unwrap().into();
+        std::fs::write(folder.path().join("b.png"), encoded(&other, ImageFormat::Png)).unwrap();
+        assert!(problem().contains("b.png is not usable: it is 1 x 3"), "{}", problem());
+    }
+}
