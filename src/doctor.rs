@@ -99,14 +99,15 @@ impl Health {
                 "{bad} values of latents, log-densities and decoded images are NaN or infinite"
             ));
         }
-        // Whatever is not below the bound, NaN too.
-        if !(self.round_trip < HALF_LEVEL) {
+        // A NaN is not below a bound either.
+        let beyond = |value: f64, bound: f64| value.is_nan() || value >= bound;
+        if beyond(self.round_trip, HALF_LEVEL) {
             complaints.push(format!(
                 "an image comes back with an error of {:.1e}, half a grey level is {HALF_LEVEL:.1e}",
                 self.round_trip
             ));
         }
-        if !(self.log_det_error < LOG_DET) {
+        if beyond(self.log_det_error, LOG_DET) {
             complaints.push(format!(
                 "the log-determinant is {:.1e} bits per dimension from that of the dense Jacobian, {LOG_DET} are allowed",
                 self.log_det_error

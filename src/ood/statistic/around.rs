@@ -94,10 +94,12 @@ mod tests {
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 
+    type Norm = fn(&[f64]) -> f64;
+
     #[test]
     fn draws_are_uniform_on_their_ball() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-        let norms: [(Ball, fn(&[f64]) -> f64); 3] = [
+        let norms: [(Ball, Norm); 3] = [
             (Ball::L1, |u| u.iter().map(|u| u.abs()).sum()),
             (Ball::L2, |u| u.iter().map(|u| u * u).sum::<f64>().sqrt()),
             (Ball::Max, |u| u.iter().map(|u| u.abs()).fold(0.0, f64::max)),
