@@ -13,6 +13,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+mod hex;
 pub mod jacobian;
 pub mod lid;
 pub mod ood;
@@ -20,6 +21,8 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod train;
+
+pub(crate) use hex::hex;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

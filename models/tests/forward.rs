@@ -33,7 +33,8 @@ fn by_reverse<B: AutodiffBackend>(
         .collect()
 }
 
-fn flows<B: FlowBackend>() {
+/// `allowed` is the largest deviation.
+fn flows<B: FlowBackend>(allowed: f64) {
     let device = Default::default();
     assert_eq!(Forward::<B>::ELEMENTWISE, Fused::Values);
     assert_eq!(Forward::<Autodiff<B>>::ELEMENTWISE, Fused::No);
@@ -62,13 +63,12 @@ fn flows<B: FlowBackend>() {
                 jvp(|x| twin.encode(x).0, x.clone(), v.clone()).unwrap();
             let reverse = by_reverse::<Autodiff<B>>(|x| flow.encode(x).0, x, &directions);
             let error = deviation(&values(forward), &reverse);
-            // burn's ndarray backend rounds exponentials and logarithms, by how much depends on the processor: 2.4e-4 was seen without AVX-512.
-            assert!(error < 1e-3, "encode, {transform:?}: off by {error}");
+            assert!(error < allowed, "encode, {transform:?}: off by {error}");
 
             let (_, forward): (_, Tensor<B, 3>) = jvp(|z| twin.decode(z).0, z.clone(), v).unwrap();
             let reverse = by_reverse::<Autodiff<B>>(|z| flow.decode(z).0, z, &directions);
             let error = deviation(&values(forward), &reverse);
-            assert!(error < 1e-3, "decode, {transform:?}: off by {error}");
+            assert!(error < allowed, "decode, {transform:?}: off by {error}");
         }
     }
 }
@@ -141,11 +141,11 @@ fn operations<B: FlowBackend>() {
 }
 
 macro_rules! suite {
-    ($($backend:ident: $type:ty),*) => {$(
+    ($($backend:ident: $type:ty, $allowed:expr);*) => {$(
         mod $backend {
             #[test]
             fn products_through_flows_are_those_of_reverse_mode() {
-                super::flows::<$type>();
+                super::flows::<$type>($allowed);
             }
 
             #[test]
@@ -156,8 +156,9 @@ macro_rules! suite {
     )*};
 }
 
-suite!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);
+// burn's ndarray backend rounds exponentials and logarithms, by how much depends on the processor: 2.4e-4 was seen without AVX-512.
+suite!(flex: burn::backend::Flex, 2e-4; ndarray: burn::backend::NdArray<f32>, 1e-3);
 #[cfg(feature = "wgpu")]
-suite!(wgpu: burn::backend::Wgpu);
+suite!(wgpu: burn::backend::Wgpu, 2e-4);
 #[cfg(feature = "cuda")]
-suite!(cuda: burn::backend::Cuda);
+suite!(cuda: burn::backend::Cuda, 2e-4);

@@ -106,13 +106,7 @@ impl Gate {
         let config = &loaded.config;
         let (fitted, held_out) = train::images(&trained, &environment.data_dir)?;
         let held_out = held_out.draw(self.held_out as usize, config.seed);
-        let plan = Plan {
-            methods: &config.methods,
-            lid: &config.lid,
-            calibration: &fitted,
-            calibration_count: config.calibration_count,
-            seed: config.seed,
-        };
+        let plan = Plan::new(config, &fitted);
         with_backend!(backend, common.device, |B, device| {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
@@ -148,11 +142,7 @@ impl Gate {
         let config = OodConfig { run: String::new(), ..config.clone() };
         let settings =
             serde_json::to_vec(&(weights, &config, self.held_out, plan.calibration.digest()));
-        let key: String = Sha256::digest(settings.unwrap_or_default())
-            .iter()
-            .take(8)
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let key = crate::hex(&Sha256::digest(settings.unwrap_or_default())[..8]);
         let path = run.root().join(format!("gates/{key}.json"));
         let kept = std::fs::read(&path).ok();
         if let Some(gate) = kept.and_then(|b| serde_json::from_slice::<ood::Gate>(&b).ok()) {

@@ -94,7 +94,7 @@ impl Ood {
 pub(super) fn digest(run: &RunDir) -> Result<String, RunError> {
     let path = run.weights();
     let bytes = std::fs::read(&path).map_err(|source| RunError::Read { path, source })?;
-    Ok(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect())
+    Ok(crate::hex(&Sha256::digest(bytes)))
 }
 
 /// Calibration, in-distribution and OOD images.

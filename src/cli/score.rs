@@ -59,13 +59,7 @@ impl Score {
                 |spec: &str| super::data::load::<B>(spec, &environment, config.seed, &device);
             Ok::<_, CliError>([load(&config.in_distribution)?, load(&config.calibration)?])
         })?;
-        let plan = Plan {
-            methods: &config.methods,
-            lid: &config.lid,
-            calibration: &calibration,
-            calibration_count: config.calibration_count,
-            seed: config.seed,
-        };
+        let plan = Plan::new(config, &calibration);
         let (scores, chosen) = with_backend!(backend, common.device, |B, device| {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =

@@ -167,7 +167,7 @@ impl Images {
 
     /// The first digits of the SHA-256 of all pixels: the same images, the same digits.
     pub fn digest(&self) -> String {
-        Sha256::digest(&self.pixels).iter().take(8).map(|b| format!("{b:02x}")).collect()
+        crate::hex(&Sha256::digest(&self.pixels)[..8])
     }
 
     /// The seed of sample i's noise; none where noise is off.

@@ -37,6 +37,13 @@ pub struct Experiment<'a> {
     pub verbosity: Verbosity,
 }
 
+impl Experiment<'_> {
+    /// The in-distribution set, then the others.
+    fn sets(&self) -> Vec<&Images> {
+        std::iter::once(&self.inside).chain(&self.outside).collect()
+    }
+}
+
 /// What an experiment found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Results {
@@ -82,8 +89,7 @@ pub fn run<B: FlowBackend>(
     config_yaml: &str,
 ) -> Result<Results, OodError> {
     let config = experiment.config;
-    let sets: Vec<&Images> =
-        std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
+    let sets = experiment.sets();
     if config.methods.contains(&Method::Dual) {
         for (side, images) in sets.iter().enumerate() {
             let side = if side == 0 { IN } else { OUT };
@@ -92,13 +98,7 @@ pub fn run<B: FlowBackend>(
             }
         }
     }
-    let plan = Plan {
-        methods: &config.methods,
-        lid: &config.lid,
-        calibration: &experiment.calibration,
-        calibration_count: config.calibration_count,
-        seed: config.seed,
-    };
+    let plan = Plan::new(config, &experiment.calibration);
     let (scores, chosen) = score(&plan, models, &sets)?;
     let prepared = || scores.iter().flat_map(|s| &s.prepared);
     let r = chosen.map_or(f64::NAN, |c| c.r);
@@ -209,8 +209,7 @@ fn write(
             facts.push(("images short of the tolerance".into(), short));
         }
     }
-    let sets: Vec<&Images> =
-        std::iter::once(&experiment.inside).chain(&experiment.outside).collect();
+    let sets = experiment.sets();
     for images in &sets {
         let text = format!("{} images, SHA-256 of their pixels {}…", images.len(), images.digest());
         facts.push((images.name.clone(), text));

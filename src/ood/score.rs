@@ -2,7 +2,7 @@
 
 use super::{Chosen, Entry, Models, OodError, Scored, Statistic, Statistics, choose_scale, method};
 use crate::{
-    config::{LidConfig, Method},
+    config::{LidConfig, Method, OodConfig},
     data::Images,
     eval::dual::Pairs,
     lid::{LidEstimator, Prepared, Spectral, StopAt},
@@ -24,6 +24,19 @@ pub struct Plan<'a> {
     pub calibration_count: usize,
     /// Seed of their draw.
     pub seed: u64,
+}
+
+impl<'a> Plan<'a> {
+    /// What a configuration asks for, by these training images.
+    pub fn new(config: &'a OodConfig, calibration: &'a Images) -> Self {
+        Self {
+            methods: &config.methods,
+            lid: &config.lid,
+            calibration,
+            calibration_count: config.calibration_count,
+            seed: config.seed,
+        }
+    }
 }
 
 /// The scores of one set.

@@ -376,7 +376,7 @@ impl OfImages {
                 .map_err(|source| crate::run::RunError::Read { path, source })?;
             hash.update(weights);
         }
-        Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+        Ok(crate::hex(&hash.finalize()))
     }
 
     /// What the numbers of the file are; it goes into it where its format has a place.
