@@ -21,7 +21,7 @@ impl Golden {
     pub fn open(name: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         // The package at the workspace's root reads them too.
-        let folders = [root.join("tests/goldens"), root.join("models/tests/goldens")];
+        let folders = [root.join("goldens"), root.join("models/tests/goldens")];
         let file = format!("{name}.safetensors");
         let folder =
             folders.iter().find(|f| f.join(&file).exists()).expect("the goldens are committed");
