@@ -1,7 +1,7 @@
 //! Statistics of a model whose density is known in closed form: a flow without steps, `p(x) = N(x; 0, I)`.
 
 use atypical::{
-    config::{AroundConfig, LidConfig, Method},
+    config::{AroundConfig, HessianConfig, LidConfig, Method, OptimumConfig, ShellsConfig},
     data::{Images, Noise},
     ood::{
         Models, OodError, Scorer, Statistic, Statistics, method,
@@ -65,6 +65,9 @@ fn models() -> Models<Flex> {
             latent_radius: 0.2,
             ..Default::default()
         },
+        shells: ShellsConfig { radius: 0.2, chains: 100, ..Default::default() },
+        optimum: OptimumConfig::default(),
+        hessian: HessianConfig { sigma: 0.5, probes: 2, steps: 4 },
         seed: 5,
     }
 }
@@ -88,6 +91,10 @@ fn statistics_of_a_gaussian_are_those_by_hand() {
         Statistic::LatentNorm,
         Statistic::LatentFit,
         Statistic::Complexity,
+        Statistic::OptimumRise,
+        Statistic::Slope,
+        Statistic::Curvature,
+        Statistic::FlatDirections,
     ]);
     let found = models().measure(&images, &asked).unwrap();
     assert_eq!(found.keys().copied().collect::<BTreeSet<_>>(), asked);
@@ -104,6 +111,11 @@ fn statistics_of_a_gaussian_are_those_by_hand() {
         let variance = members.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 2.0;
         close(get(Statistic::EnsembleMean), mean, "mean");
         close(get(Statistic::EnsembleVariance), variance, "variance");
+        // The mode is the corner of the unit cube; the Hessian is -I.
+        close(get(Statistic::OptimumRise), 0.5 * square, "rise");
+        close(get(Statistic::Slope), 0.125 * square / 1.25, "slope");
+        close(get(Statistic::Curvature), 0.5 * DIMENSION * 1.25f64.ln(), "curvature");
+        close(get(Statistic::FlatDirections), DIMENSION / 1.25, "flat directions");
         // Noise does not compress.
         assert!(get(Statistic::Complexity) >= 8.0 * DIMENSION);
     }
@@ -114,8 +126,12 @@ fn densities_around_a_gaussian_are_those_by_hand() {
     // Far enough from both ends of [0, 1] that nothing is folded back.
     let mut images = Images::random(5, SHAPE, 3);
     images.pixels.iter_mut().for_each(|p| *p = 64 + *p / 2);
-    let asked =
-        BTreeSet::from([Statistic::Convolution, Statistic::DataBall, Statistic::LatentBall]);
+    let asked = BTreeSet::from([
+        Statistic::Convolution,
+        Statistic::DataBall,
+        Statistic::LatentBall,
+        Statistic::ShellDimension,
+    ]);
     let found = models().measure(&images, &asked).unwrap();
     let variance = 1.0 + AroundConfig::default().sigma.powi(2);
     for (i, square) in squares(&images).into_iter().enumerate() {
@@ -131,6 +147,8 @@ fn densities_around_a_gaussian_are_those_by_hand() {
         let expected = log_density(square, 1.0) + 0.5 * v * (square - DIMENSION);
         near(Statistic::DataBall, expected, 0.025);
         near(Statistic::LatentBall, expected, 0.025);
+        // As flat as makes no difference within 0.2; the relative error of the share of a level is 1/√100.
+        near(Statistic::ShellDimension, DIMENSION, 6.0);
     }
     // An image's draws are its own: another order, the same numbers.
     let turned = models().measure(&images.select(&[3, 0]), &asked).unwrap();

@@ -36,6 +36,7 @@ pub(super) fn load<B: FlowBackend>(
             "{broken} of {all} values of `{spec}` are NaN or infinite: `atypical doctor --run {name}` says more"
         )));
     }
-    let images = Images { name: spec.to_string(), shape: flow.shape(), pixels, labels: None };
+    let images =
+        Images { name: spec.to_string(), shape: flow.shape(), pixels, labels: None, files: None };
     Ok(spec.cut(images)?)
 }

@@ -87,14 +87,14 @@ impl Demo {
         let images = train::images(&training.config, &environment.data_dir)?;
         let load = |spec: &str| Ok(spec.parse::<Spec>()?.load(&environment.data_dir)?);
         let mut scored = ood::images(&experiment.config, load)?;
-        scored.1.name = "Fashion-MNIST".into();
-        scored.2[0].name = "MNIST".into();
+        scored.inside[0].name = "Fashion-MNIST".into();
+        scored.outside[0].name = "MNIST".into();
         if !common.quiet {
             eprintln!(
                 "Training a neural spline flow on {} Fashion-MNIST images, then scoring {} + {} images.",
                 images.0.len(),
-                scored.1.len(),
-                scored.2[0].len()
+                scored.inside[0].len(),
+                scored.outside[0].len()
             );
         }
         let display = Display { verbosity: common.verbosity(), tui: false };
@@ -122,22 +122,17 @@ impl Demo {
                     format!("{} steps, {:.0} s", outcome.steps, outcome.seconds),
                 ),
                 ("bits per dimension, validation".to_owned(), bits),
-                ("backend".to_owned(), backend.name().to_owned()),
             ];
             let out = RunDir::create(run.root(), "ood")?;
             let title = "The likelihood paradox and its cure".to_owned();
             let yaml = experiment.yaml()?;
-            let results = ood::evaluate(
-                common,
-                &experiment.config,
-                &yaml,
-                (flow, ood::Others::none()),
-                device,
-                scored,
-                &out,
-                title,
-                facts,
-            )?;
+            let config = &experiment.config;
+            let model = ood::Opened { flow, run: None };
+            let models = ood::models(common, config, model, ood::Others::none(), &device)?;
+            let judged = ood::judge(config, run.name(), &models, scored, facts)?;
+            let facts = ood::provenance(backend.name(), config.seed);
+            let results =
+                crate::ood::write(title, &[judged], &out, &yaml, facts).map_err(CliError::from)?;
             Ok::<_, CliError>((results, outcome))
         })?;
         // The report is what people look for: it stands at the top of the run.

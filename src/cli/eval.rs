@@ -3,8 +3,8 @@
 use super::{CliError, Common, print, print_json};
 use crate::{
     eval::{CONVENTION, Roc, bootstrap::Bootstrap},
-    ood::{LabelError, Labelled, Reading},
-    report::{self, Columns, Figure, Group, Row},
+    ood::{LabelError, Labelled, NamedScore, Reading},
+    report::{self, Columns, Curve, Figure, Group, Row},
     run::write_atomic,
 };
 use clap::Args;
@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  atypical eval runs/ood-fmnist/scores.parquet                 an experiment's own scores again
+  atypical eval runs/ood-fmnist                                an experiment's own scores.parquet again
   atypical eval theirs.csv --label is_ood --inside 0           anyone's, with a column that tells the sides apart
   atypical eval theirs.csv --score msp,energy --negate energy  these scores, the second higher for OOD rows
-  atypical eval scores.csv --out table --resamples 10000       table.md, table.tex, matrix.*, metrics.json and figures
+  atypical eval scores.csv --out table --resamples 10000       table.* and matrix.* (md, tex; csv, parquet), metrics.json, figures
 
 A row is a sample. `label` says in (id, inlier, 1, true) or out (ood, outlier, 0, false); of another column's 1 and 0, --inside says which. A column `dataset`, if there is one, tells
 several sets apart: every in-distribution set is compared with every OOD set. Where there are columns `log_likelihood` and
-`lid`, both are also taken together by two thresholds.")]
+`lid`, both are also taken together by two thresholds. Where there is a column `run`, sets of different runs are not mixed. Scores of batches (batch_typicality) are in no file.")]
 pub struct Eval {
-    /// The file: .parquet, .csv with a header, or .jsonl
+    /// The file: .parquet, .csv with a header, or .jsonl; or the folder of an experiment
     file: PathBuf,
     /// Column that tells in- and out-of-distribution rows apart
     #[arg(long, value_name = "COLUMN", default_value = "label")]
@@ -43,6 +43,9 @@ pub struct Eval {
     /// Resamples behind every interval
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     resamples: u32,
+    /// Coverage of the intervals, in (0, 1)
+    #[arg(long, default_value = "0.95", value_parser = super::share, allow_negative_numbers = true)]
+    level: f64,
     /// Folder to write tables, metrics and figures into
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -57,21 +60,28 @@ impl Eval {
             negated: self.negate.clone(),
             drop_missing: self.drop_missing,
         };
+        // An experiment stands for its file of scores.
+        let inside = self.file.join("scores.parquet");
+        let file = if inside.exists() { &inside } else { &self.file };
+        if !file.is_file() {
+            let hint =
+                "it is no file of scores, and no folder of an experiment with scores.parquet in it";
+            return Err(CliError::Other(format!("{}: {hint}", file.display())));
+        }
         let labels = |problem: LabelError| CliError::Labels {
-            path: self.file.display().to_string(),
+            path: file.display().to_string(),
             problem: Box::new(problem),
         };
-        let labelled = Labelled::new(&Columns::read(&self.file)?, &reading).map_err(labels)?;
+        let labelled = Labelled::new(&Columns::read(file)?, &reading).map_err(labels)?;
         let seed = common.seed.unwrap_or_default();
-        let bootstrap =
-            Bootstrap { resamples: self.resamples as usize, seed, ..Bootstrap::default() };
+        let bootstrap = Bootstrap { resamples: self.resamples as usize, level: self.level, seed };
         let rows = labelled.rows(&bootstrap).map_err(|e| labels(e.into()))?;
         let result = serde_json::json!({
             "convention": CONVENTION, "rows": rows, "dropped": labelled.dropped,
-            "resamples": self.resamples, "seed": seed,
+            "resamples": self.resamples, "level": self.level, "seed": seed,
         });
         if let Some(folder) = &self.out {
-            write(folder, &rows, &labelled, &result)?;
+            write(folder, &rows, figures(&labelled, &bootstrap), &result)?;
         }
         if common.json {
             return print_json(&result);
@@ -89,42 +99,43 @@ impl Eval {
 fn write(
     folder: &Path,
     rows: &[Row],
-    labelled: &Labelled,
+    figures: Vec<Figure>,
     result: &serde_json::Value,
 ) -> Result<(), CliError> {
     let json = serde_json::to_string_pretty(result).unwrap_or_default();
     write_atomic(&folder.join("metrics.json"), json.as_bytes())?;
     report::write_tables(folder, rows)?;
-    for figure in figures(labelled) {
+    for figure in figures {
         figure.write(&folder.join("figures"))?;
     }
     Ok(())
 }
 
 /// A histogram of every score, and the ROC curves of every pair.
-fn figures(labelled: &Labelled) -> Vec<Figure> {
+fn figures(labelled: &Labelled, bootstrap: &Bootstrap) -> Vec<Figure> {
     let sets: Vec<_> = labelled.sets().collect();
-    let names: Vec<&str> = sets[0].2.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = sets[0].1.iter().map(|(name, _)| name.as_str()).collect();
     // A column may be named by what no file can.
     let file = |name: &str| name.replace(|c: char| !c.is_alphanumeric(), "_");
     let histogram = |(i, name): (usize, &&str)| {
         let groups: Vec<Group> =
-            sets.iter().map(|(set, _, scores)| Group { name: set, values: &scores[i].1 }).collect();
+            sets.iter().map(|(set, scores)| Group { name: set, values: &scores[i].1 }).collect();
         report::histogram(&file(name), name, format!("`{name}` of each row, by set."), &groups)
     };
     let mut figures: Vec<Figure> = names.iter().enumerate().map(histogram).collect();
-    let of = |wanted| sets.iter().filter(move |(_, inside, _)| *inside == wanted);
-    for (number, ((inside, _, a), (outside, _, b))) in
-        of(true).flat_map(|a| of(false).map(move |b| (a, b))).enumerate()
-    {
-        let curves: Vec<(String, Vec<(f64, f64)>)> = a
-            .iter()
-            .zip(*b)
-            .filter_map(|((name, a), (_, b))| {
-                let roc = Roc::new(a, b).ok()?;
-                Some((format!("{name} {:.3}", roc.auroc()), roc.points()))
-            })
-            .collect();
+    if let Some(sets) = labelled.likelihood_and_lid() {
+        let points: Vec<(&str, &[f64], &[f64])> =
+            sets.iter().map(|(set, p)| (set.as_str(), p.likelihood, p.lid)).collect();
+        let caption = "Likelihood and LID together, one dot a row.".to_owned();
+        figures.push(report::scatter("likelihood_lid", caption, &points));
+    }
+    for (number, [(inside, a), (outside, b)]) in labelled.pairs().enumerate() {
+        let curve = |((name, a), (_, b)): (&NamedScore, &NamedScore)| {
+            let roc = Roc::new(a, b).ok()?;
+            let band = bootstrap.roc_band(a, b).ok()?;
+            Some(Curve { name: name.clone(), auroc: roc.auroc(), points: roc.points(), band })
+        };
+        let curves: Vec<Curve> = a.iter().zip(b).filter_map(curve).collect();
         let caption = format!("ROC of {inside} against {outside}, AUROC in the legend.");
         figures.push(report::roc(&format!("roc_{}", number + 1), caption, &curves));
     }

@@ -44,7 +44,7 @@ pub struct Gate {
     )]
     method: Vec<Method>,
     /// Share of in-distribution images that may be rejected, in (0, 1)
-    #[arg(long, value_name = "RATE", default_value = "0.05", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", default_value = "0.05", value_parser = super::share, allow_negative_numbers = true)]
     false_alarms: f64,
     /// Held-out images that it is calibrated on
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
@@ -57,13 +57,6 @@ pub struct Gate {
     stream: bool,
     /// Images: PNG, JPEG or WebP files
     paths: Vec<PathBuf>,
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if rate > 0.0 && rate < 1.0 => Ok(rate),
-        _ => Err("a share in (0, 1), e.g. 0.05".into()),
-    }
 }
 
 /// An image with what the gate says of it.
@@ -110,11 +103,23 @@ impl Gate {
         with_backend!(backend, common.device, |B, device| {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
-                super::ood::Others::open(config, &environment.model_dir, &trained, &device)?;
-            let models = super::ood::models(common, config, flow, others, &device);
-            let gate = self.gate(&run, config, &plan, &models, &held_out)?;
+                super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
+            let mut models_of = others.fingerprints()?;
+            models_of.push(super::ood::fingerprint(&run, &trained)?);
+            // A gate's images come once; what it is calibrated on is kept with the gate.
+            let model = super::ood::Opened { flow, run: None };
+            let models = super::ood::models(common, config, model, others, &device)?;
+            let gate = self.gate(&run, &models_of, config, &plan, &models, &held_out)?;
             // From here on, an image at a time: no bars.
             let models = models.quiet();
+            if let (false, Some(method)) = (common.quiet || common.json, self.method.last()) {
+                let held_out = gate.calibrated_on();
+                let fewest = (self.false_alarms * (held_out + 1) as f64 + 1e-9).floor();
+                eprintln!(
+                    "{} decides: rejected where fewer than {fewest} of {held_out} held-out images score as low",
+                    method.name(),
+                );
+            }
             let judge = |images: Result<Images, DataError>| -> Result<Verdict, CliError> {
                 let images = images?;
                 Ok(gate.judge(&plan, &models, &images)?[0])
@@ -128,25 +133,30 @@ impl Gate {
         })
     }
 
-    /// The calibrated gate, from the run's folder where it has one for these weights and settings.
+    /// The calibrated gate, from the run's folder where it has one for these models and settings.
     fn gate<B: FlowBackend>(
         &self,
         run: &RunDir,
+        fingerprints: &[String],
         config: &OodConfig,
         plan: &Plan,
         models: &Models<B>,
         held_out: &Images,
     ) -> Result<ood::Gate, CliError> {
-        let weights = super::ood::digest(run)?;
         // By another name or path it is the same run.
         let config = OodConfig { run: String::new(), ..config.clone() };
         let settings =
-            serde_json::to_vec(&(weights, &config, self.held_out, plan.calibration.digest()));
-        let key = crate::hex(&Sha256::digest(settings.unwrap_or_default())[..8]);
+            serde_json::to_vec(&(fingerprints, &config, self.held_out, plan.calibration.digest()));
+        let key = crate::hex(&Sha256::digest(settings.expect("settings are JSON"))[..8]);
         let path = run.root().join(format!("gates/{key}.json"));
-        let kept = std::fs::read(&path).ok();
-        if let Some(gate) = kept.and_then(|b| serde_json::from_slice::<ood::Gate>(&b).ok()) {
-            return Ok(gate.at(self.false_alarms).map_err(ood::OodError::from)?);
+        if let Ok(kept) = std::fs::read(&path) {
+            match serde_json::from_slice::<ood::Gate>(&kept) {
+                Ok(gate) => return Ok(gate.at(self.false_alarms).map_err(ood::OodError::from)?),
+                Err(problem) => eprintln!(
+                    "warning: {} is damaged ({problem}); the gate is calibrated anew",
+                    path.display()
+                ),
+            }
         }
         let gate = ood::Gate::calibrate(plan, models, held_out, self.false_alarms)?;
         write_atomic(&path, &serde_json::to_vec(&gate).unwrap_or_default())?;

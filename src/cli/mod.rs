@@ -200,6 +200,14 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
     print(serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?)
 }
 
+/// A share in (0, 1).
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a share in (0, 1), e.g. 0.05".into()),
+    }
+}
+
 /// A `--set` argument.
 fn key_value(argument: &str) -> Result<String, String> {
     match argument.split_once('=') {

@@ -3,8 +3,8 @@
 use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
     config::{Environment, Loaded, OodConfig, TrainConfig},
-    data::{Images, Noise},
-    ood::{self, Experiment, Models, OodError, Results, Scorer},
+    data::Images,
+    ood::{self, Cache, Experiment, Judged, Models, OodError, Overlap, Results, Scorer},
     report,
     run::{RunDir, RunError},
     train, with_backend,
@@ -20,7 +20,10 @@ use std::path::{Path, PathBuf};
 Examples:
   atypical ood --config configs/ood/rq_nsf_fmnist_mnist_small.yaml
   atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set limit=200 --set lid.estimator=spectral
-  atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set out_of_distribution='[my_images.npz]' --name mine")]
+  atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set out_of_distribution='[my_images.npz]' --name mine
+  atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set more_runs='[{run: glow_fmnist}]'
+
+What a run has measured is kept beside it (RUN/cache/), by the content of the images: given again, after a kill, with more images or other methods, the command measures only what is not there yet.")]
 pub struct Ood {
     /// Configuration file; given several times, later files win
     #[arg(long, short, required = true)]
@@ -34,6 +37,9 @@ pub struct Ood {
     /// MiB that one Jacobian may take beside the model [default: 512]
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
+    /// Measure everything anew, and keep nothing beside the runs
+    #[arg(long)]
+    no_cache: bool,
 }
 
 impl Ood {
@@ -49,10 +55,6 @@ impl Ood {
             .clone()
             .or_else(|| config.name.clone())
             .unwrap_or_else(|| format!("ood-{}", stem(&self.config, "experiment")));
-        let run = RunDir::open(&environment.model_dir, &config.run)?;
-        let sets = with_backend!(backend, common.device, |B, device| {
-            images(config, |spec| super::data::load::<B>(spec, &environment, config.seed, &device))
-        })?;
         // An experiment is made anew each time, in a folder beside the old one.
         let out = match RunDir::create(&environment.model_dir, &name) {
             Err(RunError::Exists(root)) => {
@@ -65,31 +67,77 @@ impl Ood {
         };
         let staged = out.stage()?;
         let yaml = loaded.yaml()?;
+        let configs = config.each_run();
+        let cached = !self.no_cache;
         let results = with_backend!(backend, common.device, |B, device| {
-            let (flow, trained) = train::open_flow::<B>(&run, &device)?;
-            let others = Others::open(config, &environment.model_dir, &trained, &device)?;
-            let title = format!("Out-of-distribution detection with {}", run.name());
-            let mut facts = vec![
-                ("model".to_owned(), run.root().display().to_string()),
-                ("SHA-256 of its weights".to_owned(), digest(&run)?),
-                ("backend".to_owned(), backend.name().to_owned()),
-                ("burn".to_owned(), "0.21.0".to_owned()),
-            ];
-            if let Some(epoch) = run.last_epoch() {
-                let trained = format!("{} epochs, {} steps", epoch["epoch"], epoch["step"]);
-                facts.push(("training".to_owned(), trained));
+            // All that can be known to be wrong comes before hours of scoring.
+            let mut opened = Vec::new();
+            for config in &configs {
+                let run = RunDir::open(&environment.model_dir, &config.run)?;
+                let load =
+                    |spec: &str| super::data::load::<B>(spec, &environment, config.seed, &device);
+                let sets = images(config, load)?;
+                let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+                for images in sets.inside.iter().chain(&sets.outside).chain([&sets.calibration]) {
+                    images.expect_shape(flow.shape())?;
+                }
+                let others = Others::open(config, &environment.model_dir, &run, &trained, &device)?;
+                let set = |spec: &str| spec.split('[').next().unwrap_or(spec).to_owned();
+                if set(&trained.data.train) != set(&config.calibration) {
+                    eprintln!(
+                        "warning: {} was trained on {}, and `calibration` is {}",
+                        run.name(),
+                        trained.data.train,
+                        config.calibration
+                    );
+                }
+                opened.push((config, run, trained, sets, flow, others));
             }
-            let out = staged.folder();
-            evaluate(common, config, &yaml, (flow, others), device, sets, out, title, facts)
+            let mut judged: Vec<Judged> = Vec::new();
+            let names: Vec<String> = opened.iter().map(|(_, run, ..)| run.name()).collect();
+            for (number, (config, run, trained, sets, flow, others)) in
+                opened.into_iter().enumerate()
+            {
+                let mut facts = facts(&run)?;
+                let parameters = burn::module::Module::num_params(&flow);
+                facts.push(("parameters of the model".into(), parameters.to_string()));
+                let model = Opened { flow, run: cached.then_some((&run, &trained)) };
+                let models = models(common, config, model, others, &device)?;
+                judged.push(judge(config, distinct(&names, number), &models, sets, facts)?);
+            }
+            let title = format!("Out-of-distribution detection with {}", names.join(", "));
+            let facts = provenance(backend.name(), config.seed);
+            Ok::<_, CliError>(ood::write(title, &judged, staged.folder(), &yaml, facts)?)
         })?;
         let out = staged.commit()?;
+        for run in &results.runs {
+            for Overlap { set, images } in &run.on_both_sides {
+                let run = &run.run;
+                eprintln!(
+                    "warning: {run}: {images} images of {set} are in-distribution images too: on both sides, they cannot be told apart"
+                );
+            }
+            if run.unresolved > 0 {
+                eprintln!(
+                    "warning: {}: {} images do not resolve the scale of LID, r = {:.2}, in f32: there LID reads rounding",
+                    run.run,
+                    run.unresolved,
+                    run.scale.unwrap_or(f64::NAN)
+                );
+            }
+            for Overlap { set, images } in &run.fitted_on {
+                let run = &run.run;
+                eprintln!(
+                    "warning: {run}: {images} images of {set} are calibration images too, so that the numbers of methods that are fitted are flattered; set `calibration` to others"
+                );
+            }
+        }
         if common.json {
             return print_json(&results);
         }
         tell(common, &results, &out)
     }
 }
-
 /// The SHA-256 of a run's weights.
 pub(super) fn digest(run: &RunDir) -> Result<String, RunError> {
     let path = run.weights();
@@ -97,27 +145,97 @@ pub(super) fn digest(run: &RunDir) -> Result<String, RunError> {
     Ok(crate::hex(&Sha256::digest(bytes)))
 }
 
-/// Calibration, in-distribution and OOD images.
-pub(super) type Sets = (Images, Images, Vec<Images>);
+/// What all that a run says of images depends on.
+pub(super) fn fingerprint(run: &RunDir, trained: &TrainConfig) -> Result<String, RunError> {
+    Ok(ood::fingerprint(&digest(run)?, &trained.model))
+}
+
+/// The name of a run among several, with its number where it is there twice.
+fn distinct(names: &[String], number: usize) -> String {
+    let before = names[..number].iter().filter(|name| **name == names[number]).count();
+    match before {
+        0 => names[number].clone(),
+        n => format!("{} ({})", names[number], n + 1),
+    }
+}
+
+/// What the report says of a run.
+fn facts(run: &RunDir) -> Result<Vec<(String, String)>, CliError> {
+    let mut facts = vec![
+        ("model".to_owned(), run.root().display().to_string()),
+        ("SHA-256 of its weights".to_owned(), digest(run)?),
+    ];
+    if let Some(epoch) = run.last_epoch() {
+        let trained = format!("{} epochs, {} steps", epoch["epoch"], epoch["step"]);
+        facts.push(("training".to_owned(), trained));
+    }
+    Ok(facts)
+}
+
+/// What the report says of the program and of where it ran.
+pub(super) fn provenance(backend: &str, seed: u64) -> Vec<(String, String)> {
+    let mut facts = vec![
+        ("backend".to_owned(), backend.to_owned()),
+        ("burn".to_owned(), "0.21.0".to_owned()),
+        ("seed".to_owned(), seed.to_string()),
+    ];
+    facts.extend(git().map(|commit| ("git, where the command was given".to_owned(), commit)));
+    facts
+}
+
+/// The commit of the folder that the command was given in, if it is one of git's.
+fn git() -> Option<String> {
+    let ask = |arguments: &[&str]| -> Option<String> {
+        let output = std::process::Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = ask(&["rev-parse", "HEAD"])?;
+    let changed = ask(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changed.is_empty() { commit } else { format!("{commit}, with changes") })
+}
+
+/// The images of an experiment.
+pub(super) struct Sets {
+    pub calibration: Images,
+    pub inside: Vec<Images>,
+    pub outside: Vec<Images>,
+}
 
 /// The images of an experiment, each set as `load` has it.
 pub(super) fn images(
     config: &OodConfig,
     load: impl Fn(&str) -> Result<Images, CliError>,
 ) -> Result<Sets, CliError> {
-    let limited = |spec: &str| -> Result<Images, CliError> {
+    let limited = |spec: &String| -> Result<Images, CliError> {
         let images = load(spec)?;
         Ok(config.limit.map_or_else(|| images.clone(), |limit| images.take(limit)))
     };
-    let outside =
-        config.out_of_distribution.iter().map(|s| limited(s)).collect::<Result<_, _>>()?;
-    Ok((load(&config.calibration)?, limited(&config.in_distribution)?, outside))
+    let all = |specs: &[String]| specs.iter().map(limited).collect::<Result<_, _>>();
+    Ok(Sets {
+        calibration: load(&config.calibration)?,
+        inside: all(&config.in_distribution)?,
+        outside: all(&config.out_of_distribution)?,
+    })
+}
+
+/// A model, with its run where what it measures is to be kept there.
+pub(super) struct Opened<'a, B: FlowBackend> {
+    pub flow: Flow<B>,
+    pub run: Option<(&'a RunDir, &'a TrainConfig)>,
 }
 
 /// The models beside the one in question.
 pub(super) struct Others<B: FlowBackend> {
-    background: Option<Flow<B>>,
-    ensemble: Vec<Flow<B>>,
+    background: Option<Other<B>>,
+    ensemble: Vec<Other<B>>,
+}
+
+/// A model beside the one in question.
+struct Other<B: FlowBackend> {
+    run: RunDir,
+    flow: Flow<B>,
+    trained: TrainConfig,
 }
 
 impl<B: FlowBackend> Others<B> {
@@ -126,84 +244,92 @@ impl<B: FlowBackend> Others<B> {
         Self { background: None, ensemble: Vec::new() }
     }
 
+    /// The fingerprints of all of them.
+    pub(super) fn fingerprints(&self) -> Result<Vec<String>, RunError> {
+        let all = self.background.iter().chain(&self.ensemble);
+        all.map(|other| fingerprint(&other.run, &other.trained)).collect()
+    }
+
     /// Those of an experiment, which must have been trained on the images of the model in question.
     pub(super) fn open(
         config: &OodConfig,
         model_dir: &Path,
+        own: &RunDir,
         trained: &TrainConfig,
         device: &B::Device,
     ) -> Result<Self, CliError> {
-        let open = |key: &'static str, name: &str| -> Result<(Flow<B>, TrainConfig), CliError> {
-            let (flow, other) = train::open_flow::<B>(&RunDir::open(model_dir, name)?, device)?;
-            let [own, images] = [trained, &other].map(|c| c.data.train.clone());
-            if own != images {
-                let run = name.to_owned();
-                return Err(OodError::OtherData { key, run, images, own }.into());
+        let open = |key: &'static str, name: &str| -> Result<Other<B>, CliError> {
+            let run = RunDir::open(model_dir, name)?;
+            let (flow, other) = train::open_flow::<B>(&run, device)?;
+            if run.root() == own.root() {
+                return Err(CliError::Other(format!("`{key}` names the run itself: {name}")));
             }
-            Ok((flow, other))
+            let [ours, images] = [trained, &other].map(|c| c.data.train.clone());
+            if ours != images {
+                let run = name.to_owned();
+                return Err(OodError::OtherData { key, run, images, own: ours }.into());
+            }
+            Ok(Other { run, flow, trained: other })
         };
         let background = match config.background.as_deref() {
             Some(name) => {
-                let (flow, other) = open("background", name)?;
-                if other.data.mutation == 0.0 {
+                let found = open("background", name)?;
+                if found.trained.data.mutation == 0.0 {
                     return Err(OodError::NotMutated(name.to_owned()).into());
                 }
-                Some(flow)
+                Some(found)
             }
             None => None,
         };
-        let ensemble = config.ensemble.iter().map(|name| Ok(open("ensemble", name)?.0));
+        let ensemble = config.ensemble.iter().map(|name| open("ensemble", name));
         Ok(Self { background, ensemble: ensemble.collect::<Result<_, CliError>>()? })
     }
 }
 
-/// Score and write.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn evaluate<B: FlowBackend>(
-    common: &Common,
-    config: &OodConfig,
-    yaml: &str,
-    (flow, others): (Flow<B>, Others<B>),
-    device: B::Device,
-    (calibration, inside, outside): Sets,
-    out: &RunDir,
-    title: String,
-    mut facts: Vec<(String, String)>,
-) -> Result<Results, CliError> {
-    facts.push(("seed".into(), config.seed.to_string()));
-    facts.push((
-        "parameters of the model".into(),
-        burn::module::Module::num_params(&flow).to_string(),
-    ));
-    let models = models(common, config, flow, others, &device);
-    let verbosity = common.verbosity();
-    let experiment = Experiment { config, title, calibration, inside, outside, facts, verbosity };
-    Ok(ood::run(&experiment, &models, out, yaml)?)
+/// Score the sets of an experiment by its run.
+pub(super) fn judge<'a, B: FlowBackend>(
+    config: &'a OodConfig,
+    run: String,
+    models: &Models<B>,
+    sets: Sets,
+    facts: Vec<(String, String)>,
+) -> Result<Judged<'a>, CliError> {
+    let Sets { calibration, inside, outside } = sets;
+    let experiment = Experiment { config, run, calibration, inside, outside, facts };
+    Ok(ood::judge(experiment, models)?)
 }
 
 /// The models of an experiment, ready to score.
 pub(super) fn models<B: FlowBackend>(
     common: &Common,
     config: &OodConfig,
-    flow: Flow<B>,
+    model: Opened<B>,
     others: Others<B>,
     device: &B::Device,
-) -> Models<B> {
-    let noise = match config.dequantize {
-        true => Noise::Evaluation { seed: config.seed },
-        false => Noise::Off,
+) -> Result<Models<B>, CliError> {
+    let cached = model.run.is_some();
+    let scorer = |flow, run: Option<(&RunDir, &TrainConfig)>| -> Result<Scorer<B>, CliError> {
+        let scorer = Scorer::of(config, flow, device.clone(), common.verbosity());
+        let cache = run.map_or(Ok(Cache::none()), |(run, trained)| cache(run, trained));
+        Ok(scorer.with_cache(cache?))
     };
-    let (batch, seed, verbosity) = (config.batch_size, config.seed, common.verbosity());
-    let scorer =
-        |flow| Scorer::new(flow, noise, batch, &config.lid, seed, device.clone(), verbosity);
-    Models {
-        scorer: scorer(flow),
-        background: others.background.map(scorer),
-        ensemble: others.ensemble.into_iter().map(scorer).collect(),
-        codecs: config.codecs.clone(),
-        latent_radius: config.latent_radius,
-        around: config.around,
-        seed,
+    let other =
+        |other: Other<B>| scorer(other.flow, cached.then_some((&other.run, &other.trained)));
+    Ok(Models {
+        background: others.background.map(other).transpose()?,
+        ensemble: others.ensemble.into_iter().map(other).collect::<Result<_, _>>()?,
+        ..Models::new(config, scorer(model.flow, model.run)?)
+    })
+}
+
+/// What a run has measured before; nothing where that cannot be kept, which is said.
+fn cache(run: &RunDir, trained: &TrainConfig) -> Result<Cache, CliError> {
+    match Cache::open(&run.cache(), &fingerprint(run, trained)?) {
+        Ok(cache) => Ok(cache),
+        Err(error) => {
+            eprintln!("warning: what is measured now is not kept: {error}");
+            Ok(Cache::none())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `score`.
 
-use super::{CliError, Common, key_value, print, print_json};
+use super::{CliError, Common, key_value, ood::Opened, print, print_json};
 use crate::{
     config::{Environment, Loaded, Method, OodConfig},
     eval::CONVENTION,
@@ -20,7 +20,7 @@ Examples:
   atypical score --run rq_nsf_fmnist_small --data photos.npz --method complexity,dose,combined --out photos.csv
   atypical score --run rq_nsf_fmnist_small --data photos.npz --method lid --set lid.estimator=matrix_free --out photos.jsonl
 
-One row an image: the statistics that the methods read (log_likelihood in nats, lid, complexity_bits, …) and a column score_… for each
+One row an image (with its file, where the images are a folder): the statistics that the methods read (log_likelihood in nats, lid, complexity_bits, …) and a column score_… for each
 method, higher for more in-distribution images. Methods that are fitted, and the scale of LID, look at the run's own training images.
 Keys of --set: those of an `ood` configuration, see `atypical config schema --kind ood`.")]
 pub struct Score {
@@ -57,19 +57,21 @@ impl Score {
         let [images, calibration] = with_backend!(backend, common.device, |B, device| {
             let load =
                 |spec: &str| super::data::load::<B>(spec, &environment, config.seed, &device);
-            Ok::<_, CliError>([load(&config.in_distribution)?, load(&config.calibration)?])
+            Ok::<_, CliError>([load(&self.data)?, load(&config.calibration)?])
         })?;
         let plan = Plan::new(config, &calibration);
         let (scores, chosen) = with_backend!(backend, common.device, |B, device| {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
-                super::ood::Others::open(config, &environment.model_dir, &trained, &device)?;
-            let models = super::ood::models(common, config, flow, others, &device);
+                super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
+            let model = Opened { flow, run: Some((&run, &trained)) };
+            let models = super::ood::models(common, config, model, others, &device)?;
             Ok::<_, CliError>(ood::score(&plan, &models, &[&images])?)
         })?;
         let mut table = ScoreTable::default();
         for set in &scores {
-            table.extend(&set.name, "", &set.columns())?;
+            table.extend(&run.name(), &set.name, "", &set.columns())?;
+            table.name_files(images.files.as_deref());
         }
         table.write(&self.out, CONVENTION)?;
         let out = self.out.display().to_string();
@@ -97,11 +99,22 @@ pub(super) fn settings(
     calibration: &str,
     set: &[String],
 ) -> Result<Loaded<OodConfig>, CliError> {
-    if methods.contains(&Method::Dual) {
-        let hint = "dual chooses two thresholds against OOD images and has no score of its own; ask for likelihood,lid";
-        return Err(CliError::Other(hint.into()));
+    for (method, why) in [
+        (
+            Method::Dual,
+            "dual chooses two thresholds against OOD images and has no score of its own; ask for likelihood,lid",
+        ),
+        (
+            Method::BatchTypicality,
+            "batch_typicality scores batches, not images; ask for typicality",
+        ),
+    ] {
+        if methods.contains(&method) {
+            return Err(CliError::Other(why.into()));
+        }
     }
-    let own = ["methods", "run", "in_distribution", "out_of_distribution", "calibration="];
+    let own =
+        ["methods", "run", "in_distribution", "out_of_distribution", "calibration=", "more_runs"];
     if let Some(set) = set.iter().find(|set| own.iter().any(|key| set.starts_with(key))) {
         let hint = "its own options say that (--method, --run, …)";
         return Err(CliError::Other(format!("--set {set} is not for this command: {hint}")));

@@ -18,6 +18,9 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;
-pub use ood::{AroundConfig, BootstrapConfig, LidConfig, Method, OodConfig};
+pub use ood::{
+    AroundConfig, BootstrapConfig, HessianConfig, LidConfig, Method, OodConfig, OptimumConfig,
+    ShellsConfig,
+};
 pub use schema::schema;
 pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};

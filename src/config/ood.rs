@@ -10,9 +10,13 @@ use crate::{
 };
 use clap::ValueEnum;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
+use std::fmt::Formatter;
 
-/// An OOD experiment: one run, one in-distribution set, any number of OOD sets.
+/// An OOD experiment: one run or several, each with in-distribution sets, against OOD sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct OodConfig {
@@ -24,10 +28,15 @@ pub struct OodConfig {
     /// Seed of the dequantisation noise and of the bootstrap.
     #[serde(default)]
     pub seed: u64,
-    /// SPEC of held-out in-distribution images.
-    pub in_distribution: String,
-    /// SPECs of OOD images.
+    /// SPEC of held-out in-distribution images, or a list of several.
+    #[serde(deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub in_distribution: Vec<String>,
+    /// SPECs of OOD images. What is in-distribution for a run is left out for that run.
     pub out_of_distribution: Vec<String>,
+    /// Further runs, judged in the same way.
+    #[serde(default)]
+    pub more_runs: Vec<FurtherRun>,
     /// The run of the background model, trained with `data.mutation` on the same images; for the method likelihood_ratio.
     #[serde(default)]
     pub background: Option<String>,
@@ -57,6 +66,18 @@ pub struct OodConfig {
     /// Draws around an image, for the methods gaussian_convolution, data_ball and latent_ball.
     #[serde(default)]
     pub around: AroundConfig,
+    /// Chains around an image, for the method shells.
+    #[serde(default)]
+    pub shells: ShellsConfig,
+    /// The ascent from an image, for the method local_optimum.
+    #[serde(default)]
+    pub optimum: OptimumConfig,
+    /// The curvature of the density, for the methods laplace and hessian_spectrum.
+    #[serde(default)]
+    pub hessian: HessianConfig,
+    /// Images that the method batch_typicality judges together.
+    #[serde(default = "batch")]
+    pub batch: usize,
     /// Local intrinsic dimension.
     #[serde(default)]
     pub lid: LidConfig,
@@ -66,6 +87,93 @@ pub struct OodConfig {
     /// Images in one forward pass.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
+}
+
+/// A further run. Sets and training images that are left out are as for the first one; background and ensemble are its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct FurtherRun {
+    /// The trained run: a name under MODEL_DIR or a path.
+    pub run: String,
+    /// SPEC of held-out in-distribution images, or a list.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub in_distribution: Vec<String>,
+    /// SPEC of training images.
+    #[serde(default)]
+    pub calibration: Option<String>,
+    /// The run of its background model.
+    #[serde(default)]
+    pub background: Option<String>,
+    /// Runs of more models of the same images.
+    #[serde(default)]
+    pub ensemble: Vec<String>,
+}
+
+/// What [`one_or_many`] reads.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A text, or a list of texts.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Texts;
+    impl<'de> Visitor<'de> for Texts {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut Formatter) -> std::fmt::Result {
+            f.write_str("a SPEC or a list of SPECs")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.to_owned()])
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut all = Vec::new();
+            while let Some(text) = list.next_element()? {
+                all.push(text);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_any(Texts)
+}
+
+impl OodConfig {
+    /// An experiment without sets, by some methods and the defaults: for scoring images in a program of one's own.
+    pub fn by_methods(methods: Vec<Method>) -> Self {
+        let text = serde_json::json!({
+            "run": "", "in_distribution": [], "out_of_distribution": [], "calibration": "",
+            "methods": methods,
+        });
+        serde_json::from_value(text).expect("all else has a default")
+    }
+
+    /// The experiment of each run alone, the first one's first.
+    pub fn each_run(&self) -> Vec<Self> {
+        let further = |run: &FurtherRun| {
+            let mut own = Self { run: run.run.clone(), ..self.clone() };
+            if !run.in_distribution.is_empty() {
+                own.in_distribution.clone_from(&run.in_distribution);
+            }
+            if let Some(calibration) = &run.calibration {
+                own.calibration.clone_from(calibration);
+            }
+            own.background.clone_from(&run.background);
+            own.ensemble.clone_from(&run.ensemble);
+            own
+        };
+        let mut all: Vec<Self> =
+            std::iter::once(self.clone()).chain(self.more_runs.iter().map(further)).collect();
+        for own in &mut all {
+            own.more_runs.clear();
+            let inside = own.in_distribution.clone();
+            own.out_of_distribution.retain(|spec| !inside.contains(spec));
+        }
+        all
+    }
 }
 
 /// An OOD method; papers and formulas are in `ood::method`.
@@ -79,6 +187,8 @@ pub enum Method {
     Lid,
     /// Likelihood and LID by two thresholds, oracle and cross-fitted.
     Dual,
+    /// Likelihood and LID by two thresholds that training images set.
+    DualCalibrated,
     /// Against a background model: needs `background`.
     LikelihoodRatio,
     /// Against the length of a lossless code.
@@ -89,6 +199,8 @@ pub enum Method {
     GradientNorm,
     /// How far the likelihood is from that of training images, either way.
     Typicality,
+    /// The same of `batch` images of one set together.
+    BatchTypicality,
     /// Mean less variance of the likelihood over models: needs `ensemble`.
     Waic,
     /// The norm of the latent.
@@ -103,6 +215,14 @@ pub enum Method {
     DataBall,
     /// The mean density on the image of a ball of radius `around.latent_radius` around the latent, by draws.
     LatentBall,
+    /// The dimension in which probability grows around the image, by chains in shrinking balls.
+    Shells,
+    /// How far below its nearest local optimum the likelihood is.
+    LocalOptimum,
+    /// log p(x), less what its curvature takes off the mass around x.
+    Laplace,
+    /// The number of directions in which log p(x) is flat.
+    HessianSpectrum,
     /// How far the image comes back from the latent.
     Invertibility,
     /// How well the latent's coordinates fit their prior.
@@ -116,7 +236,7 @@ pub enum Method {
 impl Method {
     /// Whether it scores images by themselves, not by what other methods read or score.
     pub fn has_own_score(self) -> bool {
-        !matches!(self, Self::Dual | Self::Dose | Self::Combined)
+        !matches!(self, Self::Dual | Self::BatchTypicality | Self::Dose | Self::Combined)
     }
 
     /// Its name in a configuration.
@@ -125,11 +245,13 @@ impl Method {
             Self::Likelihood => "likelihood",
             Self::Lid => "lid",
             Self::Dual => "dual",
+            Self::DualCalibrated => "dual_calibrated",
             Self::LikelihoodRatio => "likelihood_ratio",
             Self::Complexity => "complexity",
             Self::ComplexityMixture => "complexity_mixture",
             Self::GradientNorm => "gradient_norm",
             Self::Typicality => "typicality",
+            Self::BatchTypicality => "batch_typicality",
             Self::Waic => "waic",
             Self::LatentNorm => "latent_norm",
             Self::LatentBox => "latent_box",
@@ -137,6 +259,10 @@ impl Method {
             Self::GaussianConvolution => "gaussian_convolution",
             Self::DataBall => "data_ball",
             Self::LatentBall => "latent_ball",
+            Self::Shells => "shells",
+            Self::LocalOptimum => "local_optimum",
+            Self::Laplace => "laplace",
+            Self::HessianSpectrum => "hessian_spectrum",
             Self::Invertibility => "invertibility",
             Self::GoodnessOfFit => "goodness_of_fit",
             Self::Dose => "dose",
@@ -228,6 +354,61 @@ impl Default for AroundConfig {
     }
 }
 
+/// Metropolis chains in shrinking balls around an image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct ShellsConfig {
+    /// Radius of the outermost ball, in units of x in [0, 1].
+    pub radius: f64,
+    /// How often the ball is shrunk to half its probability.
+    pub levels: usize,
+    /// Chains, an even number.
+    pub chains: usize,
+    /// Steps of every chain at a level.
+    pub steps: usize,
+}
+
+impl Default for ShellsConfig {
+    fn default() -> Self {
+        Self { radius: 0.5, levels: 6, chains: 32, steps: 10 }
+    }
+}
+
+/// The ascent of the likelihood from an image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct OptimumConfig {
+    /// Iterations of L-BFGS at most.
+    pub steps: usize,
+}
+
+impl Default for OptimumConfig {
+    fn default() -> Self {
+        Self { steps: 30 }
+    }
+}
+
+/// The spectrum of the density's Hessian.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct HessianConfig {
+    /// The scale σ at which curvature is read, in units of x: a direction counts as flat where log p falls by much less than 1/2 within σ.
+    pub sigma: f64,
+    /// Random probes of the trace.
+    pub probes: usize,
+    /// Steps of Lanczos, each one Hessian-vector product a probe.
+    pub steps: usize,
+}
+
+impl Default for HessianConfig {
+    fn default() -> Self {
+        Self { sigma: 0.02, probes: 4, steps: 8 }
+    }
+}
+
 /// Bootstrap intervals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -257,6 +438,9 @@ fn methods() -> Vec<Method> {
 fn batch_size() -> usize {
     128
 }
+fn batch() -> usize {
+    10
+}
 fn latent_radius() -> f64 {
     1.0
 }
@@ -269,44 +453,40 @@ impl Section for OodConfig {
         &[("lid.scale.kind", "calibrated")];
 
     fn validate(&self) -> Result<(), (String, String)> {
-        check("run", "empty", !self.run.is_empty(), "the name or path of a run")?;
-        check_spec("in_distribution", &self.in_distribution)?;
-        check_spec("calibration", &self.calibration)?;
+        let sets = self.out_of_distribution.len();
+        check("out_of_distribution", "empty", sets > 0, "a list of at least one SPEC")?;
+        for (i, run) in self.more_runs.iter().enumerate() {
+            let named = run.in_distribution.is_empty() || run.calibration.is_some();
+            let with = "given with `calibration`, training images of that run";
+            check(&format!("more_runs.{i}.in_distribution"), "there", named, with)?;
+        }
         for (i, spec) in self.out_of_distribution.iter().enumerate() {
             let key = format!("out_of_distribution.{i}");
             check_spec(&key, spec)?;
             let once = !self.out_of_distribution[..i].contains(spec);
             check(&key, spec, once, "named once")?;
         }
-        let seen = self.out_of_distribution.contains(&self.calibration);
-        let unseen = "other images than `out_of_distribution` has: methods are fitted on them";
-        check("calibration", &self.calibration, !seen, unseen)?;
-        for (i, run) in self.ensemble.iter().enumerate() {
-            let other = *run != self.run
-                && self.background.as_ref() != Some(run)
-                && !self.ensemble[..i].contains(run);
-            let another = "a run besides `run` and `background`, named once";
-            check(&format!("ensemble.{i}"), run, other, another)?;
+        let runs = self.each_run();
+        for (number, own) in runs.iter().enumerate() {
+            let key = |key: &str| match number.checked_sub(1) {
+                Some(i) => format!("more_runs.{i}.{key}"),
+                None => key.to_owned(),
+            };
+            own.validate_run(&key)?;
+            let same = |other: &&Self| {
+                other.run == own.run && other.in_distribution == own.in_distribution
+            };
+            let twice = runs[..number].iter().find(same);
+            check(&key("run"), &own.run, twice.is_none(), "a run and its sets, named once")?;
         }
-        let sets = self.out_of_distribution.len();
-        check("out_of_distribution", "empty", sets > 0, "a list of at least one SPEC")?;
         check("methods", "empty", !self.methods.is_empty(), "a list of methods")?;
         for (i, method) in self.methods.iter().enumerate() {
             let key = format!("methods.{i}");
             let once = !self.methods[..i].contains(method);
             check(&key, method.name(), once, "named once")?;
-            let models = match method {
-                Method::LikelihoodRatio => self.background.is_some(),
-                Method::Waic => !self.ensemble.is_empty(),
-                Method::Combined => self.methods.iter().any(|m| m.has_own_score()),
-                _ => true,
-            };
-            let with = match method {
-                Method::Combined => "used with other methods, whose scores it reads",
-                Method::Waic => "used with `ensemble`, a list of runs beside `run`",
-                _ => "used with `background`, a run trained with `data.mutation`",
-            };
-            check(&key, method.name(), models, with)?;
+            let others =
+                *method != Method::Combined || self.methods.iter().any(|m| m.has_own_score());
+            check(&key, method.name(), others, "used with other methods, whose scores it reads")?;
         }
         check("calibration_count", 0, self.calibration_count > 0, "at least 1")?;
         check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
@@ -315,7 +495,7 @@ impl Section for OodConfig {
         let resamples = self.bootstrap.resamples;
         check("bootstrap.resamples", resamples, resamples <= 100_000, "at most 100000")?;
         check("bootstrap.level", level, level > 0.0 && level < 1.0, "in (0, 1)")?;
-        check("codecs", "empty", !self.codecs.is_empty(), "a list of png, webp, jpeg_xl")?;
+        check("codecs", "empty", !self.codecs.is_empty(), "some of png, webp, jpeg_xl, jpeg2000")?;
         let radius = self.latent_radius;
         check("latent_radius", radius, radius > 0.0 && radius.is_finite(), "positive")?;
         let AroundConfig { samples, sigma, radius, latent_radius, ball: _ } = self.around;
@@ -327,6 +507,23 @@ impl Section for OodConfig {
         ] {
             check(key, length, length > 0.0 && length.is_finite(), "positive")?;
         }
+        let ShellsConfig { radius, levels, chains, steps } = self.shells;
+        let positive = radius > 0.0 && radius.is_finite();
+        check("shells.radius", radius, positive, "positive")?;
+        let pairs = (2..=10_000).contains(&chains) && chains % 2 == 0;
+        check("shells.chains", chains, pairs, "an even number from 2 to 10000")?;
+        let HessianConfig { sigma, probes, steps: lanczos } = self.hessian;
+        check("hessian.sigma", sigma, sigma > 0.0 && sigma.is_finite(), "positive")?;
+        for (key, number) in [
+            ("shells.levels", levels),
+            ("shells.steps", steps),
+            ("optimum.steps", self.optimum.steps),
+            ("hessian.probes", probes),
+            ("hessian.steps", lanczos),
+            ("batch", self.batch),
+        ] {
+            check(key, number, (1..=10_000).contains(&number), "from 1 to 10000")?;
+        }
         self.lid.validate("lid.")?;
         let estimator = self.lid.estimator;
         if let Some(i) = self.methods.iter().position(|m| *m == Method::LocalMass) {
@@ -337,6 +534,50 @@ impl Section for OodConfig {
         let reads_model = matches!(estimator.route(), Route::Spectrum | Route::Krylov);
         let allowed = "an estimator that reads the model: threshold, spectral, gap or matrix_free";
         check("lid.estimator", estimator.name(), reads_model, allowed)
+    }
+}
+
+impl OodConfig {
+    /// What is a run's own; `key` says where a key of it stands.
+    fn validate_run(&self, key: &impl Fn(&str) -> String) -> Result<(), (String, String)> {
+        check(&key("run"), "empty", !self.run.is_empty(), "the name or path of a run")?;
+        let inside = &self.in_distribution;
+        check(&key("in_distribution"), "empty", !inside.is_empty(), "a SPEC or a list of SPECs")?;
+        for (i, spec) in inside.iter().enumerate() {
+            let key = if inside.len() == 1 {
+                key("in_distribution")
+            } else {
+                key(&format!("in_distribution.{i}"))
+            };
+            check_spec(&key, spec)?;
+            check(&key, spec, !inside[..i].contains(spec), "named once")?;
+        }
+        let sets = self.out_of_distribution.len();
+        let more = "fewer than all of `out_of_distribution`: one set at least must be another";
+        check(&key("in_distribution"), inside.join(", "), sets > 0, more)?;
+        check_spec(&key("calibration"), &self.calibration)?;
+        let seen = self.out_of_distribution.contains(&self.calibration);
+        let unseen = "other images than `out_of_distribution` has: methods are fitted on them";
+        check(&key("calibration"), &self.calibration, !seen, unseen)?;
+        for (i, run) in self.ensemble.iter().enumerate() {
+            let other = *run != self.run
+                && self.background.as_ref() != Some(run)
+                && !self.ensemble[..i].contains(run);
+            let another = "a run besides `run` and `background`, named once";
+            check(&key(&format!("ensemble.{i}")), run, other, another)?;
+        }
+        for (i, method) in self.methods.iter().enumerate() {
+            let (needed, given, with) = match method {
+                Method::LikelihoodRatio => {
+                    ("background", self.background.is_some(), "a run trained with `data.mutation`")
+                }
+                Method::Waic => ("ensemble", !self.ensemble.is_empty(), "a list of other runs"),
+                _ => continue,
+            };
+            let with = format!("used with `{}`, {with}", key(needed));
+            check(&format!("methods.{i}"), method.name(), given, &with)?;
+        }
+        Ok(())
     }
 }
 
@@ -371,12 +612,19 @@ mod tests {
             ("out_of_distribution.0", "out_of_distribution=[mnits:test]"),
             ("out_of_distribution.1", "out_of_distribution=[mnist:test, mnist:test]"),
             ("calibration", "calibration=demo:ood"),
+            ("out_of_distribution", "out_of_distribution=[]"),
+            ("more_runs.0.in_distribution", "more_runs=[{run: r, in_distribution: a.npz}]"),
             ("ensemble.0", "ensemble=[demo]"),
             ("methods.1", "methods=[lid, lid]"),
             ("methods.0", "methods=[combined, dual]"),
             ("latent_radius", "latent_radius=0"),
             ("around.samples", "around.samples=0"),
             ("around.sigma", "around={sigma: -0.1}"),
+            ("shells.chains", "shells.chains=7"),
+            ("shells.levels", "shells.levels=0"),
+            ("optimum.steps", "optimum={steps: 0}"),
+            ("hessian.sigma", "hessian.sigma=0"),
+            ("batch", "batch=0"),
         ] {
             let error = Loaded::<OodConfig>::text(text, &[set.to_owned()]).unwrap_err();
             let message = error.to_string();

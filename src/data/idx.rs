@@ -38,7 +38,7 @@ pub(super) fn decode(
             Ok(labels.into_iter().map(i64::from).collect())
         })
         .transpose()?;
-    Ok(Images { name: path.display().to_string(), shape, pixels, labels })
+    Ok(Images { name: path.display().to_string(), shape, pixels, labels, files: None })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {

@@ -16,6 +16,8 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// One label a sample, where the source has them.
     pub labels: Option<Vec<i64>>,
+    /// The file that each sample is from, where each has one of its own.
+    pub files: Option<Vec<String>>,
 }
 
 /// The dequantisation noise `u` in `x = (pixel + u) / 256`.
@@ -88,6 +90,7 @@ impl Images {
             shape: self.shape,
             pixels: index.iter().map(|&i| self.sample(i)).collect::<Vec<_>>().concat(),
             labels: self.labels.as_ref().map(|labels| index.iter().map(|&i| labels[i]).collect()),
+            files: self.files.as_ref().map(|f| index.iter().map(|&i| f[i].clone()).collect()),
         }
     }
 
@@ -194,7 +197,7 @@ impl Images {
     pub fn random(n: usize, shape: [usize; 3], seed: u64) -> Self {
         let mut rng = noise::rng(seed);
         let pixels = (0..n * shape.iter().product::<usize>()).map(|_| rng.random()).collect();
-        Self { name: format!("random:{seed}"), shape, pixels, labels: None }
+        Self { name: format!("random:{seed}"), shape, pixels, labels: None, files: None }
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
             Some(values)
         }
     };
-    Ok(Images { name: path.display().to_string(), shape, pixels, labels })
+    Ok(Images { name: path.display().to_string(), shape, pixels, labels, files: None })
 }
 
 /// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what a SPEC of the file reads.

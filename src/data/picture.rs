@@ -60,6 +60,7 @@ pub(super) fn load_folder(folder: &Path) -> Result<Images, DataError> {
         }
         images.pixels.extend(next.pixels);
     }
+    images.files = Some(paths.iter().map(|path| path.display().to_string()).collect());
     Ok(images)
 }
 
@@ -80,7 +81,13 @@ fn planes(picture: &image::DynamicImage, name: &str, channels: usize) -> Images 
         (0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).copied()).collect()
     };
     let channels = if channels == 1 { 1 } else { 3 };
-    Images { name: name.to_owned(), shape: [channels, height, width], pixels, labels: None }
+    Images {
+        name: name.to_owned(),
+        shape: [channels, height, width],
+        pixels,
+        labels: None,
+        files: None,
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +132,9 @@ mod tests {
         assert!(problem().contains("it has no .png"));
         std::fs::write(folder.path().join("a.PNG"), &bytes).unwrap();
         std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
-        assert_eq!(load_folder(folder.path()).unwrap().shape, [3, 1, 2]);
+        let images = load_folder(folder.path()).unwrap();
+        assert_eq!(images.shape, [3, 1, 2]);
+        assert!(images.files.unwrap()[0].ends_with("a.PNG"));
         let other: DynamicImage = GrayImage::from_raw(3, 1, vec![9, 8, 7]).unwrap().into();
         std::fs::write(folder.path().join("b.png"), encoded(&other, ImageFormat::Png)).unwrap();
         assert!(problem().contains("b.png is not usable: it is 1 x 3"), "{}", problem());

@@ -31,6 +31,25 @@ impl Interval {
     }
 }
 
+/// The other numbers of one score, as [`Metrics`](super::Metrics) has them, with their intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricIntervals {
+    /// Average precision, in-distribution positive.
+    pub aupr_in: Interval,
+    /// Average precision, out-of-distribution positive.
+    pub aupr_out: Interval,
+    /// Share of out-of-distribution samples accepted at 95 % of in-distribution samples accepted.
+    pub fpr95: Interval,
+}
+
+/// False-positive rates at which a band of ROC curves is known.
+const RATES: usize = 101;
+
+/// The `i`-th of them, from 0 to 1.
+fn rate(i: usize) -> f64 {
+    i as f64 / (RATES - 1) as f64
+}
+
 /// How intervals are made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
@@ -55,12 +74,37 @@ impl Bootstrap {
     /// An empty side or NaN.
     pub fn auroc(&self, inside: &[f64], outside: &[f64]) -> Result<Interval, EvalError> {
         let ranked = Ranked::new(inside, outside)?;
-        let value = ranked.auroc(&identity(inside.len()), &identity(outside.len()));
-        let draws = self.draws(|rng| {
-            let (a, b) = (resample(rng, inside.len()), resample(rng, outside.len()));
-            Ok(ranked.auroc(&a, &b))
-        })?;
-        Ok(self.interval(value, draws, inside.len() + outside.len()))
+        let [draws] = self.draws(|rng| Ok([ranked.resampled(rng).auroc()]))?;
+        Ok(self.interval(ranked.all().auroc(), &draws, inside.len() + outside.len()))
+    }
+
+    /// AUPR both ways and FPR95 of one score, on the resamples of [`Self::auroc`].
+    ///
+    /// # Errors
+    /// An empty side or NaN.
+    pub fn metrics(&self, inside: &[f64], outside: &[f64]) -> Result<MetricIntervals, EvalError> {
+        let ranked = Ranked::new(inside, outside)?;
+        let values = ranked.all().metrics();
+        let draws = self.draws(|rng| Ok(ranked.resampled(rng).metrics()))?;
+        let interval = |i: usize| self.interval(values[i], &draws[i], inside.len() + outside.len());
+        Ok(MetricIntervals { aupr_in: interval(0), aupr_out: interval(1), fpr95: interval(2) })
+    }
+
+    /// Where the ROC curve of one score may run: `[fpr, low, high]`, the interval of the true-positive rate at each of 101 false-positive rates from 0
+    /// to 1, on the resamples of [`Self::auroc`]. Empty without resamples.
+    ///
+    /// Each rate has its own interval: the whole curve leaves the band somewhere more often than one of its points does. Between its vertices a curve is
+    /// linear; where it rises straight up, the upper end counts.
+    ///
+    /// # Errors
+    /// An empty side or NaN.
+    pub fn roc_band(&self, inside: &[f64], outside: &[f64]) -> Result<Vec<[f64; 3]>, EvalError> {
+        let ranked = Ranked::new(inside, outside)?;
+        let draws = self.draws(|rng| Ok(ranked.resampled(rng).true_positive_rates()))?;
+        let point = |(i, draws): (usize, &Vec<f64>)| {
+            self.ends(draws).map(|[low, high]| [rate(i), low, high])
+        };
+        Ok(draws.iter().enumerate().filter_map(point).collect())
     }
 
     /// AUROC of one score less that of another, both of the same samples: resampled together, so that what is hard for both does not widen the
@@ -77,11 +121,12 @@ impl Bootstrap {
         let (n_in, n_out) = (one.inside.len(), one.outside.len());
         let [one, other] =
             [Ranked::new(one.inside, one.outside)?, Ranked::new(other.inside, other.outside)?];
-        let difference = |a: &[usize], b: &[usize]| one.auroc(a, b) - other.auroc(a, b);
+        let difference =
+            |a: &[usize], b: &[usize]| one.counts(a, b).auroc() - other.counts(a, b).auroc();
         let value = difference(&identity(n_in), &identity(n_out));
-        let draws =
-            self.draws(|rng| Ok(difference(&resample(rng, n_in), &resample(rng, n_out))))?;
-        Ok(self.interval(value, draws, n_in + n_out))
+        let [draws] =
+            self.draws(|rng| Ok([difference(&resample(rng, n_in), &resample(rng, n_out))]))?;
+        Ok(self.interval(value, &draws, n_in + n_out))
     }
 
     /// Area under the dual-threshold staircase, chosen and measured on the same samples.
@@ -90,11 +135,11 @@ impl Bootstrap {
     /// As [`dual::oracle`].
     pub fn dual_oracle(&self, inside: Pairs, outside: Pairs) -> Result<Interval, EvalError> {
         let value = dual::oracle(inside, outside)?;
-        let draws = self.draws(|rng| {
+        let [draws] = self.draws(|rng| {
             let (a, b) = (redraw(rng, inside), redraw(rng, outside));
-            dual::oracle(pairs(&a), pairs(&b))
+            Ok([dual::oracle(pairs(&a), pairs(&b))?])
         })?;
-        Ok(self.interval(value, draws, inside.lid.len() + outside.lid.len()))
+        Ok(self.interval(value, &draws, inside.lid.len() + outside.lid.len()))
     }
 
     /// Area under the dual-threshold staircase, chosen on one half and measured on the other, both ways.
@@ -110,38 +155,47 @@ impl Bootstrap {
             inside: redraw(rng, pairs(&half.inside)),
             outside: redraw(rng, pairs(&half.outside)),
         };
-        let draws = self.draws(|rng| {
+        let [draws] = self.draws(|rng| {
             let (first, second) = (redraw_half(rng, &first), redraw_half(rng, &second));
-            Ok((first.area_on(&second)? + second.area_on(&first)?) / 2.0)
+            Ok([(first.area_on(&second)? + second.area_on(&first)?) / 2.0])
         })?;
-        Ok(self.interval(value, draws, inside.lid.len() + outside.lid.len()))
+        Ok(self.interval(value, &draws, inside.lid.len() + outside.lid.len()))
     }
 
-    /// The statistic on every resample, sorted; the same whatever the number of threads.
-    fn draws(
+    /// Statistics on every resample, each sorted on its own; the same whatever the number of threads.
+    fn draws<const N: usize>(
         &self,
-        statistic: impl Fn(&mut ChaCha8Rng) -> Result<f64, EvalError> + Sync,
-    ) -> Result<Vec<f64>, EvalError> {
-        let mut draws: Vec<f64> = (0..self.resamples as u64)
+        statistics: impl Fn(&mut ChaCha8Rng) -> Result<[f64; N], EvalError> + Sync,
+    ) -> Result<[Vec<f64>; N], EvalError> {
+        let draws: Vec<[f64; N]> = (0..self.resamples as u64)
             .into_par_iter()
             .map(|i| {
                 let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
                 rng.set_stream(i + 1);
-                statistic(&mut rng)
+                statistics(&mut rng)
             })
             .collect::<Result<_, _>>()?;
-        draws.sort_by(f64::total_cmp);
-        Ok(draws)
+        Ok(std::array::from_fn(|k| {
+            let mut one: Vec<f64> = draws.iter().map(|draw| draw[k]).collect();
+            one.sort_by(f64::total_cmp);
+            one
+        }))
     }
 
     /// Percentile interval; without resamples it has no width.
-    fn interval(&self, value: f64, draws: Vec<f64>, n: usize) -> Interval {
+    fn interval(&self, value: f64, draws: &[f64], n: usize) -> Interval {
+        let [low, high] = self.ends(draws).unwrap_or([value; 2]);
+        Interval { value, low, high, level: self.level, n }
+    }
+
+    /// Both ends of the percentile interval of sorted draws, `None` where there are none.
+    fn ends(&self, draws: &[f64]) -> Option<[f64; 2]> {
         let at = |share: f64| {
             let position = share * (draws.len() as f64 - 1.0);
-            draws.get(position.round() as usize).copied().unwrap_or(value)
+            draws.get(position.round() as usize).copied()
         };
         let tail = (1.0 - self.level) / 2.0;
-        Interval { value, low: at(tail), high: at(1.0 - tail), level: self.level, n }
+        Some([at(tail)?, at(1.0 - tail)?])
     }
 }
 
@@ -176,18 +230,107 @@ impl Ranked {
         Ok(Self { inside: rank(inside), outside: rank(outside), distinct: table.len() })
     }
 
-    /// AUROC of some samples.
-    fn auroc(&self, inside: &[usize], outside: &[usize]) -> f64 {
-        let mut counts = vec![(0u64, 0u64); self.distinct];
-        inside.iter().for_each(|&i| counts[self.inside[i]].0 += 1);
-        outside.iter().for_each(|&i| counts[self.outside[i]].1 += 1);
+    /// Some samples, by index.
+    fn counts(&self, inside: &[usize], outside: &[usize]) -> Counts {
+        let mut groups = vec![[0u64; 2]; self.distinct];
+        inside.iter().for_each(|&i| groups[self.inside[i]][0] += 1);
+        outside.iter().for_each(|&i| groups[self.outside[i]][1] += 1);
+        Counts { groups, sizes: [inside.len() as f64, outside.len() as f64] }
+    }
+
+    /// Every sample once.
+    fn all(&self) -> Counts {
+        self.counts(&identity(self.inside.len()), &identity(self.outside.len()))
+    }
+
+    /// One resample of both sides.
+    fn resampled(&self, rng: &mut ChaCha8Rng) -> Counts {
+        let inside = resample(rng, self.inside.len());
+        self.counts(&inside, &resample(rng, self.outside.len()))
+    }
+}
+
+/// Samples as numbers at each distinct score: the statistics of a resample, each in one pass.
+struct Counts {
+    /// `[in-distribution, OOD]` samples, by rising score.
+    groups: Vec<[u64; 2]>,
+    /// All of them.
+    sizes: [f64; 2],
+}
+
+impl Counts {
+    fn auroc(&self) -> f64 {
         let (mut below, mut twice) = (0u64, 0u64);
-        for (a, b) in counts {
+        for [a, b] in &self.groups {
             twice += a * (2 * below + b);
             below += b;
         }
-        twice as f64 / (2.0 * inside.len() as f64 * outside.len() as f64)
+        twice as f64 / (2.0 * self.sizes[0] * self.sizes[1])
     }
+
+    /// `[aupr_in, aupr_out, fpr95]`, to the last bit those of [`Metrics`](super::Metrics).
+    fn metrics(&self) -> [f64; 3] {
+        let [n_in, n_out] = self.sizes;
+        let groups = || self.groups.iter().copied();
+        let (mut hits, mut misses) = (0, 0);
+        for [a, b] in groups().rev() {
+            hits += a;
+            misses += b;
+            if hits as f64 / n_in >= 0.95 {
+                break;
+            }
+        }
+        [
+            average_precision(groups().rev(), [n_in, n_out]),
+            average_precision(groups().map(|[a, b]| [b, a]), [n_out, n_in]),
+            misses as f64 / n_out,
+        ]
+    }
+
+    /// The ROC curve read off at every [`rate`].
+    fn true_positive_rates(&self) -> [f64; RATES] {
+        let [n_in, n_out] = self.sizes;
+        // Every curve ends at (1, 1); the loop reads off the rates before.
+        let mut rates = [1.0; RATES];
+        let mut next = 0;
+        let (mut hits, mut misses) = (0, 0);
+        let mut from = (0.0, 0.0);
+        for [a, b] in self.groups.iter().rev() {
+            hits += a;
+            misses += b;
+            let to = (misses as f64 / n_out, hits as f64 / n_in);
+            // Not at the vertex itself, where the curve may still rise. Comparing is exact: equal quotients round alike. The last rate, 1, is never below.
+            while rate(next) < to.0 {
+                rates[next] = from.1 + (to.1 - from.1) * (rate(next) - from.0) / (to.0 - from.0);
+                next += 1;
+            }
+            from = to;
+        }
+        rates
+    }
+}
+
+/// Average precision of `[positive, negative]` samples at each distinct score, the most positive score first.
+fn average_precision(
+    groups: impl Iterator<Item = [u64; 2]>,
+    [positives, negatives]: [f64; 2],
+) -> f64 {
+    let (mut hits, mut misses) = (0, 0);
+    let (mut recall, mut sum) = (0.0, 0.0);
+    for [a, b] in groups {
+        hits += a;
+        misses += b;
+        // Without positives recall stays, and the term is 0 (or 0/0 where a resample has nothing yet).
+        if a == 0 {
+            continue;
+        }
+        let before = recall;
+        recall = hits as f64 / positives;
+        // Divided and multiplied again as `Roc::average_precision` does, so that the last bit agrees with the number in the tables.
+        let (hits, misses) = (recall * positives, misses as f64 / negatives * negatives);
+        sum += (recall - before) * hits / (hits + misses);
+    }
+    sum
 }
 
 fn identity(n: usize) -> Vec<usize> {
@@ -210,12 +353,153 @@ fn pairs(columns: &[Vec<f64>; 2]) -> Pairs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::Roc;
+    use crate::eval::{Metrics, Roc};
 
     fn normal(n: usize, mean: f64, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // Sum of twelve uniforms: close enough to a normal for these tests.
         (0..n).map(|_| mean - 6.0 + (0..12).map(|_| rng.random::<f64>()).sum::<f64>()).collect()
+    }
+
+    /// A score of tenths, so that many tie, also across the sides.
+    fn tied(n: usize, mean: f64, seed: u64) -> Vec<f64> {
+        normal(n, mean, seed).into_iter().map(|s| (10.0 * s).round() / 10.0).collect()
+    }
+
+    /// The ends of the intervals of some statistics, with every resample written out as scores.
+    fn slow(
+        bootstrap: &Bootstrap,
+        inside: &[f64],
+        outside: &[f64],
+        statistics: impl Fn(&[f64], &[f64]) -> Vec<f64>,
+    ) -> Vec<[f64; 2]> {
+        let mut draws: Vec<Vec<f64>> = Vec::new();
+        for i in 0..bootstrap.resamples as u64 {
+            let mut rng = ChaCha8Rng::seed_from_u64(bootstrap.seed);
+            rng.set_stream(i + 1);
+            let [a, b] = [inside, outside].map(|scores| -> Vec<f64> {
+                resample(&mut rng, scores.len()).into_iter().map(|i| scores[i]).collect()
+            });
+            draws.push(statistics(&a, &b));
+        }
+        let tail = (1.0 - bootstrap.level) / 2.0;
+        (0..draws[0].len())
+            .map(|k| {
+                let mut column: Vec<f64> = draws.iter().map(|draw| draw[k]).collect();
+                column.sort_by(f64::total_cmp);
+                [tail, 1.0 - tail]
+                    .map(|share| column[(share * (column.len() as f64 - 1.0)).round() as usize])
+            })
+            .collect()
+    }
+
+    /// The true-positive rates of a curve at the rates of a band.
+    fn read_off(roc: &Roc) -> Vec<f64> {
+        let points = roc.points();
+        (0..RATES)
+            .map(|i| {
+                let x = i as f64 / 100.0;
+                let last = points.iter().rposition(|p| p.0 <= x).unwrap();
+                let from = points[last];
+                points
+                    .get(last + 1)
+                    .map_or(from.1, |to| from.1 + (to.1 - from.1) * (x - from.0) / (to.0 - from.0))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_values_are_the_plain_metrics() {
+        let bootstrap = Bootstrap { resamples: 0, ..Default::default() };
+        for seed in 0..20 {
+            // Sizes whose reciprocals round.
+            let (inside, outside) = (tied(73, 0.5, 2 * seed), tied(59, 0.0, 2 * seed + 1));
+            let plain = Metrics::new(&inside, &outside).unwrap();
+            let intervals = bootstrap.metrics(&inside, &outside).unwrap();
+            for (interval, plain) in [
+                (intervals.aupr_in, plain.aupr_in),
+                (intervals.aupr_out, plain.aupr_out),
+                (intervals.fpr95, plain.fpr95),
+            ] {
+                assert_eq!([interval.value, interval.low, interval.high], [plain; 3]);
+                assert_eq!((interval.level, interval.n), (0.95, 132));
+            }
+        }
+        let error = bootstrap.metrics(&[0.0], &[]).unwrap_err();
+        assert_eq!(error, EvalError::Empty(OUT));
+    }
+
+    #[test]
+    fn counts_give_the_metrics_of_the_resampled_scores() {
+        let bootstrap = Bootstrap { resamples: 100, level: 0.8, seed: 3 };
+        let mut outside = tied(23, 0.0, 2);
+        outside.extend([f64::NEG_INFINITY, f64::INFINITY, -0.0, 0.0]);
+        for inside in [tied(31, 0.7, 1), normal(31, 0.7, 1), vec![0.0; 3]] {
+            let got = bootstrap.metrics(&inside, &outside).unwrap();
+            let expected = slow(&bootstrap, &inside, &outside, |a, b| {
+                let metrics = Metrics::new(a, b).unwrap();
+                vec![metrics.aupr_in, metrics.aupr_out, metrics.fpr95]
+            });
+            let ends = [got.aupr_in, got.aupr_out, got.fpr95].map(|i| [i.low, i.high]);
+            assert_eq!(ends, expected[..]);
+            assert!(ends[0][0] < ends[0][1] && ends[1][0] < ends[1][1]);
+        }
+    }
+
+    #[test]
+    fn the_band_is_of_the_curves_of_the_resampled_scores() {
+        let bootstrap = Bootstrap { resamples: 100, level: 0.8, seed: 3 };
+        let (tied_in, tied_out) = (tied(31, 0.7, 1), tied(25, 0.0, 2));
+        // 20 and 25 OOD samples put vertices on the rates themselves.
+        let (plain_in, plain_out) = (normal(31, 0.7, 3), normal(20, 0.0, 4));
+        for (inside, outside) in [(&tied_in, &tied_out), (&plain_in, &plain_out)] {
+            let got = bootstrap.roc_band(inside, outside).unwrap();
+            let expected =
+                slow(&bootstrap, inside, outside, |a, b| read_off(&Roc::new(a, b).unwrap()));
+            assert_eq!(got.len(), RATES);
+            for (i, (got, [low, high])) in got.into_iter().zip(expected).enumerate() {
+                assert_eq!(got, [i as f64 / 100.0, low, high]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_band_holds_the_curve() {
+        let (inside, outside) = (normal(200, 1.0, 1), normal(200, 0.0, 2));
+        let band = Bootstrap::default().roc_band(&inside, &outside).unwrap();
+        let curve = read_off(&Roc::new(&inside, &outside).unwrap());
+        let held = band.iter().zip(&curve).filter(|(b, t)| b[1] <= **t && **t <= b[2]).count();
+        assert!(held >= 98, "{held} of {RATES}");
+        assert!(band.windows(2).all(|b| b[0][1] <= b[1][1] && b[0][2] <= b[1][2]));
+        assert!(band[50][1] < band[50][2]);
+        assert_eq!(band[RATES - 1], [1.0; 3]);
+    }
+
+    #[test]
+    fn the_band_of_perfect_scores_is_their_curve() {
+        let bootstrap = Bootstrap { resamples: 50, ..Default::default() };
+        let band = bootstrap.roc_band(&[2.0, 3.0, 3.0], &[0.0, 1.0]).unwrap();
+        assert_eq!(band.len(), RATES);
+        assert!(band.iter().all(|b| b[1..] == [1.0; 2]));
+        let none = Bootstrap { resamples: 0, ..bootstrap };
+        assert!(none.roc_band(&[2.0], &[0.0]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn threads_do_not_matter() {
+        let (inside, outside) = (tied(40, 0.5, 1), tied(30, 0.0, 2));
+        let bootstrap = Bootstrap { resamples: 64, ..Default::default() };
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                (
+                    bootstrap.auroc(&inside, &outside).unwrap(),
+                    bootstrap.metrics(&inside, &outside).unwrap(),
+                    bootstrap.roc_band(&inside, &outside).unwrap(),
+                )
+            })
+        };
+        assert_eq!(run(1), run(5));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod dual;
 mod lid;
 mod roc;
 
-pub use bootstrap::Interval;
+pub use bootstrap::{Interval, MetricIntervals};
 pub use lid::LidMetrics;
 pub use roc::{Metrics, Roc};
 

@@ -58,7 +58,7 @@ pub enum Estimator {
 }
 
 /// What an estimator reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Route {
     /// The spectrum of the decoder's Jacobian.
     Spectrum,

@@ -32,6 +32,9 @@ pub enum OodError {
     /// The score file.
     #[error(transparent)]
     Score(#[from] ScoreError),
+    /// A second derivative.
+    #[error("the Hessian of log p(x) cannot be had: {0}")]
+    Hessian(#[from] atypical_forward::ForwardError),
     /// The scale of LID.
     #[error("the scale of LID cannot be chosen: {0}")]
     Scale(#[from] ScaleError),
@@ -55,6 +58,18 @@ pub enum OodError {
     Journal {
         /// The file.
         path: std::path::PathBuf,
+    },
+    /// Fewer images than a batch has.
+    #[error(
+        "batch_typicality judges {batch} images together, and {set} has {found}; set `batch` to fewer"
+    )]
+    Batch {
+        /// The set.
+        set: String,
+        /// Images of a batch.
+        batch: usize,
+        /// Images of the set.
+        found: usize,
     },
     /// An ensemble that cannot be one.
     #[error(

@@ -19,6 +19,8 @@ pub const DUAL_CROSS_FITTED: &str = "dual (cross-fitted)";
 pub enum Entry<'a> {
     /// A score, by its name.
     Score(&'a str, &'a [f64]),
+    /// A score of batches of images, by its name.
+    Batches(&'a str, &'a [f64]),
     /// Likelihood and LID by two thresholds.
     Dual(Pairs<'a>),
 }
@@ -28,6 +30,8 @@ pub enum Entry<'a> {
 pub struct Scored<'a> {
     /// SPEC of the set.
     pub name: &'a str,
+    /// The run that scored it; empty where that is not known.
+    pub run: &'a str,
     /// The entries.
     pub entries: Vec<Entry<'a>>,
 }
@@ -65,26 +69,34 @@ pub fn rows(
                 outside: outside.name.to_owned(),
                 problem,
             };
-            let row = |method: &str, auroc, metrics| Row {
+            let row = |method: &str, auroc, metrics, intervals| Row {
+                run: inside.run.to_owned(),
                 inside: inside.name.to_owned(),
                 outside: outside.name.to_owned(),
                 method: method.to_owned(),
                 auroc,
                 metrics,
+                intervals,
                 behind_best: None,
             };
             match (a, b) {
-                (Entry::Score(name, a), Entry::Score(_, b)) => {
-                    let auroc = bootstrap.auroc(a, b).map_err(|e| named(name, e))?;
-                    let metrics = Metrics::new(a, b).map_err(|e| named(name, e))?;
-                    sides.push((rows.len(), Sides { inside: a, outside: b }));
-                    rows.push(row(name, auroc, Some(metrics)));
+                (Entry::Score(name, x), Entry::Score(_, y))
+                | (Entry::Batches(name, x), Entry::Batches(_, y)) => {
+                    let error = |e| named(name, e);
+                    let auroc = bootstrap.auroc(x, y).map_err(error)?;
+                    let metrics = Metrics::new(x, y).map_err(error)?;
+                    let intervals = bootstrap.metrics(x, y).map_err(error)?;
+                    // Scores of single images only are scores of the same samples.
+                    if matches!(a, Entry::Score(..)) {
+                        sides.push((rows.len(), Sides { inside: x, outside: y }));
+                    }
+                    rows.push(row(name, auroc, Some(metrics), Some(intervals)));
                 }
                 (Entry::Dual(a), Entry::Dual(b)) => {
                     let oracle = bootstrap.dual_oracle(*a, *b).map_err(|e| named("dual", e))?;
                     let fair = bootstrap.dual_cross_fitted(*a, *b).map_err(|e| named("dual", e))?;
-                    rows.push(row(DUAL_ORACLE, oracle, None));
-                    rows.push(row(DUAL_CROSS_FITTED, fair, None));
+                    rows.push(row(DUAL_ORACLE, oracle, None, None));
+                    rows.push(row(DUAL_CROSS_FITTED, fair, None, None));
                 }
                 _ => unreachable!("all sets have the same entries"),
             }

@@ -1,8 +1,8 @@
-//! One experiment: in-distribution against OOD sets.
+//! One experiment: in-distribution against OOD sets, by one run or several.
 
 use super::{
-    Models, OodError, Plan, SetScores, Statistic,
-    evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, RowError, Scored, rows},
+    Models, OodError, Plan, SetScores, Statistic, Timing,
+    evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, Scored, rows},
     method::{self, LID, LIKELIHOOD, mean},
     score,
 };
@@ -11,37 +11,47 @@ use crate::{
     data::Images,
     eval::{CONVENTION, EvalError, IN, Interval, OUT, Roc, bootstrap::Bootstrap, dual},
     lid::{Prepared, scale},
-    progress::Verbosity,
-    report::{self, Figure, Group, Row, ScoreTable},
+    report::{self, Curve, Figure, Group, Row, ScoreTable},
     run::{RunDir, write_atomic},
 };
 use atypical_models::FlowBackend;
 use serde::Serialize;
+use std::collections::HashSet;
 
-/// The images of an experiment.
+/// The part of an experiment that one run judges.
 #[derive(Debug)]
 pub struct Experiment<'a> {
     /// Its settings.
     pub config: &'a OodConfig,
-    /// Title of the report.
-    pub title: String,
+    /// Name of the run, as tables and figures write it.
+    pub run: String,
     /// Training images for the scale.
     pub calibration: Images,
-    /// Held-out in-distribution images.
-    pub inside: Images,
-    /// OOD images.
+    /// Held-out in-distribution sets.
+    pub inside: Vec<Images>,
+    /// OOD sets.
     pub outside: Vec<Images>,
     /// `name: value` pairs for the report.
     pub facts: Vec<(String, String)>,
-    /// Progress.
-    pub verbosity: Verbosity,
 }
 
 impl Experiment<'_> {
-    /// The in-distribution set, then the others.
+    /// The in-distribution sets, then the others.
     fn sets(&self) -> Vec<&Images> {
-        std::iter::once(&self.inside).chain(&self.outside).collect()
+        self.inside.iter().chain(&self.outside).collect()
     }
+}
+
+/// What one run said of its sets.
+#[derive(Debug)]
+pub struct Judged<'a> {
+    experiment: Experiment<'a>,
+    /// Of the in-distribution sets, then of the others.
+    scores: Vec<SetScores>,
+    rows: Vec<Row>,
+    results: RunResults,
+    samples: Vec<u8>,
+    timings: Vec<Timing>,
 }
 
 /// What an experiment found.
@@ -49,8 +59,23 @@ impl Experiment<'_> {
 pub struct Results {
     /// The label convention.
     pub convention: &'static str,
-    /// One row a pair and method.
+    /// One row a run, pair and method.
     pub rows: Vec<Row>,
+    /// What the numbers of each run depend on.
+    pub runs: Vec<RunResults>,
+    /// Resamples behind every interval.
+    pub resamples: usize,
+    /// What was seen, in two sentences a run.
+    pub finding: String,
+    /// Settings that the numbers depend on.
+    pub seed: u64,
+}
+
+/// The scale of one run's LID, and what was wrong with it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunResults {
+    /// The run.
+    pub run: String,
     /// The scale r (log-sigma), where LID is asked for.
     pub scale: Option<f64>,
     /// The dimension that the scale was calibrated to, where it was.
@@ -63,12 +88,19 @@ pub struct Results {
     pub not_converged: usize,
     /// Root mean square of the standard errors of matrix-free LID, in dimensions.
     pub lid_standard_error: Option<f64>,
-    /// Resamples behind every interval.
-    pub resamples: usize,
-    /// What was seen, in two sentences.
-    pub finding: String,
-    /// Settings that the numbers depend on.
-    pub seed: u64,
+    /// Sets with images that methods or the scale were fitted on: their numbers are flattered.
+    pub fitted_on: Vec<Overlap>,
+    /// OOD sets with images of in-distribution sets, which are on both sides.
+    pub on_both_sides: Vec<Overlap>,
+}
+
+/// Images of a set that are calibration images too.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overlap {
+    /// The set.
+    pub set: String,
+    /// How many.
+    pub images: usize,
 }
 
 impl Results {
@@ -78,21 +110,19 @@ impl Results {
     }
 }
 
-/// Score, evaluate and write `scores.parquet`, `metrics.json`, `table.md`, `table.tex`, `matrix.md`, `matrix.tex`, `figures/` and `report.html`.
+/// Score the sets by a run, and evaluate the scores.
 ///
 /// # Errors
-/// Images of another shape, scores that are not finite, files that cannot be written.
-pub fn run<B: FlowBackend>(
-    experiment: &Experiment,
+/// Images of another shape, scores that are not finite.
+pub fn judge<'a, B: FlowBackend>(
+    experiment: Experiment<'a>,
     models: &Models<B>,
-    out: &RunDir,
-    config_yaml: &str,
-) -> Result<Results, OodError> {
+) -> Result<Judged<'a>, OodError> {
     let config = experiment.config;
     let sets = experiment.sets();
     if config.methods.contains(&Method::Dual) {
-        for (side, images) in sets.iter().enumerate() {
-            let side = if side == 0 { IN } else { OUT };
+        for (number, images) in sets.iter().enumerate() {
+            let side = if number < experiment.inside.len() { IN } else { OUT };
             if images.len() < 2 {
                 return Err(EvalError::TooFew { side, count: images.len() }.into());
             }
@@ -103,227 +133,338 @@ pub fn run<B: FlowBackend>(
     let prepared = || scores.iter().flat_map(|s| &s.prepared);
     let r = chosen.map_or(f64::NAN, |c| c.r);
     let errors: Vec<f64> = prepared().filter_map(|p| p.standard_error(r)).collect();
-    let rows = evaluate(config, &scores)?;
-    let results = Results {
-        convention: CONVENTION,
-        finding: finding(&rows, &scores),
-        rows,
+    let results = RunResults {
+        run: experiment.run.clone(),
         scale: chosen.map(|c| c.r),
         calibrated_to: chosen.and_then(|c| c.dimension),
         unresolved: prepared().filter(|p| r < p.resolution()).count(),
         not_converged: prepared().filter(|p| !p.converged()).count(),
         lid_standard_error: (!errors.is_empty())
             .then(|| (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()),
-        resamples: config.bootstrap.resamples,
         negative_eigenvalues: prepared().map(Prepared::negative).sum(),
-        seed: config.seed,
+        fitted_on: match plan.is_fitted() {
+            true => overlaps(&[&plan.drawn()], &sets),
+            false => Vec::new(),
+        },
+        on_both_sides: {
+            let [inside, outside] = [&experiment.inside, &experiment.outside]
+                .map(|sets| sets.iter().collect::<Vec<_>>());
+            overlaps(&inside, &outside)
+        },
     };
-    let samples = models.scorer.samples(report::SHEET);
-    write(experiment, &results, &scores, &samples, out, config_yaml)?;
-    Ok(results)
+    let entries: Vec<Scored> =
+        scores.iter().map(|set| set.entries(&experiment.run, &config.methods)).collect();
+    let (inside, outside) = entries.split_at(experiment.inside.len());
+    let mut all = Vec::new();
+    for inside in inside {
+        all.extend(rows(inside, outside, &bootstrap(config))?);
+    }
+    let (samples, timings) = (models.scorer.samples(report::SHEET), models.timings());
+    Ok(Judged { rows: all, results, samples, timings, scores, experiment })
 }
 
-fn evaluate(config: &OodConfig, scores: &[SetScores]) -> Result<Vec<Row>, RowError> {
+/// The sets that hold some of the images of others.
+fn overlaps(others: &[&Images], sets: &[&Images]) -> Vec<Overlap> {
+    let samples = others.iter().flat_map(|other| (0..other.len()).map(|i| other.sample(i)));
+    let known: HashSet<&[u8]> = samples.collect();
+    let of = |images: &&Images| {
+        let shared = (0..images.len()).filter(|i| known.contains(images.sample(*i))).count();
+        Overlap { set: images.name.clone(), images: shared }
+    };
+    sets.iter().map(of).filter(|overlap| overlap.images > 0).collect()
+}
+
+fn bootstrap(config: &OodConfig) -> Bootstrap {
     let BootstrapConfig { resamples, level } = config.bootstrap;
-    let bootstrap = Bootstrap { resamples, level, seed: config.seed };
-    let scored: Vec<Scored> = scores.iter().map(|set| set.entries(&config.methods)).collect();
-    let [inside, outside @ ..] = scored.as_slice() else { return Ok(Vec::new()) };
-    rows(inside, outside, &bootstrap)
+    Bootstrap { resamples, level, seed: config.seed }
 }
 
-/// Two sentences from the measured numbers of the first pair.
-fn finding(rows: &[Row], scores: &[SetScores]) -> String {
-    let value = |method: &str| rows.iter().find(|r| r.method == method).map(|r| r.auroc.value);
-    let (inside, outside) = (&scores[0], &scores[1]);
-    let mut text = String::new();
-    let likelihood = value(LIKELIHOOD);
-    if let Some(likelihood) = likelihood {
-        let (a, b) = (
-            mean(inside.get(Statistic::LogLikelihood)),
-            mean(outside.get(Statistic::LogLikelihood)),
-        );
-        text = format!(
-            "An image of {} has a higher likelihood than one of {} in {:.0} % of all pairs ({b:.0} against {a:.0} nats on average): \
-             by likelihood alone the two are told apart with an AUROC of {likelihood:.3}. ",
-            outside.name,
-            inside.name,
-            100.0 * (1.0 - likelihood)
-        );
+impl Judged<'_> {
+    fn inside(&self) -> &[SetScores] {
+        &self.scores[..self.experiment.inside.len()]
     }
-    if let (Some(lid), Some(dual)) = (value(LID), value(DUAL_CROSS_FITTED)) {
-        let (a, b) = (mean(inside.get(Statistic::Lid)), mean(outside.get(Statistic::Lid)));
-        let more = match likelihood {
-            Some(likelihood) if lid.max(dual) <= likelihood => "Its geometry tells no more",
-            _ => "Its geometry tells more",
+
+    fn outside(&self) -> &[SetScores] {
+        &self.scores[self.experiment.inside.len()..]
+    }
+
+    /// Two sentences from the measured numbers of the first pair.
+    fn finding(&self) -> String {
+        let value =
+            |method: &str| self.rows.iter().find(|r| r.method == method).map(|r| r.auroc.value);
+        let (inside, outside) = (&self.inside()[0], &self.outside()[0]);
+        let mut text = String::new();
+        let likelihood = value(LIKELIHOOD);
+        if let Some(likelihood) = likelihood {
+            let (a, b) = (
+                mean(inside.get(Statistic::LogLikelihood)),
+                mean(outside.get(Statistic::LogLikelihood)),
+            );
+            text = format!(
+                "An image of {} has a higher likelihood than one of {} in {:.0} % of all pairs ({b:.0} against {a:.0} nats on average): \
+                 by likelihood alone the two are told apart with an AUROC of {likelihood:.3}. ",
+                outside.name,
+                inside.name,
+                100.0 * (1.0 - likelihood)
+            );
+        }
+        if let (Some(lid), Some(dual)) = (value(LID), value(DUAL_CROSS_FITTED)) {
+            let (a, b) = (mean(inside.get(Statistic::Lid)), mean(outside.get(Statistic::Lid)));
+            let more = match likelihood {
+                Some(likelihood) if lid.max(dual) <= likelihood => "Its geometry tells no more",
+                _ => "Its geometry tells more",
+            };
+            text.push_str(&format!(
+                "{more}: the local intrinsic dimension is {b:.0} on average at {} images and {a:.0} at {} images, \
+                 an AUROC of {lid:.3} for LID alone and of {dual:.3} for likelihood and LID together (cross-fitted).",
+                outside.name, inside.name
+            ));
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// What the report says about the run.
+    fn facts(&self) -> Vec<(String, String)> {
+        let mut facts = self.experiment.facts.clone();
+        let results = &self.results;
+        for Overlap { set, images } in &results.fitted_on {
+            let name = "calibration images that are in a set, whose numbers they flatter";
+            facts.push((name.to_owned(), format!("{images} in {set}")));
+        }
+        for Overlap { set, images } in &results.on_both_sides {
+            let name = "images that are in-distribution and OOD";
+            facts.push((name.to_owned(), format!("{images} in {set}")));
+        }
+        if let Some(r) = results.scale {
+            let how = results.calibrated_to.map_or(String::new(), |d| {
+                format!(", calibrated to dimension {d:.0} on training images")
+            });
+            let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
+            add("scale of LID", format!("r = {r:.3}{how}"));
+            add("eigenvalues negative by rounding", results.negative_eigenvalues.to_string());
+            add("images that do not resolve the scale", results.unresolved.to_string());
+            if let Some(error) = results.lid_standard_error {
+                let text = format!("{error:.1} dimensions (root mean square)");
+                add("standard error of matrix-free LID", text);
+                add("images short of the tolerance", results.not_converged.to_string());
+            }
+        }
+        facts
+    }
+
+    /// Add the scores of all sets to a table.
+    fn tabulate(&self, table: &mut ScoreTable) -> Result<(), OodError> {
+        let sets = self.experiment.sets();
+        for (number, (set, images)) in self.scores.iter().zip(sets).enumerate() {
+            let label = if number < self.experiment.inside.len() { "in" } else { "out" };
+            let mut columns = set.columns();
+            let errors = |r| set.prepared.iter().map(|p: &Prepared| p.standard_error(r)).collect();
+            let errors: Option<Vec<f64>> = self.results.scale.and_then(errors);
+            if let Some(errors) = errors.as_ref().filter(|errors| !errors.is_empty()) {
+                columns.push(("lid_standard_error".to_owned(), errors));
+            }
+            table.extend(&self.experiment.run, &set.name, label, &columns)?;
+            table.name_files(images.files.as_deref());
+        }
+        Ok(())
+    }
+
+    /// The images of each set at both ends of the last score, which is a combination if there is one, and the name of that score.
+    fn ends(&self) -> (Vec<report::Ends>, &'static str) {
+        let last = self.scores[0].scores.last().map(|(method, _)| *method);
+        let title = last.and_then(method::spec).map_or(LIKELIHOOD, |spec| spec.title);
+        let sets = self.experiment.sets().into_iter().zip(&self.scores);
+        let ends = sets.map(|(images, set)| {
+            let values = last.map_or(set.get(Statistic::LogLikelihood), |m| set.score(m));
+            report::ends(&images.name, &images.pixels, images.shape, values)
+        });
+        (ends.collect(), title)
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let scores = &self.scores;
+        let groups = |statistic| -> Vec<Group<'_>> {
+            scores.iter().map(|s| Group { name: &s.name, values: s.get(statistic) }).collect()
         };
-        text.push_str(&format!(
-            "{more}: the local intrinsic dimension is {b:.0} on average at {} images and {a:.0} at {} images, \
-             an AUROC of {lid:.3} for LID alone and of {dual:.3} for likelihood and LID together (cross-fitted).",
-            outside.name, inside.name
-        ));
+        let mut figures = vec![report::histogram(
+            "likelihood",
+            "log-likelihood (nats)",
+            "Log-likelihood of each image. Where the OOD images lie to the right of the in-distribution ones, likelihood misleads.".into(),
+            &groups(Statistic::LogLikelihood),
+        )];
+        let with_lid = !scores[0].get(Statistic::Lid).is_empty();
+        if with_lid {
+            figures.push(report::histogram(
+                "lid",
+                "local intrinsic dimension",
+                "Local intrinsic dimension at each image: the number of directions in which the model lets it vary.".into(),
+                &groups(Statistic::Lid),
+            ));
+            let points: Vec<(&str, &[f64], &[f64])> = scores
+                .iter()
+                .map(|s| (s.name.as_str(), s.get(Statistic::LogLikelihood), s.get(Statistic::Lid)))
+                .collect();
+            figures.push(report::scatter(
+                "likelihood_lid",
+                "Likelihood and LID together, one dot an image. Images of high likelihood and low LID sit on thin, dense regions that \
+                 hold almost no probability."
+                    .into(),
+                &points,
+            ));
+        }
+        let pairs = self.inside().iter().flat_map(|a| self.outside().iter().map(move |b| (a, b)));
+        let one = self.scores.len() == 2;
+        for (number, (inside, outside)) in pairs.enumerate() {
+            let name = if one { "roc".to_owned() } else { format!("roc_{}", number + 1) };
+            let caption = format!(
+                "ROC of {} against {}, AUROC in the legend; below the diagonal a score ranks the wrong way round. Shaded: the {} interval at each false-positive rate, where there are many curves of the first and of the best one.",
+                inside.name,
+                outside.name,
+                self.rows[0].auroc.coverage(),
+            );
+            figures.push(report::roc(&name, caption, &self.curves(inside, outside)));
+        }
+        if let (true, Some(chosen)) = (with_lid, self.results.scale) {
+            let scales = scale::shown();
+            let estimator = &self.experiment.config.lid.estimator;
+            let band = |set: &SetScores| {
+                let curves: Vec<Vec<f64>> =
+                    set.prepared.iter().map(|p| estimator.curve(p)).collect();
+                let at = |i: usize| curves.iter().map(|curve| curve[i]).collect();
+                (0..scales.len()).map(|i| report::band(at(i))).collect()
+            };
+            let bands: Vec<(&str, Vec<[f64; 3]>)> =
+                scores.iter().map(|set| (set.name.as_str(), band(set))).collect();
+            figures.push(report::lid_curve(
+                "lid_scale",
+                "Mean LID against the scale at which it is read, with the band of the middle 80 % of images; the dashed line is the scale used.".into(),
+                &scales,
+                &bands,
+                &[("all", chosen)],
+                self.experiment.inside[0].dimension(),
+            ));
+        }
+        figures
     }
-    text.trim_end().to_owned()
+
+    /// The ROC curves of all scores on a pair.
+    fn curves(&self, inside: &SetScores, outside: &SetScores) -> Vec<Curve> {
+        let bootstrap = bootstrap(self.experiment.config);
+        // The numbers of the table.
+        let auroc = |method: &str| {
+            let mut rows = self.rows.iter();
+            let is_it = |r: &&Row| {
+                r.inside == inside.name && r.outside == outside.name && r.method == method
+            };
+            rows.find(is_it).map_or(f64::NAN, |r| r.auroc.value)
+        };
+        let mut curves = Vec::new();
+        for (method, a) in &inside.scores {
+            let b = outside.score(*method);
+            if let (Some(spec), Ok(roc), Ok(band)) =
+                (method::spec(*method), Roc::new(a, b), bootstrap.roc_band(a, b))
+            {
+                let name = spec.title.to_owned();
+                curves.push(Curve { auroc: auroc(&name), name, points: roc.points(), band });
+            }
+        }
+        let with_lid = !inside.get(Statistic::Lid).is_empty();
+        if with_lid && let Ok(points) = dual::frontier(inside.pairs(), outside.pairs()) {
+            let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
+            let (name, band) = (DUAL_ORACLE.to_owned(), Vec::new());
+            curves.push(Curve { auroc: auroc(&name), name, points, band });
+        }
+        curves
+    }
 }
 
-fn write(
-    experiment: &Experiment,
-    results: &Results,
-    scores: &[SetScores],
-    samples: &[u8],
+/// Write what all runs found: `scores.parquet`, `metrics.json`, `timings.json`, the tables, `figures/` and `report.html`.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn write(
+    title: String,
+    judged: &[Judged],
     out: &RunDir,
     config_yaml: &str,
-) -> Result<(), OodError> {
+    mut facts: Vec<(String, String)>,
+) -> Result<Results, OodError> {
+    let several = judged.len() > 1;
+    // What is said of one run among several says which.
+    let of = |run: &Judged, text: &str| match several {
+        true => format!("{}: {text}", run.experiment.run),
+        false => text.to_owned(),
+    };
+    let config = judged[0].experiment.config;
+    let findings: Vec<String> = judged.iter().map(|run| of(run, &run.finding())).collect();
+    let results = Results {
+        convention: CONVENTION,
+        rows: judged.iter().flat_map(|run| run.rows.clone()).collect(),
+        runs: judged.iter().map(|run| run.results.clone()).collect(),
+        resamples: config.bootstrap.resamples,
+        finding: findings.join("\n"),
+        seed: config.seed,
+    };
     write_atomic(&out.config(), config_yaml.as_bytes())?;
     let mut table = ScoreTable::default();
-    for (i, set) in scores.iter().enumerate() {
-        let mut columns = set.columns();
-        let errors: Option<Vec<f64>> =
-            results.scale.and_then(|r| set.prepared.iter().map(|p| p.standard_error(r)).collect());
-        if let Some(errors) = errors.as_ref().filter(|errors| !errors.is_empty()) {
-            columns.push(("lid_standard_error".to_owned(), errors));
+    let (mut figures, mut sheets): (Vec<Figure>, Vec<report::Sheet>) = Default::default();
+    let (mut ends, mut timings): (Vec<report::Ends>, Vec<Timing>) = Default::default();
+    let mut ends_by = LIKELIHOOD;
+    for run in judged {
+        run.tabulate(&mut table)?;
+        figures.extend(run.figures().into_iter().map(|figure| match several {
+            true => {
+                let name = format!("{}_{}", file_name(&run.experiment.run), figure.name);
+                let caption = of(run, &figure.caption);
+                figure.renamed(name, caption)
+            }
+            false => figure,
+        }));
+        facts.extend(run.facts().into_iter().map(|(name, value)| (of(run, &name), value)));
+        for images in run.experiment.sets() {
+            // A set that several runs judge is shown once.
+            if sheets.iter().all(|sheet| sheet.caption != images.name) {
+                sheets.push(report::sheet(images.name.clone(), &images.pixels, images.shape));
+                let digest = images.digest();
+                let text = format!("{} images, SHA-256 of their pixels {digest}…", images.len());
+                facts.push((images.name.clone(), text));
+            }
         }
-        table.extend(&set.name, if i == 0 { "in" } else { "out" }, &columns)?;
+        let samples = of(run, "samples of the model");
+        sheets.push(report::sheet(samples, &run.samples, run.experiment.inside[0].shape));
+        let (own, by) = run.ends();
+        ends.extend(own.into_iter().map(|e| report::Ends { set: of(run, &e.set), ..e }));
+        ends_by = by;
+        let named = |t: &Timing| Timing { what: of(run, &t.what), ..t.clone() };
+        timings.extend(run.timings.iter().map(named));
     }
     table.write(&out.scores(), CONVENTION)?;
-    let json = serde_json::to_vec_pretty(results).unwrap_or_default();
+    let json = serde_json::to_vec_pretty(&results).unwrap_or_default();
     write_atomic(&out.metrics(), &json)?;
+    let json = serde_json::to_vec_pretty(&timings).unwrap_or_default();
+    write_atomic(&out.root().join("timings.json"), &json)?;
     report::write_tables(out.root(), &results.rows)?;
-
-    let figures = figures(experiment, results, scores);
     for figure in &figures {
         figure.write(&out.figures())?;
     }
-    let mut facts = experiment.facts.clone();
-    if let Some(r) = results.scale {
-        let how = results.calibrated_to.map_or(String::new(), |d| {
-            format!(", calibrated to dimension {d:.0} on training images")
-        });
-        facts.push(("scale of LID".into(), format!("r = {r:.3}{how}")));
-        let negative = results.negative_eigenvalues;
-        facts.push(("eigenvalues negative by rounding".into(), negative.to_string()));
-        facts.push(("images that do not resolve the scale".into(), results.unresolved.to_string()));
-        if let Some(error) = results.lid_standard_error {
-            let text = format!("{error:.1} dimensions (root mean square)");
-            facts.push(("standard error of matrix-free LID".into(), text));
-            let short = results.not_converged.to_string();
-            facts.push(("images short of the tolerance".into(), short));
-        }
-    }
-    let sets = experiment.sets();
-    for images in &sets {
-        let text = format!("{} images, SHA-256 of their pixels {}…", images.len(), images.digest());
-        facts.push((images.name.clone(), text));
-    }
-    let shape = experiment.inside.shape;
-    let of_set = |images: &&Images| report::sheet(images.name.clone(), &images.pixels, shape);
-    let mut sheets: Vec<report::Sheet> = sets.iter().map(of_set).collect();
-    sheets.push(report::sheet("samples of the model".into(), samples, shape));
-    // The last method with a score: a combination, if there is one.
-    let (by, method) = match scores[0].scores.last() {
-        Some((method, _)) => (method::spec(*method).map_or("", |spec| spec.title), Some(*method)),
-        None => (LIKELIHOOD, None),
-    };
-    let ends = sets.iter().zip(scores).map(|(images, set)| {
-        let values = method.map_or(set.get(Statistic::LogLikelihood), |m| set.score(m));
-        report::ends(&images.name, &images.pixels, shape, values)
-    });
     let page = report::Page {
         sheets,
-        ends: ends.collect(),
-        ends_by: by.to_owned(),
-        title: experiment.title.clone(),
+        ends,
+        ends_by: ends_by.to_owned(),
+        title,
         finding: results.finding.clone(),
         rows: &results.rows,
         figures: &figures,
         convention: CONVENTION,
         facts,
+        timings: &timings,
         config: config_yaml.to_owned(),
     };
     write_atomic(&out.report(), report::html(&page)?.as_bytes())?;
-    Ok(())
+    Ok(results)
 }
 
-fn figures(experiment: &Experiment, results: &Results, scores: &[SetScores]) -> Vec<Figure> {
-    let groups = |statistic| -> Vec<Group<'_>> {
-        scores.iter().map(|s| Group { name: &s.name, values: s.get(statistic) }).collect()
-    };
-    let mut figures = vec![report::histogram(
-        "likelihood",
-        "log-likelihood (nats)",
-        "Log-likelihood of each image. Where the OOD images lie to the right of the in-distribution ones, likelihood misleads.".into(),
-        &groups(Statistic::LogLikelihood),
-    )];
-    let inside = &scores[0];
-    let with_lid = !inside.get(Statistic::Lid).is_empty();
-    if with_lid {
-        figures.push(report::histogram(
-            "lid",
-            "local intrinsic dimension",
-            "Local intrinsic dimension at each image: the number of directions in which the model lets it vary.".into(),
-            &groups(Statistic::Lid),
-        ));
-        let points: Vec<(&str, &[f64], &[f64])> = scores
-            .iter()
-            .map(|s| (s.name.as_str(), s.get(Statistic::LogLikelihood), s.get(Statistic::Lid)))
-            .collect();
-        figures.push(report::scatter(
-            "likelihood_lid",
-            "Likelihood and LID together, one dot an image. Images of high likelihood and low LID sit on thin, dense regions that \
-             hold almost no probability."
-                .into(),
-            &points,
-        ));
-    }
-    for (i, outside) in scores[1..].iter().enumerate() {
-        // The numbers of the table.
-        let area = |method: &str| {
-            let mut rows = results.rows.iter();
-            let row = rows.find(|r| r.outside == outside.name && r.method == method);
-            row.map_or(String::new(), |r| format!("{:.3}", r.auroc.value))
-        };
-        let mut curves = Vec::new();
-        let mut single = |label: &str, a: &[f64], b: &[f64]| {
-            if let Ok(roc) = Roc::new(a, b) {
-                curves.push((format!("{label} {}", area(label)), roc.points()));
-            }
-        };
-        for (method, scores) in &inside.scores {
-            if let Some(spec) = method::spec(*method) {
-                single(spec.title, scores, outside.score(*method));
-            }
-        }
-        if with_lid && let Ok(points) = dual::frontier(inside.pairs(), outside.pairs()) {
-            let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
-            curves.push((format!("{DUAL_ORACLE} {}", area(DUAL_ORACLE)), points));
-        }
-        let name = if scores.len() == 2 { "roc".to_owned() } else { format!("roc_{}", i + 1) };
-        figures.push(report::roc(
-            &name,
-            format!("ROC of {} against {}, AUROC in the legend; below the diagonal a score ranks the wrong way round.", inside.name, outside.name),
-            &curves,
-        ));
-    }
-    if let (true, Some(chosen)) = (with_lid, results.scale) {
-        let scales = scale::shown();
-        let estimator = &experiment.config.lid.estimator;
-        let bands: Vec<(&str, Vec<[f64; 3]>)> = scores
-            .iter()
-            .map(|set| {
-                let curves: Vec<Vec<f64>> =
-                    set.prepared.iter().map(|p| estimator.curve(p)).collect();
-                let at = |i: usize| curves.iter().map(|curve| curve[i]).collect();
-                let bands = (0..scales.len()).map(|i| report::band(at(i))).collect();
-                (set.name.as_str(), bands)
-            })
-            .collect();
-        figures.push(report::lid_curve(
-            "lid_scale",
-            "Mean LID against the scale at which it is read, with the band of the middle 80 % of images; the dashed line is the scale used.".into(),
-            &scales,
-            &bands,
-            &[("all", chosen)],
-            experiment.inside.dimension(),
-        ));
-    }
-    figures
+/// A name that a file can have.
+fn file_name(run: &str) -> String {
+    run.replace(|c: char| !c.is_alphanumeric() && !"-_.".contains(c), "_")
 }

@@ -10,6 +10,33 @@ use thiserror::Error;
 ///
 /// The p-value of an image is `(1 + #{i : s_i ≤ s}) / (n + 1)` over the scores `s_i` of n held-out in-distribution images. An image is rejected where it is at most α:
 /// of images from the distribution of the held-out ones, at most a share α is rejected, on average over the draw of these.
+///
+/// ```no_run
+/// use atypical::{
+///     config::{Method, OodConfig},
+///     data::decode,
+///     ood::{Gate, Models, Plan, Scorer},
+///     progress::Verbosity,
+///     run::RunDir,
+///     train,
+/// };
+/// use burn::backend::Flex;
+///
+/// let device = Default::default();
+/// let run = RunDir::open("runs".as_ref(), "rq_nsf_fmnist_small")?;
+/// let (flow, trained) = train::open_flow::<Flex>(&run, &device)?;
+/// let (training, held_out) = train::images(&trained, "data".as_ref())?;
+///
+/// let config = OodConfig::by_methods(vec![Method::Likelihood, Method::Complexity, Method::Combined]);
+/// let plan = Plan::new(&config, &training);
+/// let models = Models::new(&config, Scorer::of(&config, flow, device, Verbosity::Quiet));
+/// let gate = Gate::calibrate(&plan, &models, &held_out, 0.05)?;
+///
+/// let image = decode(&std::fs::read("photo.png")?, "photo.png", 1)?;
+/// let verdict = gate.judge(&plan, &models, &image)?[0];
+/// println!("{} (p = {:.3})", if verdict.accept { "accept" } else { "reject" }, verdict.p_value);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     method: Method,
@@ -35,7 +62,7 @@ pub struct Verdict {
 pub enum GateError {
     /// A method without a score of its own.
     #[error(
-        "the method dual has no score of its own, which a gate needs; ask for combined, lid or likelihood"
+        "the methods dual and batch_typicality have no score of an image, which a gate needs; ask for combined, lid or likelihood"
     )]
     NoScore,
     /// A rate that so few images cannot tell.

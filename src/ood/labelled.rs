@@ -1,11 +1,13 @@
 //! A table with a label column as in- and out-of-distribution sets.
 
-use super::{Entry, RowError, Scored, Statistic, rows};
+use super::{Entry, RowError, Scored, Statistic, method, rows};
 use crate::{
+    config::Method,
     data::did_you_mean,
     eval::{bootstrap::Bootstrap, dual::Pairs},
     report::{Columns, Row},
 };
+use clap::ValueEnum;
 use thiserror::Error;
 
 /// How a table is to be read.
@@ -30,7 +32,7 @@ const OUTSIDE: [&str; 3] = ["out", "ood", "outlier"];
 /// The column of labels in our own files; elsewhere a 1 may as well mean OOD.
 const LABEL: &str = "label";
 /// Columns that are no scores.
-const KEYS: [&str; 2] = ["dataset", "index"];
+const KEYS: [&str; 4] = ["run", "dataset", "index", "file"];
 /// What the columns of scores in our own files begin with.
 const PREFIX: &str = "score_";
 
@@ -60,8 +62,13 @@ pub enum LabelError {
         value: String,
     },
     /// A side without rows.
-    #[error("no row is {0}; both sides need at least one")]
-    Side(&'static str),
+    #[error("no row{of} is {what}; both sides need at least one")]
+    Side {
+        /// Which rows: all, or those of a run.
+        of: String,
+        /// The side.
+        what: &'static str,
+    },
     /// No column of numbers.
     #[error("no column holds numbers besides the label; name the scores with --score")]
     NoScores,
@@ -103,9 +110,11 @@ pub struct Labelled {
 
 #[derive(Clone, Debug)]
 struct Set {
+    /// What the table says of the run; empty where it says nothing.
+    run: String,
     name: String,
     inside: bool,
-    scores: Vec<(String, Vec<f64>)>,
+    scores: Vec<NamedScore>,
 }
 
 impl Labelled {
@@ -160,10 +169,13 @@ impl Labelled {
             })?;
             let unnamed = if inside { "in" } else { "out" };
             let name = table.get("dataset").map_or(unnamed, |names| &names[row]);
-            let place = sets.iter().position(|s| s.inside == inside && s.name == name);
+            let run = table.get("run").map_or("", |runs| &runs[row]);
+            let is_it = |s: &Set| s.inside == inside && s.name == name && s.run == run;
+            let place = sets.iter().position(is_it);
             let place = place.unwrap_or_else(|| {
                 let scores = names.iter().map(|name| (name.clone(), Vec::new())).collect();
-                sets.push(Set { name: name.to_owned(), inside, scores });
+                let [run, name] = [run, name].map(str::to_owned);
+                sets.push(Set { run, name, inside, scores });
                 sets.len() - 1
             });
             for ((_, values), column) in sets[place].scores.iter_mut().zip(&scores) {
@@ -171,8 +183,12 @@ impl Labelled {
             }
         }
         for (inside, what) in [(true, "in-distribution"), (false, "out-of-distribution")] {
-            if !sets.iter().any(|set| set.inside == inside) {
-                return Err(LabelError::Side(what));
+            for Set { run, .. } in &sets {
+                if !sets.iter().any(|set| set.inside == inside && set.run == *run) {
+                    let of =
+                        if run.is_empty() { String::new() } else { format!(" of run `{run}`") };
+                    return Err(LabelError::Side { of, what });
+                }
             }
         }
         for (i, name) in names.iter().enumerate() {
@@ -185,27 +201,69 @@ impl Labelled {
         Ok(Self { sets, dropped: missing.len() })
     }
 
-    /// One row a pair of sets and score; where there are likelihood and LID, also both together by two thresholds.
+    /// One row a pair of sets of the same run and score; where there are likelihood and LID, also both together by two thresholds.
     ///
     /// # Errors
     /// Sides too small to be split in halves.
     pub fn rows(&self, bootstrap: &Bootstrap) -> Result<Vec<Row>, RowError> {
-        let of = |inside| self.sets.iter().filter(move |s: &&Set| s.inside == inside);
-        let outside: Vec<Scored> = of(false).map(Set::entries).collect();
         let mut all = Vec::new();
-        for set in of(true) {
-            all.extend(rows(&set.entries(), &outside, bootstrap)?);
+        for (inside, outside) in self.against() {
+            let outside: Vec<Scored> = outside.into_iter().map(Set::entries).collect();
+            all.extend(rows(&inside.entries(), &outside, bootstrap)?);
         }
         Ok(all)
     }
 
-    /// The sets with one of the scores, for figures.
-    pub fn sets(&self) -> impl Iterator<Item = (&str, bool, &[(String, Vec<f64>)])> {
-        self.sets.iter().map(|set| (set.name.as_str(), set.inside, set.scores.as_slice()))
+    /// Every in-distribution set with the OOD sets of its run.
+    fn against(&self) -> impl Iterator<Item = (&Set, Vec<&Set>)> {
+        self.sets.iter().filter(|set| set.inside).map(|set| {
+            let is_other = |other: &&Set| !other.inside && other.run == set.run;
+            (set, self.sets.iter().filter(is_other).collect())
+        })
+    }
+
+    /// Pairs of sets of the same run, the in-distribution one first, each with its name and scores: for figures.
+    pub fn pairs(&self) -> impl Iterator<Item = [NamedScores<'_>; 2]> {
+        self.against().flat_map(|(inside, outside)| {
+            outside.into_iter().map(move |outside| [inside, outside].map(Set::named))
+        })
+    }
+
+    /// Likelihood and LID of every set, where the table has both among the scores.
+    pub fn likelihood_and_lid(&self) -> Option<Vec<(String, Pairs<'_>)>> {
+        self.sets.iter().map(|set| Some((set.named().0, set.pairs()?))).collect()
+    }
+
+    /// The sets with their scores, for figures.
+    pub fn sets(&self) -> impl Iterator<Item = NamedScores<'_>> {
+        self.sets.iter().map(Set::named)
     }
 }
 
+/// A score by its name, one value a row.
+pub type NamedScore = (String, Vec<f64>);
+
+/// A set by its name, after that of its run if it has one, with its scores.
+pub type NamedScores<'a> = (String, &'a [NamedScore]);
+
 impl Set {
+    /// Likelihood and LID, where both are there.
+    fn pairs(&self) -> Option<Pairs<'_>> {
+        let get = |names: [&str; 2]| {
+            self.scores.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, v)| v)
+        };
+        let likelihood = get([Statistic::LogLikelihood.name(), "score_likelihood"])?;
+        Some(Pairs { likelihood, lid: get([Statistic::Lid.name(), "score_lid"])? })
+    }
+
+    fn named(&self) -> NamedScores<'_> {
+        let name = match self.run.as_str() {
+            "" => self.name.clone(),
+            run => format!("{run}: {}", self.name),
+        };
+        (name, &self.scores)
+    }
+
     fn entries(&self) -> Scored<'_> {
         let mut entries: Vec<Entry> = self
             .scores
@@ -213,25 +271,21 @@ impl Set {
             .map(|(name, values)| {
                 let short = name.strip_prefix(PREFIX).unwrap_or(name);
                 let taken = self.scores.iter().any(|(other, _)| other == short);
-                Entry::Score(if taken { name } else { short }, values)
+                // A method of ours is called as in the tables of an experiment.
+                let method = (short != name).then(|| Method::from_str(short, false).ok()).flatten();
+                let title = method.and_then(method::spec).map(|spec| spec.title);
+                Entry::Score(title.unwrap_or(if taken { name } else { short }), values)
             })
             .collect();
-        let get = |names: [&str; 2]| {
-            self.scores.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, v)| v)
-        };
-        let likelihood = get([Statistic::LogLikelihood.name(), "score_likelihood"]);
-        if let (Some(likelihood), Some(lid)) =
-            (likelihood, get([Statistic::Lid.name(), "score_lid"]))
-        {
-            entries.push(Entry::Dual(Pairs { likelihood, lid }));
-        }
-        Scored { name: &self.name, entries }
+        entries.extend(self.pairs().map(Entry::Dual));
+        Scored { name: &self.name, run: &self.run, entries }
     }
 }
 
 fn side(label: &str, reading: &Reading) -> Option<bool> {
     if let Some(inside) = &reading.inside {
-        return Some(label == inside);
+        // A row without a label is on no side.
+        return (!label.is_empty()).then_some(label == inside);
     }
     let label = label.to_ascii_lowercase();
     let plain = reading.label == LABEL;
@@ -252,7 +306,9 @@ fn numeric(table: &Columns, label: &str) -> Vec<String> {
         .iter()
         .zip(&table.values)
         .filter(|(name, values)| {
-            *name != label && !KEYS.contains(&name.as_str()) && is_number(values)
+            // A score of ours without a single number is to be complained of, not left out.
+            let is_score = is_number(values) || name.starts_with(PREFIX);
+            *name != label && !KEYS.contains(&name.as_str()) && is_score
         })
         .map(|(name, _)| name.clone())
         .collect();
@@ -301,6 +357,18 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_judged_apart() {
+        let text = "run,dataset,label,s\nx,a,in,1\nx,b,out,0\ny,a,out,1\ny,b,in,0\n";
+        let labelled = Labelled::new(&table(text), &reading()).unwrap();
+        let rows = labelled.rows(&Bootstrap::default()).unwrap();
+        let found: Vec<_> =
+            rows.iter().map(|r| (r.run.as_str(), r.inside.as_str(), r.auroc.value)).collect();
+        assert_eq!(found, [("x", "a", 1.0), ("y", "b", 0.0)]);
+        let names: Vec<_> = labelled.pairs().map(|pair| pair.map(|(name, _)| name)).collect();
+        assert_eq!(names, [["x: a", "x: b"], ["y: b", "y: a"]]);
+    }
+
+    #[test]
     fn likelihood_and_lid_are_taken_together() {
         let text = "label,log_likelihood,lid\nin,1,5\nin,2,6\nout,3,1\nout,4,2\n";
         let rows =
@@ -341,6 +409,9 @@ mod tests {
         assert!(refused("is_ood,s\n1,1\n0,2\n", &is_ood).contains("--inside"));
         assert!(Labelled::new(&table("label,s\n1,1\n0,2\n"), &reading()).is_ok());
         let yes = Reading { inside: Some("yes".into()), ..reading() };
+        assert!(refused("label,s\nyes,1\n,2\n", &yes).contains("row 2: the label ``"));
+        let empty = "label,score_a,score_b\nin,1,\nout,2,\n";
+        assert!(refused(empty, &reading()).contains("row 1: `score_b` is ``, no number (2 such"));
         assert!(Labelled::new(&table("label,s\nyes,1\nno,2\n"), &yes).is_ok());
     }
 }

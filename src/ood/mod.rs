@@ -3,6 +3,7 @@
 //! Images become [`statistic`]s, by a model ([`Scorer`]) or by their pixels; [`method`]s make scores of statistics; [`Experiment`] knows data,
 //! evaluation and report.
 
+mod cache;
 mod error;
 mod evaluate;
 mod experiment;
@@ -14,11 +15,12 @@ mod scorer;
 pub mod statistic;
 mod survey;
 
+pub use cache::{Cache, Timing, fingerprint};
 pub use error::OodError;
 pub use evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, Entry, RowError, Scored, rows};
-pub use experiment::{Experiment, Results, run};
+pub use experiment::{Experiment, Judged, Overlap, Results, RunResults, judge, write};
 pub use gate::{Gate, GateError, Verdict};
-pub use labelled::{LabelError, Labelled, Reading};
+pub use labelled::{LabelError, Labelled, NamedScore, NamedScores, Reading};
 pub use score::{Fit, Plan, SetScores, fit, score, score_with};
 pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};
 pub use statistic::{ComplexityError, Models, Statistic, Statistics};

@@ -1,11 +1,15 @@
 //! Sets of images to scores: every statistic once an image, every method of them.
 
-use super::{Chosen, Entry, Models, OodError, Scored, Statistic, Statistics, choose_scale, method};
+use super::{
+    Chosen, Entry, Models, OodError, Scored, Statistic, Statistics, choose_scale,
+    method::{self, batch_typicality},
+    statistic::{check_finite, p_value},
+};
 use crate::{
     config::{LidConfig, Method, OodConfig},
     data::Images,
     eval::dual::Pairs,
-    lid::{LidEstimator, Prepared, Spectral, StopAt},
+    lid::{LidEstimator, Prepared, Scale, Spectral, StopAt},
 };
 use atypical_models::FlowBackend;
 use serde::{Deserialize, Serialize};
@@ -22,8 +26,10 @@ pub struct Plan<'a> {
     pub calibration: &'a Images,
     /// How many of them.
     pub calibration_count: usize,
-    /// Seed of their draw.
+    /// Seed of their draw, and of batches.
     pub seed: u64,
+    /// Images of a batch, for the method that judges batches.
+    pub batch: usize,
 }
 
 impl<'a> Plan<'a> {
@@ -35,7 +41,23 @@ impl<'a> Plan<'a> {
             calibration,
             calibration_count: config.calibration_count,
             seed: config.seed,
+            batch: config.batch,
         }
+    }
+}
+
+impl Plan<'_> {
+    /// The training images that methods and the scale are fitted on.
+    pub fn drawn(&self) -> Images {
+        self.calibration.draw(self.calibration_count, self.seed)
+    }
+
+    /// Whether anything is.
+    pub fn is_fitted(&self) -> bool {
+        let scaled = reads_spectrum(&method::statistics(self.methods))
+            && self.lid.estimator.has_scale()
+            && !matches!(self.lid.scale, Scale::Fixed { .. });
+        scaled || method::any_fitted(self.methods)
     }
 }
 
@@ -50,6 +72,10 @@ pub struct SetScores {
     pub prepared: Vec<Prepared>,
     /// The scores of the methods that have one, in the order asked for.
     pub scores: Vec<(Method, Vec<f64>)>,
+    /// Scores of batches, where they are asked for.
+    pub batches: Vec<f64>,
+    /// p-values of [`Statistic::LatentFit`], where it is asked for.
+    pub p_values: Vec<f64>,
 }
 
 impl SetScores {
@@ -69,20 +95,26 @@ impl SetScores {
         Pairs { likelihood: self.get(Statistic::LogLikelihood), lid: self.get(Statistic::Lid) }
     }
 
-    /// What tells this set from others, by some methods.
-    pub fn entries(&self, methods: &[Method]) -> Scored<'_> {
-        let entry = |method: &Method| match method::spec(*method) {
-            Some(spec) => Entry::Score(spec.title, self.score(*method)),
-            None => Entry::Dual(self.pairs()),
+    /// What tells this set from others, by some methods, in a run.
+    pub fn entries<'a>(&'a self, run: &'a str, methods: &[Method]) -> Scored<'a> {
+        let entry = |method: &Method| match (method::spec(*method), method) {
+            (Some(spec), _) => Entry::Score(spec.title, self.score(*method)),
+            (None, Method::BatchTypicality) => {
+                Entry::Batches("typicality of batches", &self.batches)
+            }
+            (None, _) => Entry::Dual(self.pairs()),
         };
-        Scored { name: &self.name, entries: methods.iter().map(entry).collect() }
+        Scored { name: &self.name, run, entries: methods.iter().map(entry).collect() }
     }
 
     /// The statistics, and the scores that the methods make of them, as named columns.
     pub fn columns(&self) -> Vec<(String, &[f64])> {
         let statistics = self.statistics.iter().map(|(s, v)| (s.name().to_owned(), v.as_slice()));
         let scores = self.scores.iter().map(|(m, v)| (format!("score_{}", m.name()), v.as_slice()));
-        statistics.chain(scores).collect()
+        let p_values = (!self.p_values.is_empty()).then(|| {
+            (format!("{}_p_value", Statistic::LatentFit.name()), self.p_values.as_slice())
+        });
+        statistics.chain(p_values).chain(scores).collect()
     }
 }
 
@@ -106,6 +138,11 @@ pub fn score<B: FlowBackend>(
 ) -> Result<(Vec<SetScores>, Option<Chosen>), OodError> {
     for images in sets.iter().copied().chain([plan.calibration]) {
         images.expect_shape(models.scorer.shape())?;
+    }
+    let batched = plan.methods.contains(&Method::BatchTypicality);
+    if let Some(images) = sets.iter().find(|images| batched && images.len() < plan.batch) {
+        let (set, batch, found) = (images.name.clone(), plan.batch, images.len());
+        return Err(OodError::Batch { set, batch, found });
     }
     // All that takes seconds comes first.
     let measured: Result<Vec<SetScores>, OodError> =
@@ -141,8 +178,7 @@ pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodEr
     let scorer = &models.scorer;
     let asked = method::statistics(plan.methods);
     // Nothing is measured where nothing is fitted.
-    let training = method::any_fitted(plan.methods)
-        .then(|| plan.calibration.draw(plan.calibration_count, plan.seed));
+    let training = method::any_fitted(plan.methods).then(|| plan.drawn());
     let mut fit = Fit::default();
     if let Some(images) = &training {
         fit.train = models.measure(images, &asked)?;
@@ -167,7 +203,9 @@ pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodEr
             Some(prepared) => prepared,
             None => scorer.prepare_all(images, route, stop(fit.chosen))?,
         };
-        fit.train.extend(read(plan, &asked, &prepared, fit.chosen));
+        let of_spectrum = read(plan, &asked, &prepared, fit.chosen);
+        check_finite(&of_spectrum, images)?;
+        fit.train.extend(of_spectrum);
     }
     Ok(fit)
 }
@@ -180,7 +218,11 @@ fn measure<B: FlowBackend>(
 ) -> Result<SetScores, OodError> {
     let statistics = models.measure(images, &method::statistics(plan.methods))?;
     let name = images.name.clone();
-    Ok(SetScores { name, statistics, prepared: Vec::new(), scores: Vec::new() })
+    let p_values = statistics
+        .get(&Statistic::LatentFit)
+        .map_or(Vec::new(), |fits| fits.iter().map(|fit| p_value(*fit)).collect());
+    let (prepared, scores, batches) = Default::default();
+    Ok(SetScores { name, statistics, prepared, scores, batches, p_values })
 }
 
 /// The statistics of the spectrum, and the scores.
@@ -195,9 +237,17 @@ fn finish<B: FlowBackend>(
     if reads_spectrum(&asked) {
         let route = plan.lid.estimator.route();
         set.prepared = models.scorer.prepare_all(images, route, stop(fit.chosen))?;
-        set.statistics.extend(read(plan, &asked, &set.prepared, fit.chosen));
+        let of_spectrum = read(plan, &asked, &set.prepared, fit.chosen);
+        check_finite(&of_spectrum, images)?;
+        set.statistics.extend(of_spectrum);
     }
     set.scores = method::scores(plan.methods, &fit.train, &set.statistics)?;
+    if plan.methods.contains(&Method::BatchTypicality) {
+        let of =
+            |from: &Statistics| from.get(&Statistic::LogLikelihood).cloned().unwrap_or_default();
+        let (likelihoods, training) = (of(&set.statistics), of(&fit.train));
+        set.batches = batch_typicality::scores(&likelihoods, &training, plan.batch, plan.seed);
+    }
     Ok(set)
 }
 

@@ -1,8 +1,11 @@
 //! Likelihood and LID of images under a trained flow.
 
-use super::OodError;
+use super::{
+    OodError,
+    cache::{Cache, Measurement},
+};
 use crate::{
-    config::LidConfig,
+    config::{LidConfig, OodConfig},
     data::{Images, Noise},
     jacobian::{self, Differential, JacobianError, Linearized, Memory},
     lid::{
@@ -15,7 +18,7 @@ use crate::{
 };
 use atypical_models::{DensityModel, FlowBackend, flow::Flow};
 use burn::tensor::{Tensor, TensorData};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::OnceLock;
 use thiserror::Error;
 
@@ -31,6 +34,7 @@ pub struct Scorer<B: FlowBackend> {
     seed: u64,
     device: B::Device,
     verbosity: Verbosity,
+    cache: Cache,
 }
 
 /// A scale and where it comes from.
@@ -72,6 +76,9 @@ impl Failure {
 /// A Jacobian and the latent it was taken at.
 type Differentiated = Result<(Vec<f32>, Vec<f32>), Failure>;
 
+/// Images whose LID is lost when the work is cut off.
+pub(super) const CHUNK: usize = 8;
+
 /// Images that LPCA looks at: enough for its estimate to settle, few enough for seconds.
 const LPCA_IMAGES: usize = 5000;
 
@@ -89,7 +96,39 @@ impl<B: FlowBackend> Scorer<B> {
         let memory = Memory::mib(lid.memory_mib);
         let matrix_free = lid.matrix_free.clone();
         let krylov_batch = OnceLock::new();
-        Self { flow, noise, batch_size, memory, matrix_free, krylov_batch, seed, device, verbosity }
+        let cache = Cache::none();
+        Self {
+            flow,
+            noise,
+            batch_size,
+            memory,
+            matrix_free,
+            krylov_batch,
+            seed,
+            device,
+            verbosity,
+            cache,
+        }
+    }
+
+    /// The same with what was measured before, where further measurements go.
+    pub fn with_cache(self, cache: Cache) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// What was measured.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// As the configuration of an experiment has it.
+    pub fn of(config: &OodConfig, flow: Flow<B>, device: B::Device, verbosity: Verbosity) -> Self {
+        let noise = match config.dequantize {
+            true => Noise::Evaluation { seed: config.seed },
+            false => Noise::Off,
+        };
+        let OodConfig { batch_size, lid, seed, .. } = config;
+        Self::new(flow, noise, *batch_size, lid, *seed, device, verbosity)
     }
 
     /// The same without bars.
@@ -131,9 +170,12 @@ impl<B: FlowBackend> Scorer<B> {
     }
 
     /// log p(x) of every image, in nats.
-    pub fn log_likelihood(&self, images: &Images) -> Vec<f64> {
-        self.each_batch(images, "likelihood", |flow, x| {
-            flow.log_prob(x).into_data().iter::<f64>().collect()
+    ///
+    /// # Errors
+    /// As [`each_batch`](Self::each_batch).
+    pub fn log_likelihood(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        self.each_batch(images, "likelihood", &(), |flow, x| {
+            Ok(flow.log_prob(x).into_data().iter::<f64>().collect())
         })
     }
 
@@ -144,56 +186,75 @@ impl<B: FlowBackend> Scorer<B> {
         to_pixels(&samples.into_data().iter::<f32>().collect::<Vec<_>>()).0
     }
 
-    /// What `of` makes of the model and a batch `[n, D]`, one thing an image, for all images; `what` names it beside the bar.
-    pub fn each_batch<T>(
+    /// What `of` makes of the model and a batch `[n, D]`, one thing an image, for all images; `what` names it, beside the bar and, together with `settings`, all that it depends on, in
+    /// the [`Cache`].
+    ///
+    /// # Errors
+    /// Those of `of`, and a cache that cannot be written.
+    pub fn each_batch<T: Serialize + DeserializeOwned>(
         &self,
         images: &Images,
         what: &str,
-        of: impl Fn(&Flow<B>, Tensor<B, 2>) -> Vec<T>,
-    ) -> Vec<T> {
-        let mut bar = self.progress(what, images.len());
-        let all: Vec<usize> = (0..images.len()).collect();
-        let mut out = Vec::with_capacity(images.len());
-        for index in all.chunks(self.batch_size) {
-            out.extend(of(&self.flow, self.batch(images, index)));
-            bar.advance(index.len(), "");
-        }
-        bar.finish(&images.name);
-        out
+        settings: &impl Serialize,
+        of: impl Fn(&Flow<B>, Tensor<B, 2>) -> Result<Vec<T>, OodError>,
+    ) -> Result<Vec<T>, OodError> {
+        self.pieces(images, what, settings, self.batch_size, |index| {
+            of(&self.flow, self.batch(images, index))
+        })
     }
 
-    /// What `of` makes of the model, an image's number and the image `[1, D]` itself, for all images; `what` names it beside the bar.
-    pub fn each_image<T>(
+    /// What `of` makes of the model, an image's number and the image itself `[1, D]`, for all images; the rest as [`each_batch`](Self::each_batch).
+    ///
+    /// # Errors
+    /// Those of `of`, and a cache that cannot be written.
+    pub fn each_image<T: Serialize + DeserializeOwned>(
         &self,
         images: &Images,
         what: &str,
-        of: impl Fn(&Flow<B>, usize, Tensor<B, 2>) -> T,
-    ) -> Vec<T> {
+        settings: &impl Serialize,
+        of: impl Fn(&Flow<B>, usize, Tensor<B, 2>) -> Result<T, OodError>,
+    ) -> Result<Vec<T>, OodError> {
+        self.pieces(images, what, settings, 1, |index| {
+            Ok(vec![of(&self.flow, index[0], self.batch(images, index))?])
+        })
+    }
+
+    fn pieces<T: Serialize + DeserializeOwned>(
+        &self,
+        images: &Images,
+        what: &str,
+        settings: &impl Serialize,
+        size: usize,
+        mut of: impl FnMut(&[usize]) -> Result<Vec<T>, OodError>,
+    ) -> Result<Vec<T>, OodError> {
         let mut bar = self.progress(what, images.len());
-        let mut out = Vec::with_capacity(images.len());
-        for i in 0..images.len() {
-            out.push(of(&self.flow, i, self.batch(images, &[i])));
-            bar.advance(1, "");
-        }
+        let settings = &(self.context(), settings);
+        let measurement = Measurement { what, settings };
+        let out = self.cache.pieces(measurement, images, size, &mut bar, |index, bar| {
+            let piece = of(index)?;
+            bar.advance(index.len(), "");
+            Ok(piece)
+        })?;
         bar.finish(&images.name);
-        out
+        Ok(out)
+    }
+
+    /// What all numbers depend on besides the weights.
+    fn context(&self) -> String {
+        format!("{} {:?}", B::name(&self.device), self.noise)
     }
 
     /// The largest error, in units of x, with which each image comes back from the latent: what the model's inverse misses.
-    pub fn inverse_error(&self, images: &Images) -> Vec<f64> {
-        let all: Vec<usize> = (0..images.len()).collect();
-        let mut out = Vec::with_capacity(images.len());
-        for index in all.chunks(self.batch_size) {
-            let x = self.batch(images, index);
-            let back = self.flow.decode(self.flow.encode(x.clone()).0).0;
+    ///
+    /// # Errors
+    /// As [`each_batch`](Self::each_batch).
+    pub fn inverse_error(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        self.each_batch(images, "inverse", &(), |flow, x| {
+            let back = flow.decode(flow.encode(x.clone()).0).0;
             let difference: Vec<f64> = (back - x).into_data().iter::<f64>().collect();
-            out.extend(
-                difference
-                    .chunks(images.dimension())
-                    .map(|d| d.iter().map(|v| v.abs()).fold(0.0, largest)),
-            );
-        }
-        out
+            let worst = |d: &[f64]| d.iter().map(|v| v.abs()).fold(0.0, largest);
+            Ok(difference.chunks(images.dimension()).map(worst).collect())
+        })
     }
 
     /// The costly part of LID at every image, for any scale; `stop` says where matrix-free LID is to be accurate.
@@ -230,10 +291,18 @@ impl<B: FlowBackend> Scorer<B> {
         stop: StopAt,
     ) -> Result<Vec<Prepared>, OodError> {
         let mut bar = self.progress("LID", images.len());
-        let outcomes = self.prepare(images, route, stop, &mut bar)?;
+        // A spectrum is all there is, whatever is read from it.
+        let how = (route == Route::Krylov).then_some((stop, &self.matrix_free, self.seed));
+        let settings = &(self.context(), route, how);
+        let measurement = Measurement { what: "LID", settings };
+        let size = self.lid_batch(route)?.max(CHUNK);
+        let prepared = self.cache.pieces(measurement, images, size, &mut bar, |index, bar| {
+            let outcomes = self.prepare(&images.select(index), route, stop, bar)?;
+            let each = outcomes.into_iter().zip(index);
+            each.map(|(o, i)| o.map_err(|e| OodError::from(e).at(&images.name, *i))).collect()
+        })?;
         bar.finish(&format!("{} (D = {})", images.name, images.dimension()));
-        let outcomes = outcomes.into_iter().enumerate();
-        outcomes.map(|(i, o)| o.map_err(|e| OodError::from(e).at(&images.name, i))).collect()
+        Ok(prepared)
     }
 
     fn spectra(&self, images: &Images, bar: &mut Progress) -> Result<Vec<Outcome>, OodError> {

@@ -2,7 +2,7 @@
 
 use super::{
     OodError, Scorer, choose_scale,
-    scorer::{Chosen, Failure, Outcome, points},
+    scorer::{CHUNK, Chosen, Failure, Outcome, points},
 };
 use crate::{
     config::LidConfig,
@@ -103,9 +103,6 @@ struct Piece {
     trouble: Trouble,
 }
 
-/// Images that are lost when the work is cut off.
-const CHUNK: usize = 8;
-
 /// A model of the ensemble of [`Lidl`](crate::lid::Lidl).
 pub struct Member<B: FlowBackend> {
     /// Name of its run.
@@ -139,16 +136,18 @@ fn densities<B: FlowBackend>(
     images: &Images,
     ensemble: &[Member<B>],
     bar: &mut Progress,
-) -> Vec<Outcome> {
+) -> Result<Vec<Outcome>, OodError> {
     let deltas: Vec<f64> = ensemble.iter().map(|member| member.noise).collect();
-    let columns: Vec<Vec<f64>> =
-        ensemble.iter().map(|member| member.scorer.log_likelihood(images)).collect();
+    let columns: Vec<Vec<f64>> = ensemble
+        .iter()
+        .map(|member| member.scorer.log_likelihood(images))
+        .collect::<Result<_, _>>()?;
     bar.advance(images.len(), "");
     let prepared = (0..images.len()).map(|i| {
         let row: Vec<f64> = columns.iter().map(|column| column[i]).collect();
         Ok(Prepared::Densities(Densities::new(images.dimension(), &deltas, &row)))
     });
-    prepared.collect()
+    Ok(prepared.collect())
 }
 
 /// Compute, or take from the journal, the LID of every image.
@@ -311,7 +310,7 @@ fn pieces<B: FlowBackend>(
             let start = Instant::now();
             let outcomes = match route {
                 Route::Points(estimator) => points(images, estimator, survey.k, &mut bar)?,
-                Route::Ensemble => densities(images, ensemble, &mut bar),
+                Route::Ensemble => densities(images, ensemble, &mut bar)?,
                 Route::Spectrum | Route::Krylov => {
                     let part = images.select(&chunk.clone().collect::<Vec<_>>());
                     model(scorer).prepare(&part, route, stop, &mut bar)?

@@ -137,7 +137,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut table = ScoreTable::default();
         table
-            .extend("a,b:test", "in", &[("log_likelihood", &[1.5, -2e-9]), ("lid", &[3.0, 4.0])])
+            .extend(
+                "",
+                "a,b:test",
+                "in",
+                &[("log_likelihood", &[1.5, -2e-9]), ("lid", &[3.0, 4.0])],
+            )
             .unwrap();
         let mut read = ["csv", "jsonl", "parquet"].map(|extension| {
             let path = dir.path().join(format!("scores.{extension}"));

@@ -45,15 +45,30 @@ impl Figure {
         plots: impl Fn() -> Vec<Plot>,
         layout: impl Fn() -> Layout,
     ) -> Self {
-        let layout = || layout().with_width(WIDTH).with_height(HEIGHT).with_show_grid(false);
+        Self::of_height(HEIGHT, name, caption, plots, layout)
+    }
+
+    fn of_height(
+        height: f64,
+        name: &str,
+        caption: String,
+        plots: impl Fn() -> Vec<Plot>,
+        layout: impl Fn() -> Layout,
+    ) -> Self {
+        let layout = || layout().with_width(WIDTH).with_height(height).with_show_grid(false);
         // With a view box a figure scales to the width of the page around it; without one it is cut off.
         let svg = kuva::render_to_svg(plots(), layout()).replacen(
             "<svg ",
-            &format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" "),
+            &format!("<svg viewBox=\"0 0 {WIDTH} {height}\" "),
             1,
         );
         let png = kuva::render_to_png(plots(), layout(), 2.0);
         Self { name: name.to_owned(), caption, svg, png }
+    }
+
+    /// The same under another name and caption.
+    pub fn renamed(self, name: String, caption: String) -> Self {
+        Self { name, caption, ..self }
     }
 
     /// Write `<name>.svg` and `<name>.png` into a folder.
@@ -202,8 +217,24 @@ pub(super) fn truth(name: &str, caption: String, groups: &[(&str, Vec<(f64, f64)
     Figure::new(name, caption, plots, layout)
 }
 
-/// ROC curves: `(legend, [(fpr, tpr)])`, with the diagonal of a coin.
-pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) -> Figure {
+/// A ROC curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Its name in the legend.
+    pub name: String,
+    /// The area beneath it, as the table has it.
+    pub auroc: f64,
+    /// Its vertices, `(fpr, tpr)`.
+    pub points: Vec<(f64, f64)>,
+    /// Where it may run: `[fpr, low, high]`, empty for none.
+    pub band: Vec<[f64; 3]>,
+}
+
+/// Bands beyond this number hide each other.
+const BANDS: usize = 4;
+
+/// ROC curves with the diagonal of a coin, over their bands; where the curves are many, over those of the first and of the best curve only.
+pub fn roc(name: &str, caption: String, curves: &[Curve]) -> Figure {
     // More lines than find room above the axes.
     let legend = match curves.len() {
         0..=3 => LegendPosition::OutsideTopCenter,
@@ -215,20 +246,29 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
             .with_color("#999999")
             .with_dashed()
             .with_legend("chance");
-        curves
-            .iter()
-            .enumerate()
-            .map(|(i, (label, points))| {
-                let line = LinePlot::new()
-                    .with_data(points.clone())
-                    .with_color(COLOURS[i % COLOURS.len()])
-                    .with_stroke_width(2.0)
-                    .with_legend(label.as_str());
-                // A colour's second line is dotted.
-                if i < COLOURS.len() { line.into() } else { line.with_dotted().into() }
-            })
-            .chain([coin.into()])
-            .collect()
+        let colour = |i: usize| COLOURS[i % COLOURS.len()];
+        let best = (0..curves.len()).max_by(|a, b| curves[*a].auroc.total_cmp(&curves[*b].auroc));
+        let shown = |i: &usize| curves.len() <= BANDS || *i == 0 || Some(*i) == best;
+        // All bands before all lines: none of them dulls another's curve.
+        let banded =
+            curves.iter().enumerate().filter(|(i, curve)| shown(i) && !curve.band.is_empty());
+        let bands = banded.map(|(i, curve)| -> Plot {
+            let column = |k: usize| curve.band.iter().map(move |b| b[k]);
+            BandPlot::new(column(0), column(1), column(2))
+                .with_color(colour(i))
+                .with_opacity(0.15)
+                .into()
+        });
+        let lines = curves.iter().enumerate().map(|(i, curve)| -> Plot {
+            let line = LinePlot::new()
+                .with_data(curve.points.clone())
+                .with_color(colour(i))
+                .with_stroke_width(2.0)
+                .with_legend(format!("{} {:.3}", curve.name, curve.auroc));
+            // A colour's second line is dotted.
+            if i < COLOURS.len() { line.into() } else { line.with_dotted().into() }
+        });
+        bands.chain(lines).chain([coin.into()]).collect()
     };
     let layout = || {
         Layout::auto_from_plots(&plots())
@@ -238,7 +278,9 @@ pub fn roc(name: &str, caption: String, curves: &[(String, Vec<(f64, f64)>)]) ->
             .with_legend_box(false)
             .with_clamp_axis()
     };
-    Figure::new(name, caption, plots, layout)
+    // A legend that does not find room is cut short.
+    let height = HEIGHT.max(18.0 * (curves.len() + 4) as f64);
+    Figure::of_height(height, name, caption, plots, layout)
 }
 
 /// The middle 80 % of values and their mean, `[10 %, mean, 90 %]`, of those that are known; NaN where fewer than half are.

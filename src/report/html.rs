@@ -1,6 +1,7 @@
 //! The report: one self-contained HTML page.
 
-use super::{Ends, Figure, Row, Sheet, matrix};
+use super::{Ends, Figure, Row, Sheet, matrix, table::of_several_runs};
+use crate::ood::Timing;
 use minijinja::{Environment, Error, context};
 
 /// What the page shows.
@@ -24,6 +25,8 @@ pub struct Page<'a> {
     pub convention: &'a str,
     /// `name: value` pairs about the run.
     pub facts: Vec<(String, String)>,
+    /// What the measurements took.
+    pub timings: &'a [Timing],
     /// The resolved configuration.
     pub config: String,
 }
@@ -55,6 +58,8 @@ pub fn html(page: &Page) -> Result<String, Error> {
         ends_by => page.ends_by,
         convention => page.convention,
         facts => page.facts,
+        several => of_several_runs(page.rows),
+        timings => page.timings,
         config => page.config,
         version => env!("CARGO_PKG_VERSION"),
     })
@@ -74,11 +79,13 @@ mod tests {
         let group = super::super::Group { name: "a<b", values: &values };
         let figures = [histogram("h", "score", "look <here>".into(), &[group])];
         let rows = [Row {
+            run: "r".into(),
             inside: "x".into(),
             outside: "<y>".into(),
             method: "likelihood".into(),
             auroc: Interval { value: 0.5, low: 0.4, high: 0.6, level: 0.8, n: 4 },
             metrics: None,
+            intervals: None,
             behind_best: None,
         }];
         let page = Page {
@@ -91,6 +98,7 @@ mod tests {
             ends_by: "likelihood".into(),
             convention: "higher is in",
             facts: vec![("seed".into(), "0".into())],
+            timings: &[Timing { what: "LID <1>".into(), computed: 3, kept: 1, seconds: 6.0 }],
             config: "a: <b>".into(),
         };
         let html = html(&page).unwrap();
@@ -105,6 +113,8 @@ mod tests {
             "src=\"data:image/png;base64,",
             "0.75",
             "80 % interval",
+            "LID &lt;1&gt;",
+            "2.00",
         ] {
             assert!(html.contains(part), "{part}");
         }

@@ -2,14 +2,15 @@
 
 use super::{
     Row,
-    table::{aligned, latex_table, markdown_table},
+    table::{latex_table, markdown_table, of_several_runs},
 };
 use crate::eval::Interval;
 use serde::Serialize;
 
 /// The rows in another order: columns and lines.
 struct Matrix<'a> {
-    pairs: Vec<[&'a str; 2]>,
+    /// The run, where there are several, and the two sets.
+    pairs: Vec<(Option<&'a str>, [&'a str; 2])>,
     lines: Vec<(&'a str, Vec<Option<&'a Row>>)>,
 }
 
@@ -20,24 +21,23 @@ fn is_best(row: &Row) -> bool {
 
 impl<'a> Matrix<'a> {
     fn new(rows: &'a [Row]) -> Self {
-        let mut pairs: Vec<[&str; 2]> = Vec::new();
+        let several = of_several_runs(rows);
+        let pair =
+            |row: &'a Row| (several.then_some(&*row.run), [&*row.inside, row.outside.as_str()]);
+        let mut pairs: Vec<(Option<&str>, [&str; 2])> = Vec::new();
         let mut methods: Vec<&str> = Vec::new();
         for row in rows {
-            let pair = [row.inside.as_str(), row.outside.as_str()];
-            if !pairs.contains(&pair) {
-                pairs.push(pair);
+            if !pairs.contains(&pair(row)) {
+                pairs.push(pair(row));
             }
             if !methods.contains(&row.method.as_str()) {
                 methods.push(&row.method);
             }
         }
         let line = |method: &'a str| {
-            let entries = pairs.iter().map(|[inside, outside]| {
-                let is_it = |row: &&Row| {
-                    row.method == method && row.inside == *inside && row.outside == *outside
-                };
-                rows.iter().find(is_it)
-            });
+            let entries = pairs
+                .iter()
+                .map(|own| rows.iter().find(|row| row.method == method && pair(row) == *own));
             (method, entries.collect())
         };
         let lines = methods.into_iter().map(line).collect();
@@ -46,8 +46,10 @@ impl<'a> Matrix<'a> {
 
     /// Cells of all lines, the first line the header; `strong` marks what [`is_best`].
     fn cells(&self, strong: impl Fn(String) -> String) -> Vec<Vec<String>> {
-        let pairs =
-            self.pairs.iter().map(|[inside, outside]| format!("{inside} against {outside}"));
+        let pairs = self.pairs.iter().map(|(run, [inside, outside])| match run {
+            Some(run) => format!("{run}: {inside} against {outside}"),
+            None => format!("{inside} against {outside}"),
+        });
         let header = std::iter::once("AUROC".to_owned()).chain(pairs).collect();
         let entry = |entry: &Option<&Row>| match entry {
             None => "-".to_owned(),
@@ -79,8 +81,8 @@ struct Entry {
     best: bool,
 }
 
-/// The pairs and the lines, for a page.
-pub(super) fn lines(rows: &[Row]) -> (Vec<[String; 2]>, Vec<Line>) {
+/// The pairs (the run where there are several, and the two sets) and the lines, for a page.
+pub(super) fn lines(rows: &[Row]) -> (Vec<[String; 3]>, Vec<Line>) {
     let matrix = Matrix::new(rows);
     let entry = |row: &Row| {
         let Interval { value, low, high, .. } = row.auroc;
@@ -90,7 +92,10 @@ pub(super) fn lines(rows: &[Row]) -> (Vec<[String; 2]>, Vec<Line>) {
         method: method.to_owned(),
         entries: entries.into_iter().map(|row| row.map(entry)).collect(),
     };
-    let pairs = matrix.pairs.iter().map(|pair| pair.map(str::to_owned)).collect();
+    let pair = |(run, [inside, outside]): &(Option<&str>, [&str; 2])| {
+        [run.unwrap_or_default(), inside, outside].map(str::to_owned)
+    };
+    let pairs = matrix.pairs.iter().map(pair).collect();
     (pairs, matrix.lines.into_iter().map(line).collect())
 }
 
@@ -99,12 +104,6 @@ pub(super) fn caption(rows: &[Row]) -> String {
     format!(
         "AUROC with its {coverage} interval; marked: the best single score of each column, and those whose paired difference to it has an interval with 0 in it"
     )
-}
-
-/// Columns aligned by spaces, the best single scores marked by a star.
-pub fn matrix_text(rows: &[Row]) -> String {
-    let cells = Matrix::new(rows).cells(|value| format!("{value}*"));
-    aligned(&cells) + &format!("({})\n", caption(rows))
 }
 
 /// A Markdown table, the best single scores in bold.
@@ -129,11 +128,13 @@ mod tests {
         let around =
             |value| Interval { value, low: value - 0.1, high: value + 0.1, level: 0.95, n: 10 };
         Row {
+            run: "r".into(),
             inside: "a_set".into(),
             outside: outside.into(),
             method: method.into(),
             auroc: around(value),
             metrics: None,
+            intervals: None,
             behind_best: behind.map(around),
         }
     }
@@ -147,23 +148,18 @@ mod tests {
             row("b", "dual (oracle)", 0.875, None),
             row("c", "LID", 0.5, Some(0.0)),
         ];
-        let expected = format!(
-            "\
-            AUROC a_set against b a_set against c \
-            likelihood 0.250 (0.150 to 0.350) - \
-            LID 0.750* (0.650 to 0.850) 0.500* (0.400 to 0.600) \
-            DoSE 0.688* (0.588 to 0.787) - \
-            dual (oracle) 0.875 (0.775 to 0.975) - \
-            ({})",
-            caption(&rows)
-        );
-        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(squeezed(&matrix_text(&rows)), squeezed(&expected));
         let markdown = matrix_markdown(&rows);
         assert!(
             markdown.contains("| LID | **0.750** (0.650 to 0.850) | **0.500** (0.400 to 0.600) |")
         );
         assert!(markdown.contains("| dual (oracle) | 0.875 (0.775 to 0.975) | - |"));
+        assert!(markdown.contains("| AUROC | a_set against b | a_set against c |"));
+        assert!(markdown.contains("| likelihood | 0.250 (0.150 to 0.350) | - |"));
+        assert!(markdown.contains("| DoSE | **0.688** (0.588 to 0.787) | - |"));
+        let mut two = rows.clone();
+        two[4].run = "s".into();
+        let several = matrix_markdown(&two);
+        assert!(several.contains("| AUROC | r: a_set against b | s: a_set against c |"));
         let latex = matrix_latex(&rows);
         assert!(latex.contains("\\begin{tabular}{lrr}") && latex.contains("a\\_set against b"));
         assert!(latex.contains("LID & \\textbf{0.750} (0.650 to 0.850) & \\textbf{0.500}"));

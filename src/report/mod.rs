@@ -2,6 +2,7 @@
 
 mod columns;
 mod figures;
+mod frame;
 mod grid;
 mod html;
 mod lid;
@@ -11,11 +12,12 @@ mod scores;
 mod table;
 
 pub use columns::Columns;
-pub use figures::{Figure, Group, band, histogram, lid_curve, roc, scatter};
+pub use figures::{Curve, Figure, Group, band, histogram, lid_curve, roc, scatter};
+pub use frame::{Frame, Values};
 pub use grid::{grid_png, to_pixels};
 pub use html::{Page, html};
 pub use lid::{LidRow, LidSummary, lid_summary, lid_text, lid_truth};
-pub use matrix::{matrix_latex, matrix_markdown, matrix_text};
+pub use matrix::{matrix_latex, matrix_markdown};
 pub use pictures::{Ends, SHEET, Sheet, ends, sheet};
 pub use scores::{ScoreError, ScoreTable};
 pub use table::{Row, latex, markdown, text, write_tables};

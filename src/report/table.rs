@@ -1,9 +1,9 @@
 //! The results as a table: for the terminal, for Markdown, for LaTeX.
 
-use super::{matrix_latex, matrix_markdown};
+use super::{Frame, ScoreError, Values, matrix_latex, matrix_markdown};
 use crate::{
-    eval::{CONVENTION, Interval, Metrics},
-    run::{RunError, write_atomic},
+    eval::{CONVENTION, Interval, MetricIntervals, Metrics},
+    run::write_atomic,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -11,6 +11,8 @@ use std::path::Path;
 /// One method on one pair of sets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
+    /// The run whose scores they are; empty where that is not known.
+    pub run: String,
     /// SPEC of the in-distribution set.
     pub inside: String,
     /// SPEC of the OOD set.
@@ -21,43 +23,54 @@ pub struct Row {
     pub auroc: Interval,
     /// The other metrics; only single scores have them.
     pub metrics: Option<Metrics>,
+    /// Their intervals.
+    pub intervals: Option<MetricIntervals>,
     /// Its AUROC less that of the best single score of the pair, on the same samples; only single scores have it.
     pub behind_best: Option<Interval>,
 }
 
-/// Cells of one line.
-type Cells = [String; 9];
-
-/// The first line; all rows have intervals of one coverage.
-fn header(rows: &[Row]) -> Cells {
-    let coverage = rows.first().map_or(String::new(), |row| row.auroc.coverage());
-    let interval = format!("{coverage} interval");
-    ["in", "out", "method", "AUROC", &interval, "AUPR in", "AUPR out", "FPR95", "n"].map(Into::into)
+/// Whether the rows are of more than one run, so that each must say which.
+pub(super) fn of_several_runs(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.run != rows[0].run)
 }
 
-fn cells(row: &Row) -> Cells {
-    let number = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
-    [
+/// Header and rows; `wide` with the intervals of all numbers.
+fn lines(rows: &[Row], wide: bool) -> Vec<Vec<String>> {
+    let coverage = rows.first().map_or(String::new(), |row| row.auroc.coverage());
+    let interval = format!("{coverage} interval");
+    let header = ["in", "out", "method", "AUROC", &interval, "AUPR in", "AUPR out", "FPR95", "n"];
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(|row| cells(row, wide)));
+    if of_several_runs(rows) {
+        let runs = rows.iter().map(|row| row.run.clone());
+        let names = std::iter::once("run".to_owned()).chain(runs);
+        lines.iter_mut().zip(names).for_each(|(line, name)| line.insert(0, name));
+    }
+    lines
+}
+
+fn cells(row: &Row, wide: bool) -> Vec<String> {
+    let number = |value: Option<f64>, interval: Option<Interval>| match (value, interval) {
+        (None, _) => "-".into(),
+        (Some(v), Some(i)) if wide => format!("{v:.3} ({:.3} to {:.3})", i.low, i.high),
+        (Some(v), _) => format!("{v:.3}"),
+    };
+    vec![
         row.inside.clone(),
         row.outside.clone(),
         row.method.clone(),
-        number(Some(row.auroc.value)),
+        number(Some(row.auroc.value), None),
         format!("{:.3} to {:.3}", row.auroc.low, row.auroc.high),
-        number(row.metrics.map(|m| m.aupr_in)),
-        number(row.metrics.map(|m| m.aupr_out)),
-        number(row.metrics.map(|m| m.fpr95)),
+        number(row.metrics.map(|m| m.aupr_in), row.intervals.map(|i| i.aupr_in)),
+        number(row.metrics.map(|m| m.aupr_out), row.intervals.map(|i| i.aupr_out)),
+        number(row.metrics.map(|m| m.fpr95), row.intervals.map(|i| i.fpr95)),
         row.auroc.n.to_string(),
     ]
 }
 
-/// Header and rows.
-fn lines(rows: &[Row]) -> Vec<Cells> {
-    std::iter::once(header(rows)).chain(rows.iter().map(cells)).collect()
-}
-
 /// Columns aligned by spaces, and the label convention.
 pub fn text(rows: &[Row]) -> String {
-    aligned(&lines(rows)) + &format!("({CONVENTION})\n")
+    aligned(&lines(rows, false)) + &format!("({CONVENTION})\n")
 }
 
 /// Lines of cells as columns aligned by spaces.
@@ -94,8 +107,15 @@ pub(super) fn markdown_table<L: AsRef<[String]>>(lines: &[L]) -> String {
 /// Lines of cells as a LaTeX table (booktabs); the first is the header, `columns` their alignment.
 pub(super) fn latex_table<L: AsRef<[String]>>(comment: &str, columns: &str, lines: &[L]) -> String {
     let line = |cells: &L| {
-        let escape =
-            |cell: &String| cell.replace('%', "\\%").replace('_', "\\_").replace('&', "\\&");
+        let escape = |cell: &String| -> String {
+            let each = cell.chars().map(|c| match c {
+                '%' | '_' | '&' | '#' | '$' => format!("\\{c}"),
+                '~' => "\\textasciitilde{}".into(),
+                '^' => "\\textasciicircum{}".into(),
+                c => c.to_string(),
+            });
+            each.collect()
+        };
         let cells: Vec<String> = cells.as_ref().iter().map(escape).collect();
         format!("{} \\\\\n", cells.join(" & "))
     };
@@ -108,28 +128,65 @@ pub(super) fn latex_table<L: AsRef<[String]>>(comment: &str, columns: &str, line
 
 /// A Markdown table, and the label convention.
 pub fn markdown(rows: &[Row]) -> String {
-    markdown_table(&lines(rows)) + &format!("\n{CONVENTION}\n")
+    markdown_table(&lines(rows, true)) + &format!("\n{CONVENTION}\n")
 }
 
 /// A LaTeX table (booktabs), with the label convention as a comment.
 pub fn latex(rows: &[Row]) -> String {
-    latex_table(CONVENTION, "lllrrrrrr", &lines(rows))
+    let names = if of_several_runs(rows) { "llll" } else { "lll" };
+    latex_table(CONVENTION, &format!("{names}rrrrrr"), &lines(rows, true))
 }
 
-/// Write `table.md`, `table.tex`, `matrix.md` and `matrix.tex` into a folder.
+/// Every number of the rows, by column; NaN where there is none.
+fn frame(rows: &[Row]) -> Frame<'static> {
+    let text = |of: fn(&Row) -> &String| Values::Text(rows.iter().map(|r| of(r).clone()).collect());
+    let number = |of: &dyn Fn(&Row) -> Option<f64>| {
+        Values::Number(rows.iter().map(|row| of(row).unwrap_or(f64::NAN)).collect())
+    };
+    let mut columns = vec![
+        ("run", text(|r| &r.run)),
+        ("in", text(|r| &r.inside)),
+        ("out", text(|r| &r.outside)),
+        ("method", text(|r| &r.method)),
+    ];
+    type Of = fn(&Row) -> Option<Interval>;
+    let intervals: [([&'static str; 3], Of); 5] = [
+        (["auroc", "auroc_low", "auroc_high"], |r| Some(r.auroc)),
+        (["aupr_in", "aupr_in_low", "aupr_in_high"], |r| r.intervals.map(|i| i.aupr_in)),
+        (["aupr_out", "aupr_out_low", "aupr_out_high"], |r| r.intervals.map(|i| i.aupr_out)),
+        (["fpr95", "fpr95_low", "fpr95_high"], |r| r.intervals.map(|i| i.fpr95)),
+        (["behind_best", "behind_best_low", "behind_best_high"], |r| r.behind_best),
+    ];
+    for ([value, low, high], of) in intervals {
+        columns.push((value, number(&|row| of(row).map(|i| i.value))));
+        columns.push((low, number(&|row| of(row).map(|i| i.low))));
+        columns.push((high, number(&|row| of(row).map(|i| i.high))));
+    }
+    columns.push(("level", number(&|row| Some(row.auroc.level))));
+    columns.push(("n", Values::Integer(rows.iter().map(|row| row.auroc.n as i64).collect())));
+    Frame { columns, note: CONVENTION }
+}
+
+/// Write `table.md`, `.tex`, `.csv` and `.parquet`, `matrix.md` and `matrix.tex` into a folder.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn write_tables(folder: &Path, rows: &[Row]) -> Result<(), RunError> {
+pub fn write_tables(folder: &Path, rows: &[Row]) -> Result<(), ScoreError> {
+    let frame = frame(rows);
     for (name, text) in [
         ("table.md", markdown(rows)),
         ("table.tex", latex(rows)),
+        ("table.csv", frame.csv()),
         ("matrix.md", matrix_markdown(rows)),
         ("matrix.tex", matrix_latex(rows)),
     ] {
         write_atomic(&folder.join(name), text.as_bytes())?;
     }
-    Ok(())
+    let path = folder.join("table.parquet");
+    let parquet = frame
+        .parquet()
+        .map_err(|source| ScoreError::Parquet { path: path.display().to_string(), source })?;
+    Ok(write_atomic(&path, &parquet)?)
 }
 
 #[cfg(test)]
@@ -141,11 +198,13 @@ mod tests {
         let metrics =
             Metrics { auroc: 0.25, aupr_in: 0.5, aupr_out: 0.75, fpr95: 1.0, n_in: 5, n_out: 5 };
         let row = |method: &str, metrics| Row {
+            run: "r".into(),
             inside: "fashion-mnist:test".into(),
             outside: "my_set".into(),
             method: method.into(),
             auroc,
             metrics,
+            intervals: None,
             behind_best: None,
         };
         vec![row("likelihood", Some(metrics)), row("dual (oracle)", None)]
@@ -162,5 +221,37 @@ mod tests {
         }
         assert!(latex(&rows()).contains("my\\_set") && latex(&rows()).contains("90 \\% interval"));
         assert_eq!(text(&rows()).lines().count(), 4);
+    }
+
+    #[test]
+    fn several_runs_are_told_apart() {
+        assert!(!text(&rows()).contains("run"));
+        let mut two = rows();
+        two[1].run = "s".into();
+        let text = text(&two);
+        let runs: Vec<&str> =
+            text.lines().take(3).map(|l| l.split_whitespace().next().unwrap()).collect();
+        assert_eq!(runs, ["run", "r", "s"]);
+        assert!(latex(&two).contains("{llllrrrrrr}"));
+    }
+
+    #[test]
+    fn every_number_is_in_the_columns() {
+        let mut rows = rows();
+        let fpr95 = Interval { value: 1.0, low: 0.5, ..rows[0].auroc };
+        rows[0].intervals = Some(MetricIntervals { aupr_in: fpr95, aupr_out: fpr95, fpr95 });
+        let dir = tempfile::tempdir().unwrap();
+        write_tables(dir.path(), &rows).unwrap();
+        let read = |name: &str| crate::report::Columns::read(&dir.path().join(name)).unwrap();
+        for table in [read("table.csv"), read("table.parquet")] {
+            assert_eq!(table.get("out").unwrap(), ["my_set", "my_set"]);
+            let numbers = |name: &str| -> Vec<f64> {
+                table.get(name).unwrap().iter().map(|t| t.parse().unwrap()).collect()
+            };
+            assert_eq!(numbers("auroc_low"), [0.2, 0.2]);
+            assert_eq!(numbers("fpr95_low")[0], 0.5);
+            assert!(numbers("fpr95_low")[1].is_nan() && numbers("behind_best")[0].is_nan());
+        }
+        assert!(markdown(&rows).contains("1.000 (0.500 to 0.312)"));
     }
 }

@@ -1,20 +1,32 @@
 //! Work done so far, one line of JSON a piece: what a kill leaves of a long command, to go on from.
 
 use super::RunError;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use std::{
     collections::HashMap,
     fs::{File, TryLockError},
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-/// An append-only file of finished pieces by key, valid for one fingerprint of the settings.
+/// An append-only file of finished pieces by key, valid for one fingerprint of the settings. Only the places of the pieces are kept in memory.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    done: HashMap<String, serde_json::Value>,
+    done: HashMap<String, Place>,
+    /// Bytes of whole lines.
+    end: u64,
+}
+
+/// Where a piece's line stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    from: u64,
+    length: usize,
 }
 
 impl Journal {
@@ -37,39 +49,46 @@ impl Journal {
                 return Err(RunError::JournalLocked(path.to_path_buf()));
             }
         }
-        let mut bytes = Vec::new();
         let read = |source| RunError::Read { path: path.to_path_buf(), source };
-        file.read_to_end(&mut bytes).map_err(read)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let mut done = HashMap::new();
-        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let header = format!("{}\n", serde_json::json!({ "fingerprint": fingerprint }));
-        let mut kept = 0;
-        if lines.next() == Some(&header) {
-            kept = header.len();
-            for line in lines {
-                let Ok((key, value)) = serde_json::from_str::<(String, serde_json::Value)>(line)
-                else {
+        let (mut done, mut end) = (HashMap::new(), 0);
+        let mut reader = BufReader::new(&file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line).map_err(read)?;
+            if end == 0 {
+                if line != header.as_bytes() {
                     break;
-                };
-                done.insert(key, value);
-                kept += line.len();
+                }
+            } else {
+                let whole = line.ends_with(b"\n");
+                let key = serde_json::from_slice::<(String, IgnoredAny)>(&line);
+                let (true, Ok((key, _))) = (whole, key) else { break };
+                done.insert(key, Place { from: end, length });
             }
+            end += length as u64;
         }
         // Off with the torn end, or with another's journal.
-        file.set_len(kept as u64).map_err(write)?;
-        if kept == 0 {
+        file.set_len(end).map_err(write)?;
+        if end == 0 {
             file.write_all(header.as_bytes()).map_err(write)?;
+            end = header.len() as u64;
         }
-        Ok(Self { path: path.to_path_buf(), file, done })
+        Ok(Self { path: path.to_path_buf(), file, done, end })
     }
 
     /// A finished piece, if it is there and reads as one.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        self.done.get(key).and_then(|value| T::deserialize(value).ok())
+        let Place { from, length } = *self.done.get(key)?;
+        let mut line = vec![0; length];
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(from)).ok()?;
+        file.read_exact(&mut line).ok()?;
+        serde_json::from_slice::<(IgnoredAny, T)>(&line).ok().map(|(_, value)| value)
     }
 
-    /// Write a finished piece; it is on the disk when this returns.
+    /// Write a finished piece; it is on the disk when this returns. What [`get`](Self::get) gives then is what it gives after a kill, to the last bit.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -82,12 +101,15 @@ impl Journal {
                     .into(),
         };
         let line = serde_json::to_string(&(key, value)).map_err(|e| write(e.into()))?;
-        // As it will be read after a kill: numbers of both origins are the same to the last bit.
-        let (_, value): (String, _) = serde_json::from_str(&line).map_err(|e| write(e.into()))?;
         let line = format!("{line}\n");
-        self.file.write_all(line.as_bytes()).map_err(write)?;
-        self.file.sync_data().map_err(write)?;
-        self.done.insert(key.to_owned(), value);
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(source) = written {
+            // No half of a line before the next one.
+            let _ = self.file.set_len(self.end);
+            return Err(write(source));
+        }
+        self.done.insert(key.to_owned(), Place { from: self.end, length: line.len() });
+        self.end += line.len() as u64;
         Ok(())
     }
 

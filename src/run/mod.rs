@@ -161,6 +161,8 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(self.folder.root());
+        // What it was to replace may be an empty folder, made for it.
+        let _ = std::fs::remove_dir(self.place.root());
     }
 }
 
@@ -293,6 +295,11 @@ impl RunDir {
         if best.exists() { best } else { self.latest_model() }
     }
 
+    /// What its model has measured of images.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache/measured.jsonl")
+    }
+
     /// One JSON object an epoch.
     pub fn metrics_log(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
@@ -384,6 +391,9 @@ mod tests {
         write_atomic(&staged.folder().config(), b"half").unwrap();
         drop(staged);
         assert_eq!(std::fs::read(run.config()).unwrap(), b"old");
+        let fresh = RunDir::create(dir.path(), "fresh").unwrap();
+        drop(fresh.stage().unwrap());
+        assert!(!fresh.root().exists(), "an empty folder is left");
         let staged = run.stage().unwrap();
         write_atomic(&staged.folder().config(), b"new").unwrap();
         assert_eq!(staged.commit().unwrap(), run);

@@ -199,7 +199,8 @@ impl OfImages {
                         return Err(error.into());
                     }
                 };
-                (surveyed, scorer.map(|s| s.inverse_error(&images)), journal)
+                let errors = scorer.map(|s| s.inverse_error(&images)).transpose()?;
+                (surveyed, errors, journal)
             });
         let table = table(&images, &surveyed, inverse_error.as_deref())?;
         let convention = self.convention(&images, seed, &surveyed);
@@ -571,7 +572,8 @@ fn table(
     let columns: Vec<(&str, &[f64])> =
         columns.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
     let mut table = ScoreTable::default();
-    table.extend(&images.name, "", &columns).map_err(crate::ood::OodError::from)?;
+    table.extend("", &images.name, "", &columns).map_err(crate::ood::OodError::from)?;
+    table.name_files(images.files.as_deref());
     Ok(table)
 }
 

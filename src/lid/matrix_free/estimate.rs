@@ -37,7 +37,7 @@ impl Default for MatrixFree {
 }
 
 /// Where the LID is to be within the tolerance.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum StopAt {
     /// At a scale r.
     Scale(f64),
@@ -341,7 +341,7 @@ fn scale_of(lid: impl Fn(f64) -> f64, dimension: f64) -> f64 {
 }
 
 /// Random signs: probe `probe` of `seed`.
-pub(super) fn signs(seed: u64, probe: u64, dimension: usize) -> Vec<f64> {
+pub(crate) fn signs(seed: u64, probe: u64, dimension: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(probe);
     (0..dimension).map(|_| if rng.next_u32() >> 31 == 0 { 1.0 } else { -1.0 }).collect()

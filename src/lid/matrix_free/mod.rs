@@ -30,6 +30,7 @@ mod krylov;
 mod space;
 mod trace;
 
+pub(crate) use estimate::signs;
 pub use estimate::{MatrixFree, StopAt};
 pub use krylov::{Krylov, Reading};
 pub use space::Space;

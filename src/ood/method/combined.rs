@@ -18,7 +18,8 @@ pub const SPEC: Spec = Spec {
     title: TITLE,
     reads: Reads::Scores,
     scoring: Scoring::Fitted(|train| {
-        let tails: Vec<Tail> = train.iter().map(|s| Tail::fit(s)).collect::<Result<_, _>>()?;
+        let tails: Vec<Tail> =
+            train.iter().map(|s| Tail::fit(s, TITLE)).collect::<Result<_, _>>()?;
         let evidence: Vec<Vec<f64>> = tails
             .iter()
             .zip(train)
@@ -35,7 +36,7 @@ pub const SPEC: Spec = Spec {
 };
 
 /// The lower tail of a method's scores.
-struct Tail {
+pub(super) struct Tail {
     /// Rising.
     scores: Vec<f64>,
     median: f64,
@@ -43,10 +44,10 @@ struct Tail {
 }
 
 impl Tail {
-    fn fit(scores: &[f64]) -> Result<Self, FitError> {
+    pub(super) fn fit(scores: &[f64], method: &'static str) -> Result<Self, FitError> {
         let found = scores.len();
         if found < NEEDED {
-            return Err(FitError::TooFew { method: TITLE, needed: NEEDED, found });
+            return Err(FitError::TooFew { method, needed: NEEDED, found });
         }
         let mut sorted = scores.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -54,13 +55,13 @@ impl Tail {
         let below = (median - sorted[found / 20]) / FIVE_PERCENT;
         let spread = if below > 0.0 { below } else { deviation(scores) };
         if !(spread > 0.0 && spread.is_finite()) {
-            return Err(FitError::Degenerate { method: TITLE });
+            return Err(FitError::Degenerate { method });
         }
         Ok(Self { scores: sorted, median, spread })
     }
 
     /// Log of the share of training images that score as low.
-    fn log_share(&self, score: f64) -> f64 {
+    pub(super) fn log_share(&self, score: f64) -> f64 {
         if score.is_nan() {
             return f64::NAN;
         }
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn shares_are_empirical_and_gaussian_beyond() {
-        let tail = Tail::fit(&column(1)).unwrap();
+        let tail = Tail::fit(&column(1), TITLE).unwrap();
         let share = |score| tail.log_share(score).exp();
         assert!((share(50.0) - 0.5).abs() < 1e-12);
         assert!((share(24.5) - 0.25 / 1.01).abs() < 1e-3);
@@ -121,7 +122,7 @@ mod tests {
         // Very high scores are no evidence.
         assert!(score(&[1e6, 50.0]) > score(&[50.0, 50.0]));
         let twins = SPEC.score(&[&a, &a, &b]).unwrap();
-        let tail = Tail::fit(&a).unwrap();
+        let tail = Tail::fit(&a, TITLE).unwrap();
         let shares = |x: f64, y: f64| [tail.log_share(x), tail.log_share(y)];
         let rho = correlation(
             &a.iter().map(|s| tail.log_share(*s)).collect::<Vec<_>>(),

@@ -3,15 +3,19 @@
 //! One file a method, with its paper and its formula. A method that has something to fit fits it on training images alone; none sees
 //! an OOD image. [`spec`] is the registry.
 
+pub(super) mod batch_typicality;
 mod combined;
 mod complexity;
 mod complexity_mixture;
 mod data_ball;
 mod dose;
+mod dual_calibrated;
 mod gaussian_convolution;
 mod goodness_of_fit;
 mod gradient_norm;
+mod hessian_spectrum;
 mod invertibility;
+mod laplace;
 mod latent_ball;
 mod latent_box;
 mod latent_norm;
@@ -19,7 +23,9 @@ mod lid;
 mod likelihood;
 mod likelihood_ratio;
 mod local_mass;
+mod local_optimum;
 mod mixture;
+mod shells;
 mod typicality;
 mod waic;
 
@@ -105,12 +111,14 @@ pub enum FitError {
     },
 }
 
-/// The specification of a method with one score; none of [`Method::Dual`], which chooses two thresholds together.
+/// The specification of a method with one score an image; none of [`Method::Dual`], which chooses two thresholds together, and of
+/// [`Method::BatchTypicality`], which judges images together.
 pub fn spec(method: Method) -> Option<&'static Spec> {
     Some(match method {
         Method::Likelihood => &likelihood::SPEC,
         Method::Lid => &lid::SPEC,
-        Method::Dual => return None,
+        Method::Dual | Method::BatchTypicality => return None,
+        Method::DualCalibrated => &dual_calibrated::SPEC,
         Method::LikelihoodRatio => &likelihood_ratio::SPEC,
         Method::Complexity => &complexity::SPEC,
         Method::ComplexityMixture => &complexity_mixture::SPEC,
@@ -123,6 +131,10 @@ pub fn spec(method: Method) -> Option<&'static Spec> {
         Method::GaussianConvolution => &gaussian_convolution::SPEC,
         Method::DataBall => &data_ball::SPEC,
         Method::LatentBall => &latent_ball::SPEC,
+        Method::Shells => &shells::SPEC,
+        Method::LocalOptimum => &local_optimum::SPEC,
+        Method::Laplace => &laplace::SPEC,
+        Method::HessianSpectrum => &hessian_spectrum::SPEC,
         Method::Invertibility => &invertibility::SPEC,
         Method::GoodnessOfFit => &goodness_of_fit::SPEC,
         Method::Dose => &dose::SPEC,
@@ -136,8 +148,8 @@ pub fn statistics(methods: &[Method]) -> BTreeSet<Statistic> {
     for method in methods {
         match spec(*method).map(|spec| spec.reads) {
             Some(Reads::Only(reads)) => all.extend(reads),
-            Some(Reads::All | Reads::Scores) => {}
-            None => all.extend([Statistic::Lid]),
+            None if *method == Method::Dual => all.extend([Statistic::Lid]),
+            Some(Reads::All | Reads::Scores) | None => {}
         }
     }
     all
@@ -146,7 +158,8 @@ pub fn statistics(methods: &[Method]) -> BTreeSet<Statistic> {
 /// Whether one of them is fitted on training images.
 pub fn any_fitted(methods: &[Method]) -> bool {
     let mut specs = methods.iter().filter_map(|m| spec(*m));
-    specs.any(|spec| matches!(spec.scoring, Scoring::Fitted(_)))
+    methods.contains(&Method::BatchTypicality)
+        || specs.any(|spec| matches!(spec.scoring, Scoring::Fitted(_)))
 }
 
 /// The scores of every image of a set, by the methods that have one; `train` has the same statistics of training images.
@@ -206,11 +219,63 @@ fn deviation(values: &[f64]) -> f64 {
     (squares / (values.len() as f64 - 1.0)).sqrt()
 }
 
-/// `log Σ exp(v)`.
+/// `log Σ exp(v)`; NaN where a value is.
 pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    let largest = values.clone().fold(f64::NEG_INFINITY, super::largest);
+    if largest.is_nan() {
+        return largest;
+    }
     if largest.is_infinite() {
         return largest;
     }
     largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_rise_with_what_speaks_for_an_image() {
+        // What a method reads: of an in-distribution image, and of one that is less so.
+        let all: [(Method, &[f64], &[f64]); 16] = [
+            (Method::Likelihood, &[2.0], &[1.0]),
+            (Method::Lid, &[2.0], &[1.0]),
+            (Method::LikelihoodRatio, &[2.0, 1.0], &[2.0, 1.5]),
+            (Method::Complexity, &[2.0, 8.0], &[2.0, 7.0]),
+            (Method::GradientNorm, &[1.0], &[2.0]),
+            (Method::Waic, &[2.0, 0.5], &[2.0, 1.0]),
+            (Method::LatentNorm, &[1.0], &[2.0]),
+            (Method::LatentBox, &[-1.0], &[-2.0]),
+            (Method::LocalMass, &[2.0], &[1.0]),
+            (Method::GaussianConvolution, &[2.0], &[1.0]),
+            (Method::DataBall, &[2.0], &[1.0]),
+            (Method::LatentBall, &[2.0], &[1.0]),
+            (Method::Shells, &[2.0], &[1.0]),
+            (Method::LocalOptimum, &[1.0], &[2.0]),
+            (Method::Invertibility, &[1e-6], &[1e-3]),
+            (Method::GoodnessOfFit, &[0.5], &[9.0]),
+        ];
+        for (method, more, less) in all {
+            let score = spec(method).unwrap().score(&[]).unwrap();
+            assert!(score(more) > score(less), "{method:?}");
+        }
+        for (method, more, less) in [
+            (Method::Laplace, [5.0, 1.0, 2.0], [5.0, 1.0, 3.0]),
+            (Method::Laplace, [5.0, 1.0, 2.0], [5.0, 0.5, 2.0]),
+        ] {
+            let score = spec(method).unwrap().score(&[]).unwrap();
+            assert!(score(&more) > score(&less), "{method:?}");
+        }
+        let score = spec(Method::HessianSpectrum).unwrap().score(&[]).unwrap();
+        assert!(score(&[200.0]) > score(&[100.0]));
+    }
+
+    #[test]
+    fn nan_is_not_summed_away() {
+        assert!(log_sum_exp([f64::NAN, f64::NAN].into_iter()).is_nan());
+        assert!(log_sum_exp([0.0, f64::NAN].into_iter()).is_nan());
+        assert_eq!(log_sum_exp([f64::NEG_INFINITY; 2].into_iter()), f64::NEG_INFINITY);
+        assert!((log_sum_exp([0.0, 0.0].into_iter()) - 2f64.ln()).abs() < 1e-15);
+    }
 }

@@ -3,12 +3,15 @@
 use super::{
     Codec, ComplexityError, Statistic, Statistics, anderson_darling,
     around::{fold, log_mean_density, log_mean_density_of_latents, points},
-    bits, gradient_norm, log_box_mass,
+    bits, climb, curved, gradient_norm, log_box_mass, shells,
 };
 use crate::{
-    config::AroundConfig,
+    config::{AroundConfig, HessianConfig, OodConfig, OptimumConfig, ShellsConfig},
     data::{Images, normal},
-    ood::{OodError, Scorer},
+    ood::{
+        OodError, Scorer,
+        cache::{Measurement, Timing},
+    },
 };
 use atypical_models::FlowBackend;
 use burn::tensor::Tensor;
@@ -29,11 +32,33 @@ pub struct Models<B: FlowBackend> {
     pub latent_radius: f64,
     /// Draws around an image.
     pub around: AroundConfig,
-    /// Their seed.
+    /// Chains around an image.
+    pub shells: ShellsConfig,
+    /// The ascent from an image.
+    pub optimum: OptimumConfig,
+    /// The curvature at an image.
+    pub hessian: HessianConfig,
+    /// Seed of draws, chains and probes.
     pub seed: u64,
 }
 
 impl<B: FlowBackend> Models<B> {
+    /// One model with the settings of an experiment, without background or ensemble.
+    pub fn new(config: &OodConfig, scorer: Scorer<B>) -> Self {
+        Self {
+            scorer,
+            background: None,
+            ensemble: Vec::new(),
+            codecs: config.codecs.clone(),
+            latent_radius: config.latent_radius,
+            around: config.around,
+            shells: config.shells,
+            optimum: config.optimum,
+            hessian: config.hessian,
+            seed: config.seed,
+        }
+    }
+
     /// The same without bars.
     pub fn quiet(self) -> Self {
         Self {
@@ -62,18 +87,18 @@ impl<B: FlowBackend> Models<B> {
             }
             match statistic {
                 Statistic::LogLikelihood => {
-                    found.insert(statistic, self.scorer.log_likelihood(images));
+                    found.insert(statistic, self.scorer.log_likelihood(images)?);
                 }
                 Statistic::Lid | Statistic::LogRho => continue,
                 Statistic::InverseError => {
-                    found.insert(statistic, self.scorer.inverse_error(images));
+                    found.insert(statistic, self.scorer.inverse_error(images)?);
                 }
                 Statistic::BackgroundLogLikelihood => {
                     let background = self.background.as_ref().ok_or(OodError::NoBackground)?;
-                    found.insert(statistic, background.log_likelihood(images));
+                    found.insert(statistic, background.log_likelihood(images)?);
                 }
                 Statistic::EnsembleMean | Statistic::EnsembleVariance => {
-                    found.extend(self.ensemble(images));
+                    found.extend(self.ensemble(images)?);
                 }
                 Statistic::Complexity => {
                     found.insert(statistic, self.complexity(images)?);
@@ -81,59 +106,83 @@ impl<B: FlowBackend> Models<B> {
                 Statistic::GradientNorm => {
                     let norms = self
                         .scorer
-                        .each_batch(images, "gradient", |flow, x| gradient_norm(flow, x));
-                    found.insert(statistic, norms);
+                        .each_batch(images, "gradient", &(), |flow, x| Ok(gradient_norm(flow, x)));
+                    found.insert(statistic, norms?);
                 }
                 Statistic::Convolution | Statistic::DataBall | Statistic::LatentBall => {
-                    found.insert(statistic, self.around(images, statistic));
+                    found.insert(statistic, self.around(images, statistic)?);
+                }
+                Statistic::ShellDimension => {
+                    found.insert(statistic, self.shells(images)?);
+                }
+                Statistic::OptimumRise => {
+                    found.insert(statistic, self.optimum(images)?);
+                }
+                Statistic::Slope | Statistic::Curvature | Statistic::FlatDirections => {
+                    found.extend(self.curvature(images)?);
                 }
                 Statistic::LatentNorm | Statistic::LatentBox | Statistic::LatentFit => {
-                    found.extend(self.latent(images));
+                    found.extend(self.latent(images)?);
                 }
             }
         }
         found.retain(|statistic, _| asked.contains(statistic));
-        for (statistic, values) in &found {
-            let bad = values.iter().filter(|v| !v.is_finite()).count();
-            if bad > 0 {
-                let (what, set, of) = (statistic.words(), images.name.clone(), images.len());
-                return Err(OodError::NotFinite { what, set, bad, of });
-            }
-        }
+        check_finite(&found, images)?;
         Ok(found)
     }
 
-    fn ensemble(&self, images: &Images) -> [(Statistic, Vec<f64>); 2] {
+    /// What all measurements took, those of other models after those of the one in question.
+    pub fn timings(&self) -> Vec<Timing> {
+        let named = |scorer: &Scorer<B>, prefix: &str| -> Vec<Timing> {
+            let named = |t: Timing| Timing { what: format!("{prefix}{}", t.what), ..t };
+            scorer.cache().timings().into_iter().map(named).collect()
+        };
+        let others = self.ensemble.iter().map(|member| named(member, "ensemble: "));
+        let background = self.background.as_ref().map(|b| named(b, "background: "));
+        let own = named(&self.scorer, "");
+        own.into_iter().chain(background.into_iter().chain(others).flatten()).collect()
+    }
+
+    fn ensemble(&self, images: &Images) -> Result<[(Statistic, Vec<f64>); 2], OodError> {
         let members = std::iter::once(&self.scorer).chain(&self.ensemble);
-        let columns: Vec<Vec<f64>> = members.map(|m| m.log_likelihood(images)).collect();
+        let columns: Vec<Vec<f64>> =
+            members.map(|m| m.log_likelihood(images)).collect::<Result<_, _>>()?;
         let n = columns.len() as f64;
         let of = |i: usize| columns.iter().map(move |column| column[i]);
         let means: Vec<f64> = (0..images.len()).map(|i| of(i).sum::<f64>() / n).collect();
         let variance = |i: usize| of(i).map(|v| (v - means[i]).powi(2)).sum::<f64>() / (n - 1.0);
         let variances = (0..images.len()).map(variance).collect();
-        [(Statistic::EnsembleMean, means), (Statistic::EnsembleVariance, variances)]
+        Ok([(Statistic::EnsembleMean, means), (Statistic::EnsembleVariance, variances)])
     }
 
     fn complexity(&self, images: &Images) -> Result<Vec<f64>, OodError> {
-        let sizes: Result<Vec<f64>, ComplexityError> = (0..images.len())
-            .into_par_iter()
-            .map(|i| bits(images.sample(i), images.shape, &self.codecs))
-            .collect();
-        Ok(sizes?)
+        let mut bar = self.scorer.progress("complexity", images.len());
+        let measurement = Measurement { what: "complexity", settings: &self.codecs };
+        let all =
+            self.scorer.cache().pieces(measurement, images, 128, &mut bar, |index, bar| {
+                let sizes: Result<Vec<f64>, ComplexityError> = index
+                    .par_iter()
+                    .map(|i| bits(images.sample(*i), images.shape, &self.codecs))
+                    .collect();
+                bar.advance(index.len(), "");
+                Ok(sizes?)
+            })?;
+        bar.finish(&images.name);
+        Ok(all)
     }
 
     /// The mean density of points around every image, each image with a random stream of its own.
-    fn around(&self, images: &Images, statistic: Statistic) -> Vec<f64> {
+    fn around(&self, images: &Images, statistic: Statistic) -> Result<Vec<f64>, OodError> {
         let AroundConfig { samples, sigma, radius, latent_radius, ball } = self.around;
         let d = images.dimension();
-        self.scorer.each_image(images, statistic.words(), |flow, i, x| {
+        let settings = &(self.around, self.seed);
+        self.scorer.each_image(images, statistic.words(), settings, |flow, i, x| {
             let mut rng = images.stream(i, self.seed);
             let device = x.device();
             let on_ball = |radius: f64, rng: &mut _| -> Vec<f64> {
                 ball.draw(d, rng).into_iter().map(|u| radius * u).collect()
             };
-            let host = |x: Tensor<B, 2>| x.into_data().iter::<f64>().collect::<Vec<_>>();
-            match statistic {
+            Ok(match statistic {
                 Statistic::Convolution => {
                     let draw = || (0..d).map(|_| sigma * normal(&mut rng)).collect();
                     log_mean_density(flow, points(&host(x), samples, draw, fold, &device))
@@ -148,21 +197,65 @@ impl<B: FlowBackend> Models<B> {
                     let points = points(&z, samples, draw, |z| z, &device);
                     log_mean_density_of_latents(flow, points)
                 }
-            }
+            })
         })
     }
 
-    fn latent(&self, images: &Images) -> [(Statistic, Vec<f64>); 3] {
-        let (d, radius) = (images.dimension(), self.latent_radius);
-        let all: Vec<[f64; 3]> = self.scorer.each_batch(images, "latent", |flow, x| {
-            let z: Vec<f64> = flow.encode(x).0.into_data().iter::<f64>().collect();
-            let norm = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>().sqrt();
-            z.par_chunks(d)
-                .map(|z| [norm(z), log_box_mass(z, radius), anderson_darling(z)])
-                .collect()
-        });
-        let names = [Statistic::LatentNorm, Statistic::LatentBox, Statistic::LatentFit];
-        let column = |i: usize| all.iter().map(|row| row[i]).collect();
-        [0, 1, 2].map(|i| (names[i], column(i)))
+    fn shells(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        let settings = &(self.shells, self.seed);
+        self.scorer.each_image(images, "shells", settings, |flow, i, x| {
+            let mut rng = images.stream(i, self.seed);
+            let device = x.device();
+            Ok(shells(flow, &host(x), self.shells, fold, &mut rng, &device).dimension)
+        })
     }
+
+    fn optimum(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        self.scorer.each_image(images, "optimum", &self.optimum, |flow, _, x| {
+            Ok(climb(flow, &x, self.optimum).rise)
+        })
+    }
+
+    fn curvature(&self, images: &Images) -> Result<[(Statistic, Vec<f64>); 3], OodError> {
+        let settings = &(self.hessian, self.seed);
+        let all = self.scorer.each_image(images, "curvature", settings, |flow, _, x| {
+            let found = curved(flow, &x, self.hessian, self.seed)?;
+            Ok([found.slope, found.curvature, found.flat])
+        })?;
+        Ok(columns([Statistic::Slope, Statistic::Curvature, Statistic::FlatDirections], &all))
+    }
+
+    fn latent(&self, images: &Images) -> Result<[(Statistic, Vec<f64>); 3], OodError> {
+        let (d, radius) = (images.dimension(), self.latent_radius);
+        let all = self.scorer.each_batch(images, "latent", &radius, |flow, x| {
+            let z = host(flow.encode(x).0);
+            let norm = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>().sqrt();
+            Ok(z.par_chunks(d)
+                .map(|z| [norm(z), log_box_mass(z, radius), anderson_darling(z)])
+                .collect())
+        })?;
+        let names = [Statistic::LatentNorm, Statistic::LatentBox, Statistic::LatentFit];
+        Ok(columns(names, &all))
+    }
+}
+
+/// Refuse statistics with NaN or infinite values.
+pub(in crate::ood) fn check_finite(found: &Statistics, images: &Images) -> Result<(), OodError> {
+    for (statistic, values) in found {
+        let bad = values.iter().filter(|v| !v.is_finite()).count();
+        if bad > 0 {
+            let (what, set, of) = (statistic.words(), images.name.clone(), images.len());
+            return Err(OodError::NotFinite { what, set, bad, of });
+        }
+    }
+    Ok(())
+}
+
+fn host<B: FlowBackend>(x: Tensor<B, 2>) -> Vec<f64> {
+    x.into_data().iter::<f64>().collect()
+}
+
+/// Rows of statistics as columns.
+fn columns<const N: usize>(names: [Statistic; N], rows: &[[f64; N]]) -> [(Statistic, Vec<f64>); N] {
+    std::array::from_fn(|i| (names[i], rows.iter().map(|row| row[i]).collect()))
 }

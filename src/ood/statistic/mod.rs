@@ -3,15 +3,22 @@
 mod around;
 mod complexity;
 mod gradient;
+mod hessian;
 mod latent;
 mod measure;
+mod optimum;
+mod shells;
 
 pub use around::Ball;
 pub use complexity::{Codec, ComplexityError, bits};
 pub use gradient::gradient_norm;
+pub use hessian::{Curved, Derivatives, curved, hessian_products};
 pub(crate) use latent::log_cdf;
 pub use latent::{anderson_darling, log_box_mass, p_value};
 pub use measure::Models;
+pub(super) use measure::check_finite;
+pub use optimum::{Optimum, climb};
+pub use shells::{Shells, shells};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +52,16 @@ pub enum Statistic {
     DataBall,
     /// `log E p(f⁻¹(z + u))`, u uniform on a ball, by draws, in nats.
     LatentBall,
+    /// `d log P(ball of radius r around x) / d log r`, by chains.
+    ShellDimension,
+    /// `log p(x*) - log p(x)`, x* the optimum that an ascent from x finds, in nats.
+    OptimumRise,
+    /// `½ σ² gᵀ (1 + σ² max(Λ, 0))⁻¹ g`, g the gradient and Λ the negative Hessian of log p(x), in nats.
+    Slope,
+    /// `½ Σ_i log(1 + σ² max(λ_i, 0))` over the eigenvalues λ of `-∇² log p(x)`, in nats.
+    Curvature,
+    /// `Σ_i 1 / (1 + σ² max(λ_i, 0))`: directions in which log p is flat.
+    FlatDirections,
     /// `max |x - f⁻¹(f(x))|`, in units of x.
     InverseError,
     /// The Anderson-Darling statistic of the coordinates of z against N(0, 1).
@@ -68,6 +85,11 @@ impl Statistic {
             Self::Convolution => "convolved_log_likelihood",
             Self::DataBall => "data_ball",
             Self::LatentBall => "latent_ball",
+            Self::ShellDimension => "shell_dimension",
+            Self::OptimumRise => "optimum_rise",
+            Self::Slope => "slope",
+            Self::Curvature => "curvature",
+            Self::FlatDirections => "flat_directions",
             Self::InverseError => "inverse_error",
             Self::LatentFit => "latent_anderson_darling",
         }
@@ -89,6 +111,11 @@ impl Statistic {
             Self::Convolution => "convolved density",
             Self::DataBall => "density in a ball",
             Self::LatentBall => "density in a ball of latents",
+            Self::ShellDimension => "dimension by shells",
+            Self::OptimumRise => "rise to the optimum",
+            Self::Slope => "slope",
+            Self::Curvature => "curvature",
+            Self::FlatDirections => "flat directions",
             Self::InverseError => "error of the inverse",
             Self::LatentFit => "fit of the latent",
         }
