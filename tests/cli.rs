@@ -86,6 +86,18 @@ impl Bench {
         err
     }
 
+    /// Begin a command, and kill it (SIGKILL: nothing can be cleaned up) once it has done so much, if it has not ended by then.
+    fn kill(&self, arguments: &str, done: impl Fn() -> bool) {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !done() && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "nothing was done in two minutes: {arguments}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Names of a run's checkpoints, in order.
     fn checkpoints(&self, run: &str) -> Vec<String> {
         let folder = std::fs::read_dir(self.path(&format!("runs/{run}/checkpoints"))).unwrap();
@@ -640,8 +652,6 @@ fn a_killed_lid_goes_on_to_the_same_table() {
     assert!(journals(&bench, "whole.csv").is_empty(), "nothing is left of the journal");
     // Killed once a part of the images is done.
     let kill = |out: &str| {
-        let mut child = bench.command(&command(out)).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(120);
         let text = || -> String {
             let read = |p: &PathBuf| std::fs::read_to_string(p).unwrap_or_default();
             journals(&bench, out).first().map(read).unwrap_or_default()
@@ -650,12 +660,7 @@ fn a_killed_lid_goes_on_to_the_same_table() {
         let done = || {
             text().split_inclusive('\n').any(|l| l.contains("images Krylov") && l.ends_with('\n'))
         };
-        while !done() && child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "no image was done in two minutes");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        bench.kill(&command(out), done);
     };
     kill("cut.csv");
     bench.ok(&command("cut.csv"));
@@ -1105,16 +1110,9 @@ fn a_killed_experiment_goes_on_where_it_was() {
     bench.ok(&command("--name whole --no-cache"));
     let cache = bench.path("runs/train/cache/measured.jsonl");
     assert!(!cache.exists());
-    let mut child = bench.command(&command("--name cut")).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
     // Its lines: the header, the likelihoods of both sets, then one an image for shells.
     let lines = || std::fs::read_to_string(&cache).unwrap_or_default().matches('\n').count();
-    while lines() < 6 && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "no image was measured in two minutes");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    bench.kill(&command("--name cut"), || lines() >= 6);
     assert!(!bench.path("runs/cut/report.html").exists(), "killed in the middle");
     bench.ok(&command("--name cut"));
     let of =

@@ -128,7 +128,7 @@ impl Demo {
             let yaml = experiment.yaml()?;
             let config = &experiment.config;
             let model = ood::Opened { flow, run: None };
-            let models = ood::models(common, config, model, ood::Others::none(), &device)?;
+            let models = ood::models(common, config, model, ood::Others::none(), &device);
             let judged = ood::judge(config, run.name(), &models, scored, facts)?;
             let facts = ood::provenance(backend.name(), config.seed);
             let results =

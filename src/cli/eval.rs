@@ -2,7 +2,7 @@
 
 use super::{CliError, Common, print, print_json};
 use crate::{
-    eval::{CONVENTION, Roc, bootstrap::Bootstrap},
+    eval::{CONVENTION, bootstrap::Bootstrap},
     ood::{LabelError, Labelled, NamedScore, Reading},
     report::{self, Columns, Curve, Figure, Group, Row},
     run::write_atomic,
@@ -131,9 +131,7 @@ fn figures(labelled: &Labelled, bootstrap: &Bootstrap) -> Vec<Figure> {
     }
     for (number, [(inside, a), (outside, b)]) in labelled.pairs().enumerate() {
         let curve = |((name, a), (_, b)): (&NamedScore, &NamedScore)| {
-            let roc = Roc::new(a, b).ok()?;
-            let band = bootstrap.roc_band(a, b).ok()?;
-            Some(Curve { name: name.clone(), auroc: roc.auroc(), points: roc.points(), band })
+            Curve::new(name, a, b, bootstrap).ok()
         };
         let curves: Vec<Curve> = a.iter().zip(b).filter_map(curve).collect();
         let caption = format!("ROC of {inside} against {outside}, AUROC in the legend.");

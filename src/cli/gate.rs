@@ -104,12 +104,12 @@ impl Gate {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
                 super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
-            let mut models_of = others.fingerprints()?;
-            models_of.push(super::ood::fingerprint(&run, &trained)?);
+            let mut fingerprints = others.fingerprints();
+            fingerprints.push(super::ood::fingerprint(&run, &trained)?);
             // A gate's images come once; what it is calibrated on is kept with the gate.
             let model = super::ood::Opened { flow, run: None };
-            let models = super::ood::models(common, config, model, others, &device)?;
-            let gate = self.gate(&run, &models_of, config, &plan, &models, &held_out)?;
+            let models = super::ood::models(common, config, model, others, &device);
+            let gate = self.gate(&run, &fingerprints, config, &plan, &models, &held_out)?;
             // From here on, an image at a time: no bars.
             let models = models.quiet();
             if let (false, Some(method)) = (common.quiet || common.json, self.method.last()) {

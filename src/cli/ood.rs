@@ -3,7 +3,7 @@
 use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
     config::{Environment, Loaded, OodConfig, TrainConfig},
-    data::Images,
+    data::{Images, Spec},
     ood::{self, Cache, Experiment, Judged, Models, OodError, Overlap, Results, Scorer},
     report,
     run::{RunDir, RunError},
@@ -82,8 +82,9 @@ impl Ood {
                     images.expect_shape(flow.shape())?;
                 }
                 let others = Others::open(config, &environment.model_dir, &run, &trained, &device)?;
-                let set = |spec: &str| spec.split('[').next().unwrap_or(spec).to_owned();
-                if set(&trained.data.train) != set(&config.calibration) {
+                let [train, calibration] =
+                    [&trained.data.train, &config.calibration].map(|spec| spec.parse::<Spec>());
+                if train?.source != calibration?.source {
                     eprintln!(
                         "warning: {} was trained on {}, and `calibration` is {}",
                         run.name(),
@@ -98,11 +99,13 @@ impl Ood {
             for (number, (config, run, trained, sets, flow, others)) in
                 opened.into_iter().enumerate()
             {
-                let mut facts = facts(&run)?;
+                let weights = digest(&run)?;
+                let mut facts = facts(&run, &weights);
                 let parameters = burn::module::Module::num_params(&flow);
                 facts.push(("parameters of the model".into(), parameters.to_string()));
-                let model = Opened { flow, run: cached.then_some((&run, &trained)) };
-                let models = models(common, config, model, others, &device)?;
+                let fingerprint = ood::fingerprint(&weights, &trained.model);
+                let model = Opened { flow, run: cached.then_some((&run, fingerprint)) };
+                let models = models(common, config, model, others, &device);
                 judged.push(judge(config, distinct(&names, number), &models, sets, facts)?);
             }
             let title = format!("Out-of-distribution detection with {}", names.join(", "));
@@ -110,36 +113,40 @@ impl Ood {
             Ok::<_, CliError>(ood::write(title, &judged, staged.folder(), &yaml, facts)?)
         })?;
         let out = staged.commit()?;
-        for run in &results.runs {
-            for Overlap { set, images } in &run.on_both_sides {
-                let run = &run.run;
-                eprintln!(
-                    "warning: {run}: {images} images of {set} are in-distribution images too: on both sides, they cannot be told apart"
-                );
-            }
-            if run.unresolved > 0 {
-                eprintln!(
-                    "warning: {}: {} images do not resolve the scale of LID, r = {:.2}, in f32: there LID reads rounding",
-                    run.run,
-                    run.unresolved,
-                    run.scale.unwrap_or(f64::NAN)
-                );
-            }
-            for Overlap { set, images } in &run.fitted_on {
-                let run = &run.run;
-                eprintln!(
-                    "warning: {run}: {images} images of {set} are calibration images too, so that the numbers of methods that are fitted are flattered; set `calibration` to others"
-                );
-            }
-        }
+        warn(&results);
         if common.json {
             return print_json(&results);
         }
         tell(common, &results, &out)
     }
 }
+
+/// What is wrong with numbers that look like any others.
+fn warn(results: &Results) {
+    for run in &results.runs {
+        let name = &run.run;
+        for Overlap { set, images } in &run.on_both_sides {
+            eprintln!(
+                "warning: {name}: {images} images of {set} are in-distribution images too: on both sides, they cannot be told apart"
+            );
+        }
+        if run.unresolved > 0 {
+            eprintln!(
+                "warning: {name}: {} images do not resolve the scale of LID, r = {:.2}, in f32: there LID reads rounding",
+                run.unresolved,
+                run.scale.unwrap_or(f64::NAN)
+            );
+        }
+        for Overlap { set, images } in &run.fitted_on {
+            eprintln!(
+                "warning: {name}: {images} images of {set} are calibration images too, so that the numbers of methods that are fitted are flattered; set `calibration` to others"
+            );
+        }
+    }
+}
+
 /// The SHA-256 of a run's weights.
-pub(super) fn digest(run: &RunDir) -> Result<String, RunError> {
+fn digest(run: &RunDir) -> Result<String, RunError> {
     let path = run.weights();
     let bytes = std::fs::read(&path).map_err(|source| RunError::Read { path, source })?;
     Ok(crate::hex(&Sha256::digest(bytes)))
@@ -160,16 +167,16 @@ fn distinct(names: &[String], number: usize) -> String {
 }
 
 /// What the report says of a run.
-fn facts(run: &RunDir) -> Result<Vec<(String, String)>, CliError> {
+fn facts(run: &RunDir, weights: &str) -> Vec<(String, String)> {
     let mut facts = vec![
         ("model".to_owned(), run.root().display().to_string()),
-        ("SHA-256 of its weights".to_owned(), digest(run)?),
+        ("SHA-256 of its weights".to_owned(), weights.to_owned()),
     ];
     if let Some(epoch) = run.last_epoch() {
         let trained = format!("{} epochs, {} steps", epoch["epoch"], epoch["step"]);
         facts.push(("training".to_owned(), trained));
     }
-    Ok(facts)
+    facts
 }
 
 /// What the report says of the program and of where it ran.
@@ -209,7 +216,10 @@ pub(super) fn images(
 ) -> Result<Sets, CliError> {
     let limited = |spec: &String| -> Result<Images, CliError> {
         let images = load(spec)?;
-        Ok(config.limit.map_or_else(|| images.clone(), |limit| images.take(limit)))
+        Ok(match config.limit {
+            Some(limit) => images.take(limit),
+            None => images,
+        })
     };
     let all = |specs: &[String]| specs.iter().map(limited).collect::<Result<_, _>>();
     Ok(Sets {
@@ -219,10 +229,10 @@ pub(super) fn images(
     })
 }
 
-/// A model, with its run where what it measures is to be kept there.
+/// A model, with its run and fingerprint where what it measures is to be kept there.
 pub(super) struct Opened<'a, B: FlowBackend> {
     pub flow: Flow<B>,
-    pub run: Option<(&'a RunDir, &'a TrainConfig)>,
+    pub run: Option<(&'a RunDir, String)>,
 }
 
 /// The models beside the one in question.
@@ -236,6 +246,7 @@ struct Other<B: FlowBackend> {
     run: RunDir,
     flow: Flow<B>,
     trained: TrainConfig,
+    fingerprint: String,
 }
 
 impl<B: FlowBackend> Others<B> {
@@ -245,9 +256,9 @@ impl<B: FlowBackend> Others<B> {
     }
 
     /// The fingerprints of all of them.
-    pub(super) fn fingerprints(&self) -> Result<Vec<String>, RunError> {
+    pub(super) fn fingerprints(&self) -> Vec<String> {
         let all = self.background.iter().chain(&self.ensemble);
-        all.map(|other| fingerprint(&other.run, &other.trained)).collect()
+        all.map(|other| other.fingerprint.clone()).collect()
     }
 
     /// Those of an experiment, which must have been trained on the images of the model in question.
@@ -269,7 +280,8 @@ impl<B: FlowBackend> Others<B> {
                 let run = name.to_owned();
                 return Err(OodError::OtherData { key, run, images, own: ours }.into());
             }
-            Ok(Other { run, flow, trained: other })
+            let fingerprint = fingerprint(&run, &other)?;
+            Ok(Other { run, flow, trained: other, fingerprint })
         };
         let background = match config.background.as_deref() {
             Some(name) => {
@@ -306,31 +318,27 @@ pub(super) fn models<B: FlowBackend>(
     model: Opened<B>,
     others: Others<B>,
     device: &B::Device,
-) -> Result<Models<B>, CliError> {
+) -> Models<B> {
     let cached = model.run.is_some();
-    let scorer = |flow, run: Option<(&RunDir, &TrainConfig)>| -> Result<Scorer<B>, CliError> {
+    let scorer = |flow, run: Option<(&RunDir, String)>| {
         let scorer = Scorer::of(config, flow, device.clone(), common.verbosity());
-        let cache = run.map_or(Ok(Cache::none()), |(run, trained)| cache(run, trained));
-        Ok(scorer.with_cache(cache?))
+        scorer.with_cache(run.map_or(Cache::none(), |(run, fingerprint)| cache(run, &fingerprint)))
     };
     let other =
-        |other: Other<B>| scorer(other.flow, cached.then_some((&other.run, &other.trained)));
-    Ok(Models {
-        background: others.background.map(other).transpose()?,
-        ensemble: others.ensemble.into_iter().map(other).collect::<Result<_, _>>()?,
-        ..Models::new(config, scorer(model.flow, model.run)?)
-    })
+        |other: Other<B>| scorer(other.flow, cached.then_some((&other.run, other.fingerprint)));
+    Models {
+        background: others.background.map(other),
+        ensemble: others.ensemble.into_iter().map(other).collect(),
+        ..Models::new(config, scorer(model.flow, model.run))
+    }
 }
 
 /// What a run has measured before; nothing where that cannot be kept, which is said.
-fn cache(run: &RunDir, trained: &TrainConfig) -> Result<Cache, CliError> {
-    match Cache::open(&run.cache(), &fingerprint(run, trained)?) {
-        Ok(cache) => Ok(cache),
-        Err(error) => {
-            eprintln!("warning: what is measured now is not kept: {error}");
-            Ok(Cache::none())
-        }
-    }
+fn cache(run: &RunDir, fingerprint: &str) -> Cache {
+    Cache::open(&run.cache(), fingerprint).unwrap_or_else(|error| {
+        eprintln!("warning: what is measured now is not kept: {error}");
+        Cache::none()
+    })
 }
 
 /// Table, finding and where the files are.

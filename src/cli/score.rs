@@ -5,7 +5,7 @@ use crate::{
     config::{Environment, Loaded, Method, OodConfig},
     eval::CONVENTION,
     ood::{self, Plan},
-    report::ScoreTable,
+    report::{Frame, ScoreTable},
     run::RunDir,
     train, with_backend,
 };
@@ -48,7 +48,7 @@ impl Score {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let backend = common.backend()?;
-        ScoreTable::check_format(&self.out)?;
+        Frame::check_format(&self.out)?;
         let run = RunDir::open(&environment.model_dir, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
         let calibration = self.calibration.as_ref().unwrap_or(&trained.data.train);
@@ -64,8 +64,9 @@ impl Score {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
                 super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
-            let model = Opened { flow, run: Some((&run, &trained)) };
-            let models = super::ood::models(common, config, model, others, &device)?;
+            let fingerprint = super::ood::fingerprint(&run, &trained)?;
+            let model = Opened { flow, run: Some((&run, fingerprint)) };
+            let models = super::ood::models(common, config, model, others, &device);
             Ok::<_, CliError>(ood::score(&plan, &models, &[&images])?)
         })?;
         let mut table = ScoreTable::default();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::{BootstrapConfig, Method, OodConfig},
     data::Images,
-    eval::{CONVENTION, EvalError, IN, Interval, OUT, Roc, bootstrap::Bootstrap, dual},
+    eval::{CONVENTION, EvalError, IN, Interval, OUT, bootstrap::Bootstrap, dual},
     lid::{Prepared, scale},
     report::{self, Curve, Figure, Group, Row, ScoreTable},
     run::{RunDir, write_atomic},
@@ -94,7 +94,7 @@ pub struct RunResults {
     pub on_both_sides: Vec<Overlap>,
 }
 
-/// Images of a set that are calibration images too.
+/// Images of a set that are elsewhere too.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overlap {
     /// The set.
@@ -361,11 +361,10 @@ impl Judged<'_> {
         let mut curves = Vec::new();
         for (method, a) in &inside.scores {
             let b = outside.score(*method);
-            if let (Some(spec), Ok(roc), Ok(band)) =
-                (method::spec(*method), Roc::new(a, b), bootstrap.roc_band(a, b))
+            if let Some(spec) = method::spec(*method)
+                && let Ok(curve) = Curve::new(spec.title, a, b, &bootstrap)
             {
-                let name = spec.title.to_owned();
-                curves.push(Curve { auroc: auroc(&name), name, points: roc.points(), band });
+                curves.push(Curve { auroc: auroc(spec.title), ..curve });
             }
         }
         let with_lid = !inside.get(Statistic::Lid).is_empty();

@@ -44,9 +44,7 @@ impl<'a> Plan<'a> {
             batch: config.batch,
         }
     }
-}
 
-impl Plan<'_> {
     /// The training images that methods and the scale are fitted on.
     pub fn drawn(&self) -> Images {
         self.calibration.draw(self.calibration_count, self.seed)

@@ -1,6 +1,9 @@
 //! The figures: histograms, likelihood against LID, ROC curves, LID against scale.
 
-use crate::run::{RunError, write_atomic};
+use crate::{
+    eval::{EvalError, Roc, bootstrap::Bootstrap},
+    run::{RunError, write_atomic},
+};
 use kuva::{
     plot::{BandPlot, LegendPosition, LinePlot, ScatterPlot},
     prelude::{Layout, Plot},
@@ -228,6 +231,23 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
     /// Where it may run: `[fpr, low, high]`, empty for none.
     pub band: Vec<[f64; 3]>,
+}
+
+impl Curve {
+    /// The curve of a score, with its band.
+    ///
+    /// # Errors
+    /// An empty side or NaN.
+    pub fn new(
+        name: &str,
+        inside: &[f64],
+        outside: &[f64],
+        bootstrap: &Bootstrap,
+    ) -> Result<Self, EvalError> {
+        let roc = Roc::new(inside, outside)?;
+        let band = bootstrap.roc_band(inside, outside)?;
+        Ok(Self { name: name.to_owned(), auroc: roc.auroc(), points: roc.points(), band })
+    }
 }
 
 /// Bands beyond this number hide each other.

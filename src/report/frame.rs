@@ -1,5 +1,7 @@
 //! Named columns, and the forms in which they are written: parquet, CSV, JSON lines.
 
+use super::ScoreError;
+use crate::run::write_atomic;
 use parquet::{
     basic::{Compression, LogicalType, Repetition, Type as PhysicalType},
     data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
@@ -7,7 +9,7 @@ use parquet::{
     file::{metadata::KeyValue, properties::WriterProperties, writer::SerializedFileWriter},
     schema::types::Type,
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,11 +40,36 @@ impl Frame<'_> {
         })
     }
 
-    /// As parquet; the note is the value of `convention`.
+    /// Whether [`write`](Self::write) knows the format of a file of this name.
     ///
     /// # Errors
-    /// Columns of different lengths.
-    pub fn parquet(&self) -> Result<Vec<u8>, ParquetError> {
+    /// An unknown extension.
+    pub fn check_format(path: &Path) -> Result<(), ScoreError> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("parquet" | "csv" | "jsonl") => Ok(()),
+            _ => Err(ScoreError::Format(path.display().to_string())),
+        }
+    }
+
+    /// Write by extension: `.parquet`, `.csv`, `.jsonl`.
+    ///
+    /// # Errors
+    /// An unknown extension, columns of different lengths, a file that cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ScoreError> {
+        let bytes = match path.extension().and_then(|e| e.to_str()) {
+            Some("parquet") => self.parquet().map_err(|source| ScoreError::Parquet {
+                path: path.display().to_string(),
+                source,
+            })?,
+            Some("csv") => self.csv().into_bytes(),
+            Some("jsonl") => self.json_lines().into_bytes(),
+            _ => return Err(ScoreError::Format(path.display().to_string())),
+        };
+        Ok(write_atomic(path, &bytes)?)
+    }
+
+    /// As parquet; the note is the value of `convention`.
+    fn parquet(&self) -> Result<Vec<u8>, ParquetError> {
         // The compression that every reader knows.
         self.compressed(Compression::SNAPPY)
     }
@@ -93,7 +120,7 @@ impl Frame<'_> {
     }
 
     /// As CSV with a header, the note in a first line that begins with `#`.
-    pub fn csv(&self) -> String {
+    fn csv(&self) -> String {
         let quote = |text: &str| match text.contains([',', '"', '\n']) {
             true => format!("\"{}\"", text.replace('"', "\"\"")),
             false => text.to_owned(),
@@ -110,7 +137,7 @@ impl Frame<'_> {
     }
 
     /// As one JSON object a row.
-    pub fn json_lines(&self) -> String {
+    fn json_lines(&self) -> String {
         let row = |i: usize| {
             let mut row = serde_json::Map::new();
             for (name, values) in &self.columns {

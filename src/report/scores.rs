@@ -1,7 +1,7 @@
 //! Per-sample scores as parquet, CSV or JSON lines.
 
 use super::{Frame, Values};
-use crate::run::{RunError, write_atomic};
+use crate::run::RunError;
 use parquet::errors::ParquetError;
 use std::path::Path;
 use thiserror::Error;
@@ -123,17 +123,6 @@ impl ScoreTable {
         self.index.is_empty()
     }
 
-    /// Whether [`write`](Self::write) knows the format of a file of this name.
-    ///
-    /// # Errors
-    /// An unknown extension.
-    pub fn check_format(path: &Path) -> Result<(), ScoreError> {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("parquet" | "csv" | "jsonl") => Ok(()),
-            _ => Err(ScoreError::Format(path.display().to_string())),
-        }
-    }
-
     /// Write by extension: `.parquet`, `.csv`, `.jsonl`; `convention` goes into the file where its format has a place. Without columns of runs and files where there are none.
     ///
     /// # Errors
@@ -153,17 +142,7 @@ impl ScoreTable {
         }
         let scores = self.columns.iter();
         columns.extend(scores.map(|(name, v)| (name.as_str(), Values::Number(v.clone()))));
-        let frame = Frame { columns, note: convention };
-        let bytes = match path.extension().and_then(|e| e.to_str()) {
-            Some("parquet") => frame.parquet().map_err(|source| ScoreError::Parquet {
-                path: path.display().to_string(),
-                source,
-            })?,
-            Some("csv") => frame.csv().into_bytes(),
-            Some("jsonl") => frame.json_lines().into_bytes(),
-            _ => return Err(ScoreError::Format(path.display().to_string())),
-        };
-        Ok(write_atomic(path, &bytes)?)
+        Frame { columns, note: convention }.write(path)
     }
 }
 

@@ -172,21 +172,16 @@ fn frame(rows: &[Row]) -> Frame<'static> {
 /// # Errors
 /// Files that cannot be written.
 pub fn write_tables(folder: &Path, rows: &[Row]) -> Result<(), ScoreError> {
-    let frame = frame(rows);
     for (name, text) in [
         ("table.md", markdown(rows)),
         ("table.tex", latex(rows)),
-        ("table.csv", frame.csv()),
         ("matrix.md", matrix_markdown(rows)),
         ("matrix.tex", matrix_latex(rows)),
     ] {
         write_atomic(&folder.join(name), text.as_bytes())?;
     }
-    let path = folder.join("table.parquet");
-    let parquet = frame
-        .parquet()
-        .map_err(|source| ScoreError::Parquet { path: path.display().to_string(), source })?;
-    Ok(write_atomic(&path, &parquet)?)
+    let frame = frame(rows);
+    ["table.csv", "table.parquet"].iter().try_for_each(|name| frame.write(&folder.join(name)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     data::{Images, Noise, Spec},
     lid::{Estimator, MatrixFree, Route, Scale, scale},
     ood::{Column, Member, Scorer, Survey, Surveyed, largest, survey},
-    report::{self, ScoreTable},
+    report::{self, Frame, ScoreTable},
     run::{Journal, RunDir},
     train, with_backend,
 };
@@ -139,7 +139,7 @@ impl OfImages {
                 true
             }
         });
-        ScoreTable::check_format(&self.out).map_err(crate::ood::OodError::from)?;
+        Frame::check_format(&self.out).map_err(crate::ood::OodError::from)?;
         if self.out.is_dir() {
             return Err(CliError::Other(format!(
                 "--out {} is a folder; name a file in it, e.g. {}",

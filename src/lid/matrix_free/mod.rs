@@ -34,4 +34,5 @@ pub(crate) use estimate::signs;
 pub use estimate::{MatrixFree, StopAt};
 pub use krylov::{Krylov, Reading};
 pub use space::Space;
+pub(crate) use space::norm;
 pub use trace::Trace;

@@ -7,16 +7,23 @@ use burn::{
     tensor::Tensor,
 };
 
-/// `‖∇ₓ log p(x)‖₂` at every image of a batch, in nats per unit of x: one backward pass, where the images do not mix.
+/// `‖∇ₓ log p(x)‖₂` at every image of a batch, in nats per unit of x.
 ///
 /// # Shapes
 /// - x: `[batch, D]`
 pub fn gradient_norm<B: FlowBackend>(flow: &Flow<B>, x: Tensor<B, 2>) -> Vec<f64> {
+    gradient(flow, x).powi_scalar(2).sum_dim(1).sqrt().into_data().iter::<f64>().collect()
+}
+
+/// `∇ₓ log p(x)` at every image of a batch: one backward pass, where the images do not mix.
+///
+/// # Shapes
+/// - x, output: `[batch, D]`
+pub(super) fn gradient<B: FlowBackend>(flow: &Flow<B>, x: Tensor<B, 2>) -> Tensor<B, 2> {
     let flow = Flow::<Autodiff<B>>::from_inner(flow.clone()).no_grad().without_dropout();
     let x = Tensor::<Autodiff<B>, 2>::from_inner(x).require_grad();
     let gradients = flow.log_prob(x.clone()).sum().backward();
-    let gradient = x.grad(&gradients).expect("log p depends on x");
-    gradient.powi_scalar(2).sum_dim(1).sqrt().into_data().iter::<f64>().collect()
+    x.grad(&gradients).expect("log p depends on x")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The curvature of the density: the spectrum of its Hessian, from products with it alone.
 
+use super::gradient::gradient;
 use crate::{
     config::HessianConfig,
     lid::matrix_free::{Space, signs},
@@ -23,10 +24,7 @@ pub struct Curved {
     pub slope: f64,
 }
 
-/// `∇ log p(x)`, and products of the Hessian with directions.
-pub type Derivatives = (Vec<f64>, Vec<Vec<f64>>);
-
-/// The gradient of log p at x, and products `∇² log p(x) v` with K directions, forward over reverse mode: one pass and one backward pass for all of them.
+/// Products `∇² log p(x) v` with K directions, forward over reverse mode: one pass and one backward pass for all of them.
 ///
 /// # Shapes
 /// - x: `[1, D]`
@@ -38,7 +36,7 @@ pub fn hessian_products<B: FlowBackend>(
     flow: &Flow<B>,
     x: &Tensor<B, 2>,
     directions: &[Vec<f64>],
-) -> Result<Derivatives, ForwardError> {
+) -> Result<Vec<Vec<f64>>, ForwardError> {
     let dimension = x.dims()[1];
     let flow: Flow<Forward<B>> = on_forward(flow.clone().no_grad());
     let flow = Flow::<Autodiff<Forward<B>>>::from_inner(flow).no_grad().without_dropout();
@@ -48,14 +46,12 @@ pub fn hessian_products<B: FlowBackend>(
     let x = Tensor::<Autodiff<Forward<B>>, 2>::from_inner(x).require_grad();
     let gradients = flow.log_prob(x.clone()).sum().backward();
     let gradient = x.grad(&gradients).expect("log p depends on x");
-    let (gradient, tangents) = parts::<B, 2, 3>(gradient)?;
-    let products = match tangents {
+    let products = match parts::<B, 2, 3>(gradient)?.1 {
         Some(tangents) => tangents.into_data().iter::<f64>().collect(),
         // The gradient is constant.
         None => vec![0.0; directions.len() * dimension],
     };
-    let gradient = gradient.into_data().iter::<f64>().collect();
-    Ok((gradient, products.chunks(dimension).map(<[f64]>::to_vec).collect()))
+    Ok(products.chunks(dimension).map(<[f64]>::to_vec).collect())
 }
 
 /// The curvature at x `[1, D]`, by stochastic Lanczos quadrature (Ubaru, Chen & Saad 2017): `tr f(-∇² log p)` is the mean of `gᵀ f g` over random signs g, and all
@@ -72,8 +68,7 @@ pub fn curved<B: FlowBackend>(
     let HessianConfig { sigma, probes, steps } = config;
     let dimension = x.dims()[1];
     let mut starts: Vec<Vec<f64>> = (0..probes as u64).map(|i| signs(seed, i, dimension)).collect();
-    let (gradient, _) = hessian_products(flow, x, &starts[..1])?;
-    starts.push(gradient);
+    starts.push(gradient(flow, x.clone()).into_data().iter::<f64>().collect());
     let broken = Curved { curvature: f64::NAN, flat: f64::NAN, slope: f64::NAN };
     if starts[probes].iter().any(|v| !v.is_finite()) {
         return Ok(broken);
@@ -83,7 +78,7 @@ pub fn curved<B: FlowBackend>(
         if space.block().is_empty() {
             break;
         }
-        let (_, mut products) = hessian_products(flow, x, space.block())?;
+        let mut products = hessian_products(flow, x, space.block())?;
         products.iter_mut().flatten().for_each(|v| *v = -*v);
         if products.iter().flatten().any(|v| !v.is_finite()) {
             return Ok(broken);
@@ -91,44 +86,38 @@ pub fn curved<B: FlowBackend>(
         space.extend(products);
     }
     let Some(rule) = space.gauss() else { return Ok(broken) };
-    let trace = |f: fn(f64) -> f64| {
-        let forms = (0..probes).map(|start| rule.form(start, |l| f(sigma * sigma * l)));
-        forms.sum::<f64>() / probes as f64
-    };
     let variance = sigma * sigma;
-    let slope = 0.5 * variance * rule.form(probes, |l| 1.0 / (1.0 + variance * l));
-    Ok(Curved { curvature: 0.5 * trace(f64::ln_1p), flat: trace(|l| 1.0 / (1.0 + l)), slope })
+    let form = |start, f: fn(f64) -> f64| rule.form(start, |l| f(variance * l));
+    let trace = |f| (0..probes).map(|start| form(start, f)).sum::<f64>() / probes as f64;
+    let flat = |l| 1.0 / (1.0 + l);
+    Ok(Curved {
+        curvature: 0.5 * trace(f64::ln_1p),
+        flat: trace(flat),
+        slope: 0.5 * variance * form(probes, flat),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atypical_models::flow::{Elementwise, FlowConfig, Layer, Step, VectorPreset};
-    use burn::{backend::Flex, module::Param};
+    use crate::ood::statistic::tests::gaussian;
+    use atypical_models::flow::{Elementwise, VectorPreset};
+    use burn::backend::Flex;
 
-    /// `p(x) = Π N(x_i; 0, s_i²)`.
-    fn normal(s: &[f64]) -> Flow<Flex> {
-        let config = FlowConfig { shape: [s.len(), 1, 1], transform: vec![Step::ActNorm {}] };
-        let mut flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
-        for step in &mut flow.levels[0].steps {
-            let Layer::ActNorm(norm) = step else { unreachable!() };
-            let scales: Vec<f32> = s.iter().map(|s| -s.ln() as f32).collect();
-            let scales = Tensor::from_floats(scales.as_slice(), &Default::default());
-            norm.log_scale = Param::from_tensor(scales);
-        }
-        flow.no_grad()
+    fn axes(dimension: usize) -> Vec<Vec<f64>> {
+        let axis = |i| (0..dimension).map(|j| f64::from(u8::from(i == j))).collect();
+        (0..dimension).map(axis).collect()
     }
 
     #[test]
     fn of_a_gaussian_it_is_its_precision() {
         let s = [0.01, 0.1, 0.5, 1.0, 3.0];
-        let flow = normal(&s);
+        let flow = gaussian(&[0.0; 5], &s);
         let x = Tensor::from_floats([[0.3, 0.4, -0.2, 0.9, 1.1]], &Default::default());
-        let directions: Vec<Vec<f64>> =
-            (0..5).map(|i| (0..5).map(|j| f64::from(u8::from(i == j))).collect()).collect();
-        let (gradient, hessian) = hessian_products(&flow, &x, &directions).unwrap();
+        let directions = axes(5);
+        let hessian = hessian_products(&flow, &x, &directions).unwrap();
         let x_host = [0.3, 0.4, -0.2, 0.9, 1.1];
-        for (i, value) in gradient.iter().enumerate() {
+        for (i, value) in gradient(&flow, x.clone()).into_data().iter::<f64>().enumerate() {
             let expected = -x_host[i] / (s[i] * s[i]);
             assert!((value - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{value}");
         }
@@ -167,9 +156,8 @@ mod tests {
         let config = preset.expand(&Elementwise::RqSpline { bins: 4, tail: 3.0 });
         let flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
         let x = Tensor::<Flex, 2>::from_floats([[0.31, -0.72, 1.13, 0.54]], &Default::default());
-        let directions: Vec<Vec<f64>> =
-            (0..4).map(|i| (0..4).map(|j| f64::from(u8::from(i == j))).collect()).collect();
-        let (_, hessian) = hessian_products(&flow, &x, &directions).unwrap();
+        let directions = axes(4);
+        let hessian = hessian_products(&flow, &x, &directions).unwrap();
         let twin = Flow::<D>::from_inner(flow).no_grad();
         let gradient = |x: Tensor<Flex, 2>| -> Vec<f64> {
             let x = Tensor::<D, 2>::from_inner(x).require_grad();

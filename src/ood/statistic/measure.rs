@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config::{AroundConfig, HessianConfig, OodConfig, OptimumConfig, ShellsConfig},
     data::{Images, normal},
+    lid::matrix_free::norm,
     ood::{
         OodError, Scorer,
         cache::{Measurement, Timing},
@@ -229,7 +230,6 @@ impl<B: FlowBackend> Models<B> {
         let (d, radius) = (images.dimension(), self.latent_radius);
         let all = self.scorer.each_batch(images, "latent", &radius, |flow, x| {
             let z = host(flow.encode(x).0);
-            let norm = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>().sqrt();
             Ok(z.par_chunks(d)
                 .map(|z| [norm(z), log_box_mass(z, radius), anderson_darling(z)])
                 .collect())

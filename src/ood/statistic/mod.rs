@@ -12,7 +12,7 @@ mod shells;
 pub use around::Ball;
 pub use complexity::{Codec, ComplexityError, bits};
 pub use gradient::gradient_norm;
-pub use hessian::{Curved, Derivatives, curved, hessian_products};
+pub use hessian::{Curved, curved, hessian_products};
 pub(crate) use latent::log_cdf;
 pub use latent::{anderson_darling, log_box_mass, p_value};
 pub use measure::Models;
@@ -131,3 +131,28 @@ impl Statistic {
 
 /// Statistics of a set of images, one value an image in each.
 pub type Statistics = BTreeMap<Statistic, Vec<f64>>;
+
+#[cfg(test)]
+mod tests {
+    use atypical_models::flow::{Flow, FlowConfig, Layer, Step};
+    use burn::{
+        backend::Flex,
+        module::{Module, Param},
+        tensor::Tensor,
+    };
+
+    /// `z_i = (x_i - mode_i) / s_i`: `p(x) = Π N(x_i; mode_i, s_i²)`.
+    pub fn gaussian(mode: &[f64], s: &[f64]) -> Flow<Flex> {
+        let config = FlowConfig { shape: [s.len(), 1, 1], transform: vec![Step::ActNorm {}] };
+        let mut flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
+        let parameter = |values: Vec<f32>| {
+            Param::from_tensor(Tensor::from_floats(values.as_slice(), &Default::default()))
+        };
+        for step in &mut flow.levels[0].steps {
+            let Layer::ActNorm(norm) = step else { unreachable!() };
+            norm.log_scale = parameter(s.iter().map(|s| -s.ln() as f32).collect());
+            norm.shift = parameter(mode.iter().zip(s).map(|(m, s)| (-m / s) as f32).collect());
+        }
+        flow.no_grad()
+    }
+}

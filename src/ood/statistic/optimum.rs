@@ -61,23 +61,14 @@ pub fn climb<B: FlowBackend>(flow: &Flow<B>, x: &Tensor<B, 2>, config: OptimumCo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atypical_models::flow::{FlowConfig, Layer, Step};
+    use crate::ood::statistic::tests::gaussian;
     use burn::backend::Flex;
 
     #[test]
     fn of_a_gaussian_it_is_the_mode_or_the_nearest_point_of_the_cube() {
-        // z = (x + shift) / s: a mode at (0.3, 0.8) and, beyond the cube, at -0.5.
+        // A mode at (0.3, 0.8) and, beyond the cube, at -0.5.
         let (s, mode) = (0.25, [0.3, 0.8, -0.5]);
-        let config = FlowConfig { shape: [3, 1, 1], transform: vec![Step::ActNorm {}] };
-        let mut flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
-        for step in &mut flow.levels[0].steps {
-            let Layer::ActNorm(norm) = step else { unreachable!() };
-            norm.log_scale =
-                Param::from_tensor(Tensor::full([3], -f64::ln(s), &Default::default()));
-            let shift = mode.map(|m| (-m / s) as f32);
-            norm.shift = Param::from_tensor(Tensor::from_floats(shift, &Default::default()));
-        }
-        let flow = flow.no_grad();
+        let flow = gaussian(&mode, &[s; 3]);
         let from = [0.9f32, 0.1, 0.4];
         let x = Tensor::<Flex, 2>::from_floats([from], &Default::default());
         let got = climb(&flow, &x, OptimumConfig { steps: 60 });

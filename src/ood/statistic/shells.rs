@@ -1,7 +1,7 @@
 //! The mass of the density in shrinking balls around an image, by Markov chains.
 
 use super::Ball;
-use crate::{config::ShellsConfig, data::normal};
+use crate::{config::ShellsConfig, data::normal, lid::matrix_free::norm};
 use atypical_models::{DensityModel, FlowBackend, flow::Flow};
 use burn::tensor::{Tensor, TensorData};
 use rand::Rng;
@@ -90,10 +90,6 @@ struct Chain {
     u: Vec<f64>,
     radius: f64,
     log_p: f64,
-}
-
-fn norm(u: &[f64]) -> f64 {
-    u.iter().map(|u| u * u).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]
