@@ -376,7 +376,7 @@ fn nan_passes_through_on_ndarray() {
 }
 
 suite!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "ops-wgpu"))]
 suite!(wgpu: burn::backend::Wgpu);
 #[cfg(feature = "cuda")]
 suite!(cuda: burn::backend::Cuda);

@@ -1,7 +1,11 @@
 //! `config`.
 
 use super::{CliError, Common, key_value, print, print_json};
-use crate::config::{Environment, Loaded, OodConfig, Section, TrainConfig, schema};
+use crate::{
+    config::{Environment, Loaded, OodConfig, Section, TrainConfig, schema},
+    import,
+    run::write_atomic,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -43,6 +47,23 @@ First line of a YAML file, for editors with the YAML language server:
         #[arg(long, value_enum, default_value_t = Kind::Train)]
         kind: Kind,
     },
+    /// Translate a configuration of the Python reference (dgm_ood_detection)
+    #[command(after_help = "\
+Examples:
+  atypical config import example_grayscale_train.yaml > flow.yaml
+  atypical config import lid_ood_1.yaml --out lid_ood.yaml
+
+A training (it has `trainer`) or an OOD experiment (it has `ood`). What has no counterpart here is said on standard error.")]
+    Import {
+        /// The old file, YAML or JSON
+        file: PathBuf,
+        /// SPEC of the training images [default: what `data.dataset` is here]
+        #[arg(long)]
+        data: Option<String>,
+        /// File to write [default: standard output]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -68,6 +89,16 @@ impl Config {
                     Kind::Ood => schema::<OodConfig>(),
                 };
                 print(format_args!("{schema:#}"))
+            }
+            ConfigCommand::Import { file, data, out } => {
+                let (yaml, notes) = import::translate(file, data.as_deref())?;
+                if !common.quiet {
+                    notes.iter().for_each(|note| eprintln!("note: {note}"));
+                }
+                match out {
+                    Some(out) => Ok(write_atomic(out, yaml.as_bytes())?),
+                    None => print(yaml.trim_end()),
+                }
             }
         }
     }

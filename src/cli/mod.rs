@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod gate;
+mod import;
 mod lid;
 mod ood;
 mod runs;
@@ -18,6 +19,7 @@ use crate::{
     backend::{BackendError, BackendName},
     config::ConfigError,
     data::DataError,
+    import::ImportError,
     ood::{LabelError, OodError},
     progress::Verbosity,
     report::ScoreError,
@@ -69,6 +71,8 @@ enum Command {
     Gate(gate::Gate),
     /// Examine a trained run: checkpoints, weights, inverse, log-determinant, step by step
     Doctor(doctor::Doctor),
+    /// Take over a model that was trained elsewhere
+    Import(import::Import),
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs
@@ -135,6 +139,8 @@ enum CliError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -168,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Score(command) => command.run(&cli.common),
         Command::Gate(command) => command.run(&cli.common),
         Command::Doctor(command) => command.run(&cli.common),
+        Command::Import(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Config(command) => command.run(&cli.common),

@@ -23,6 +23,7 @@ pub use error::TrainError;
 pub use samples::draw;
 pub use strategy::Outcome;
 pub use trainee::Trainee;
+pub(crate) use weights::to_bytes;
 pub use weights::{load_flow, open_flow};
 
 use crate::{

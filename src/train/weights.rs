@@ -13,7 +13,7 @@ use burn::{
 use std::path::Path;
 
 /// A flow's weights as the bytes of a safetensors file; names are the paths of the parameters.
-pub(super) fn to_bytes<B: Backend>(flow: &Flow<B>) -> Result<Vec<u8>, TrainError> {
+pub(crate) fn to_bytes<B: Backend>(flow: &Flow<B>) -> Result<Vec<u8>, TrainError> {
     // Without burn's metadata, whose order changes from run to run: the same weights are the same bytes.
     let mut store = SafetensorsStore::from_bytes(None).skip_enum_variants(true).clear_metadata();
     store

@@ -67,7 +67,8 @@ pub enum LogitForm {
     /// `logit(α + (1 - 2α) x)`: symmetric in 0 and 1, with an exact inverse.
     #[default]
     Symmetric,
-    /// `logit(α + (1 - α) x)`, kept within `1 - 1e-6`: the forward map of checkpoints trained by the Python reference.
+    /// `log(u / (1 - u + 1e-6))` with `u = α + (1 - α) x`: the forward map of checkpoints trained by the Python reference, with its exact inverse
+    /// (the reference decodes to u instead of x).
     Reference,
 }
 

@@ -1,0 +1,197 @@
+//! An OOD experiment of the reference as one of ours.
+
+use super::{ImportError, reader::Reader, training::set};
+use crate::{
+    config::{Method, OodConfig, Section},
+    lid::{Estimator, Scale},
+};
+use std::path::Path;
+
+/// Translate the YAML given to the reference's `main_ood.py`. Returns the experiment and what is to be said about it, one sentence each.
+///
+/// # Errors
+/// A file that cannot be read, a method or setting without a counterpart.
+pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> {
+    let mut old = Reader::open(path)?;
+    let mut notes = Vec::new();
+    let mut section = old.section("ood")?;
+    let class = section.class("method")?;
+    let mut arguments = section.section("method_args")?;
+    let Some(methods) = methods(&class) else {
+        return Err(section.error("method", format!("is {class}, which has no counterpart here (see docs/methods.md for those that there are)")));
+    };
+    let mut config = OodConfig::by_methods(methods);
+    let mut base = old.section("base_model")?;
+    config.run = run(&mut base, &mut notes)?;
+    if arguments.has("reference_model_config") {
+        config.background =
+            Some(run(&mut arguments.section("reference_model_config")?, &mut notes)?);
+    }
+
+    let mut data = old.section("data")?;
+    let mut inside = data.section("in_distribution")?;
+    let split: String = inside.take("pick_loader")?.unwrap_or_else(|| "test".into());
+    let mut loader = inside.section("dataloader_args")?;
+    let in_batch = batch(&mut loader, &split)?;
+    // The loader of in-distribution images is what methods are fitted on; held-out images are scored.
+    let held_out = set(&mut loader.clone(), "test")?;
+    config.calibration = set(&mut loader, "train")?;
+    let mut outside = data.section("out_of_distribution")?;
+    let split: String = outside.take("pick_loader")?.unwrap_or_else(|| "test".into());
+    let mut loader = outside.section("dataloader_args")?;
+    let out_batch = batch(&mut loader, &split)?;
+    let scored = set(&mut loader, &split)?;
+    if scored == held_out || scored == config.calibration {
+        return Err(outside.error(
+            "dataloader_args.dataset",
+            format!("is the in-distribution set itself: the reference scores one set a file, an experiment here scores {held_out} beside OOD sets; import the file of an OOD set"),
+        ));
+    }
+    config.in_distribution = vec![held_out];
+    config.out_of_distribution = vec![scored];
+
+    config.seed = section.take("seed")?.unwrap_or(0);
+    let count: Option<usize> = section.take("pick_count")?;
+    let batches = section.take("use_dataloader")?.unwrap_or(false);
+    config.limit = count.map(|count| if batches { count * out_batch } else { count });
+    if let Some(buffer) = arguments.take::<usize>("training_buffer_size")? {
+        config.calibration_count = buffer * in_batch;
+    }
+    if config.methods.contains(&Method::Lid) {
+        lid(&mut config, &mut arguments, &mut notes)?;
+    }
+    for key in [
+        "bypass_visualization",
+        "bypass_dataset_visualization",
+        "bypass_visualize_histogram",
+        "samples_visualization",
+        "histogram_limit",
+    ] {
+        section.take::<serde_json::Value>(key)?;
+    }
+    for key in ["verbose", "checkpointing_buffer"] {
+        arguments.take::<serde_json::Value>(key)?;
+    }
+    let left =
+        [&old, &base, &data, &section, &arguments].into_iter().flat_map(|section| section.left());
+    notes.extend(left.map(|key| format!("`{key}` has no counterpart here and was left out")));
+    config.validate().map_err(|(key, problem)| ImportError::Key {
+        path: path.to_path_buf(),
+        key,
+        problem,
+    })?;
+    Ok((config, notes))
+}
+
+/// The methods of a class of the reference, at its present name or at an earlier one.
+fn methods(class: &str) -> Option<Vec<Method>> {
+    use Method as M;
+    let own = match class {
+        "LID_OOD" | "FlowIntrinsicDimensionOODDetection" => {
+            return Some(vec![M::Likelihood, M::Lid, M::Dual]);
+        }
+        "LikelihoodRatio" => vec![M::LikelihoodRatio],
+        "CompelxityBased" | "ComplexityBased" => vec![M::Complexity],
+        "JEMVol" => vec![M::GradientNorm],
+        "LatentScore" => vec![M::LatentNorm, M::LatentBox],
+        "GaussianConvTrend" => vec![M::GaussianConvolution],
+        "ProbabilityMassSampling" => vec![M::DataBall],
+        "SamplingOODDetection" => vec![M::DataBall, M::LatentBall],
+        "MetropolisHastingEstimator" => vec![M::Shells],
+        "OODLocalOptimization" => vec![M::LocalOptimum],
+        "HessianSpectrumMonitor" => vec![M::HessianSpectrum],
+        "Laplace" => vec![M::Laplace],
+        "ReconstructionCheck" => vec![M::Invertibility],
+        _ => return None,
+    };
+    Some(std::iter::once(M::Likelihood).chain(own).collect())
+}
+
+/// The name that a run of the reference is to be imported under: that of its folder.
+fn run(base: &mut Reader, notes: &mut Vec<String>) -> Result<String, ImportError> {
+    let config: String = base.need("config_dir")?;
+    let checkpoint: Option<String> = base.take("checkpoint_dir")?;
+    let folder = Path::new(&config).parent().and_then(Path::file_name);
+    let name =
+        folder.map_or_else(|| "imported".to_owned(), |name| name.to_string_lossy().into_owned());
+    if let Some(checkpoint) = checkpoint {
+        notes.push(format!(
+            "first import the model: atypical import nflows --config {config} --checkpoint {checkpoint} --out {name}"
+        ));
+    }
+    Ok(name)
+}
+
+/// The batch size of a split's loader.
+fn batch(loader: &mut Reader, split: &str) -> Result<usize, ImportError> {
+    let own = loader.take(&format!("{split}_batch_size"))?;
+    let all = loader.take("batch_size")?;
+    for key in [
+        "train_batch_size",
+        "valid_batch_size",
+        "test_batch_size",
+        "make_valid_loader",
+        "make_test_loader",
+        "shuffle",
+    ] {
+        loader.take::<serde_json::Value>(key)?;
+    }
+    Ok(all.or(own).unwrap_or(128))
+}
+
+/// The estimator of LID and its scale.
+fn lid(
+    config: &mut OodConfig,
+    arguments: &mut Reader,
+    notes: &mut Vec<String>,
+) -> Result<(), ImportError> {
+    if arguments.has("lid_calculator_class") {
+        let class = arguments.class("lid_calculator_class")?;
+        config.lid.estimator = match class.as_str() {
+            "ThresholdSVDFlowLIDEstimator" => Estimator::Threshold,
+            "SpectralLinearizationFlowLIDEstimator" | "FastFlowLIDL" => Estimator::Spectral,
+            other => {
+                return Err(arguments.error(
+                    "lid_calculator_class",
+                    format!("is {other}; only ThresholdSVDFlowLIDEstimator and SpectralLinearizationFlowLIDEstimator, of flows, can be imported"),
+                ));
+            }
+        };
+    }
+    // How the Jacobian is computed, which is not a matter of configuration here.
+    arguments.take::<serde_json::Value>("lid_calculator_args")?;
+    let algorithm: Option<String> = arguments.take("scale_selection_algorithm")?;
+    let mut settings = arguments.section("scale_selection_algorithm_args")?;
+    config.lid.scale = match algorithm.as_deref() {
+        Some("given_from_model_free") => {
+            let Scale::Calibrated { alpha, low, high, .. } = Scale::default() else {
+                unreachable!("the usual scale is a calibrated one")
+            };
+            // Its bounds are wider than any scale that a flow in f32 has.
+            let bound = |value: Option<f64>, usual: f64| value.unwrap_or(usual).clamp(low, high);
+            settings.take::<usize>("bin_search_steps")?;
+            Scale::Calibrated {
+                dimension: settings.take("model_free_dimension")?,
+                alpha,
+                low: bound(settings.take("l_scale")?, low),
+                high: bound(settings.take("r_scale")?, high),
+            }
+        }
+        Some("find_plateau") => Scale::usual_plateau(),
+        Some("fixed") => Scale::Fixed { r: settings.need("base_scale")? },
+        Some(other) => {
+            return Err(arguments.error(
+                "scale_selection_algorithm",
+                format!("is {other}, which has no counterpart here"),
+            ));
+        }
+        None => Scale::default(),
+    };
+    notes.extend(
+        settings
+            .left()
+            .into_iter()
+            .map(|key| format!("`{key}` has no counterpart here and was left out")),
+    );
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! A training of the reference as one of ours.
+
+use super::{
+    ImportError,
+    flow::{Plan, plan},
+    reader::Reader,
+};
+use crate::{
+    config::{
+        DataConfig, EarlyStopping, ModelConfig, Optimizer, SamplesConfig, Scheduler, Section,
+        TrainConfig,
+    },
+    data::DATASETS,
+};
+use std::path::Path;
+
+/// Grey levels: what noise in units of pixels is divided by.
+const LEVELS: f64 = 256.0;
+
+/// A translated training.
+#[derive(Debug)]
+pub struct Translated {
+    /// The training.
+    pub config: TrainConfig,
+    /// Where the weights of its flow stand in a checkpoint.
+    pub(super) plan: Plan,
+    /// What differs, and what has no counterpart; one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Translate a training configuration, the YAML given to the reference's `train.py` or the JSON that it leaves beside the run. `data` is the SPEC of the
+/// training images where the old name of the set is unknown here.
+///
+/// # Errors
+/// A file that cannot be read, a model, step or setting without a counterpart.
+pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportError> {
+    let mut old = Reader::open(path)?;
+    let mut notes = Vec::new();
+    let mut model = old.section("model")?;
+    let class = model.class("class_path")?;
+    if class != "NormalizingFlow" {
+        return Err(model.error(
+            "class_path",
+            format!("is {class}; only flows, NormalizingFlow, can be imported"),
+        ));
+    }
+    let mut arguments = model.section("init_args")?;
+    let (plan, [dequantize, noise, mutation]) = flow(&mut arguments, &mut notes)?;
+
+    let mut section = old.section("data")?;
+    let spec = match data {
+        Some(spec) => spec.to_owned(),
+        None => set(&mut section, "train")?,
+    };
+    let mut trainer = old.section("trainer")?;
+    let mut config = TrainConfig {
+        run: None,
+        seed: 0,
+        data: DataConfig {
+            train: spec,
+            valid: None,
+            valid_fraction: 0.1,
+            dequantize: dequantize > 0.0,
+            noise: noise / LEVELS,
+            mutation,
+            limit: section.take("training_limit")?,
+        },
+        model: ModelConfig::Flow(plan.config.clone()),
+        optimizer: Optimizer::default(),
+        scheduler: Scheduler::Constant {},
+        epochs: trainer.take("max_epochs")?.unwrap_or(100),
+        batch_size: batch_size(&mut section)?,
+        clip_grad_norm: trainer.take("max_grad_norm")?,
+        early_stopping: EarlyStopping { patience: trainer.take("max_bad_valid_epochs")? },
+        samples: SamplesConfig {
+            every: trainer.take("sample_freq")?.unwrap_or(0),
+            ..SamplesConfig::default()
+        },
+        max_steps: None,
+        checkpoint_steps: 200,
+    };
+    (config.optimizer, config.scheduler) = optimizer(&mut trainer, &mut notes)?;
+    for key in ["trainer_cls", "early_stopping_metric", "progress_bar"] {
+        trainer.take::<serde_json::Value>(key)?;
+    }
+    for key in
+        ["make_valid_loader", "make_test_loader", "shuffle", "dataset", "additional_dataset_args"]
+    {
+        section.take::<serde_json::Value>(key)?;
+    }
+    let left = [&old, &section, &trainer, &model, &arguments]
+        .into_iter()
+        .flat_map(|section| section.left());
+    notes.extend(left.map(|key| format!("`{key}` has no counterpart here and was left out")));
+    config.validate().map_err(|(key, problem)| ImportError::Key {
+        path: path.to_path_buf(),
+        key,
+        problem,
+    })?;
+    Ok(Translated { config, plan, notes })
+}
+
+/// The flow and what was done to its data: whether pixels are dequantised (1 or 0), noise in units of pixels, the rate of mutations.
+fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, [f64; 3]), ImportError> {
+    let shape: Vec<usize> = arguments.need("data_shape")?;
+    let shape = match shape[..] {
+        [d] => [d, 1, 1],
+        [c, h, w] => [c, h, w],
+        _ => {
+            return Err(arguments.error(
+                "data_shape",
+                format!("is {shape:?}; it is [channels, height, width] or [dimension]"),
+            ));
+        }
+    };
+    let flag = |arguments: &mut Reader, key: &str| {
+        Ok::<bool, ImportError>(arguments.take(key)?.unwrap_or(false))
+    };
+    let dequantize = flag(arguments, "dequantize")?;
+    let scaled = flag(arguments, "scale_data")?;
+    let logit = flag(arguments, "logit_transform")?;
+    for (key, why) in [
+        ("scale_data_to_n1_1", "pixels here are in [0, 1]"),
+        ("whitening_transform", "data here are not whitened"),
+        ("flatten", "images here keep their shape"),
+    ] {
+        arguments.only(key, false, why)?;
+    }
+    let images = shape[1] * shape[2] > 1;
+    if images != scaled {
+        let only = if images {
+            "true for images, which here are in [0, 1]"
+        } else {
+            "false for vectors, which here stay as they are"
+        };
+        return Err(arguments.error("scale_data", format!("is {scaled}, but can only be {only}")));
+    }
+    if images && !dequantize {
+        notes.push("without dequantisation the reference sees pixel / 255, here it is (pixel + 1/2) / 256: densities differ a little".into());
+    }
+    flag(arguments, "clamp_samples")?;
+    let noise = arguments.take("denoising_sigma")?.unwrap_or(0.0);
+    let mutation = arguments.take("background_augmentation")?.unwrap_or(0.0);
+    base(arguments)?;
+    let plan = plan(arguments, shape, (scaled, logit), notes)?;
+    Ok((plan, [f64::from(u8::from(dequantize)), noise, mutation]))
+}
+
+/// The prior must be the standard normal.
+fn base(arguments: &mut Reader) -> Result<(), ImportError> {
+    arguments.take::<usize>("dim")?;
+    if arguments.has("base_distribution") {
+        let mut base = arguments.section("base_distribution")?;
+        let class = base.class("class_path")?;
+        if class != "StandardNormal" {
+            return Err(base.error(
+                "class_path",
+                format!("is {class}, but only StandardNormal can be imported"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The SPEC of the set that an old file names.
+pub(super) fn set(section: &mut Reader, split: &str) -> Result<String, ImportError> {
+    let name: String = section.need("dataset")?;
+    let mut arguments = section.section("additional_dataset_args")?;
+    let name = match name.as_str() {
+        // Its sets have names of their own here.
+        "medmnist" => arguments.need::<String>("subclass")?.to_lowercase(),
+        _ => name,
+    };
+    let known = DATASETS.iter().find(|set| set.name == name);
+    match known {
+        Some(set) if set.splits.contains(&split) => Ok(format!("{name}:{split}")),
+        Some(set) => Err(section.error(
+            "dataset",
+            format!("is `{name}`, which here has no split `{split}` but {}; name the images with --data SPEC", set.splits.join(", ")),
+        )),
+        None => Err(section.error("dataset", format!("is `{name}`, which is unknown here; name the images with --data SPEC"))),
+    }
+}
+
+fn batch_size(section: &mut Reader) -> Result<usize, ImportError> {
+    let [all, train] = [section.take("batch_size")?, section.take("train_batch_size")?];
+    for key in ["valid_batch_size", "test_batch_size"] {
+        section.take::<usize>(key)?;
+    }
+    Ok(all.or(train).unwrap_or(128))
+}
+
+fn optimizer(
+    trainer: &mut Reader,
+    notes: &mut Vec<String>,
+) -> Result<(Optimizer, Scheduler), ImportError> {
+    let mut section = trainer.section("optimizer")?;
+    let class =
+        if section.has("class_path") { section.class("class_path")? } else { "AdamW".into() };
+    let mut arguments = section.section("init_args")?;
+    let decay = match class.as_str() {
+        // The default of PyTorch.
+        "AdamW" => arguments.take("weight_decay")?.unwrap_or(0.01),
+        "Adam" => {
+            arguments.only(
+                "weight_decay",
+                0.0,
+                "Adam's goes into the moments, AdamW's does not",
+            )?;
+            0.0
+        }
+        other => {
+            return Err(section
+                .error("class_path", format!("is {other}, but there are only AdamW and Adam")));
+        }
+    };
+    let [beta_1, beta_2] = arguments.take("betas")?.unwrap_or([0.9, 0.999]);
+    let optimizer = Optimizer::AdamW {
+        lr: arguments.take("lr")?.unwrap_or(1e-3),
+        weight_decay: decay,
+        beta_1,
+        beta_2,
+        epsilon: arguments.take("eps")?.unwrap_or(1e-8),
+    };
+    let mut schedule = section.section("lr_scheduler")?;
+    let scheduler = match schedule.has("class_path") {
+        false => Scheduler::Constant {},
+        true => {
+            match schedule.class("class_path")?.as_str() {
+                "ExponentialLR" => {
+                    let gamma = schedule.section("init_args")?.need("gamma")?;
+                    Scheduler::Exponential { gamma }
+                }
+                other => {
+                    notes.push(format!("the schedule {other} has no counterpart here: the learning rate stays constant"));
+                    Scheduler::Constant {}
+                }
+            }
+        }
+    };
+    notes.extend(
+        arguments
+            .left()
+            .into_iter()
+            .map(|key| format!("`{key}` has no counterpart here and was left out")),
+    );
+    Ok((optimizer, scheduler))
+}
