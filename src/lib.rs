@@ -14,6 +14,7 @@ pub mod data;
 pub mod doctor;
 pub mod eval;
 mod hex;
+pub mod hub;
 pub mod import;
 pub mod jacobian;
 pub mod lid;

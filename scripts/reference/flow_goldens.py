@@ -254,7 +254,7 @@ def conv1x1():
 def logit(form):
     torch.manual_seed(20)
     flow = Flow([1, 4, 4], [{"kind": "logit", "alpha": 0.05, "form": form}])
-    # Near the upper end, float32 does not hold the reference's 1 - 1e-6.
+    # Near the upper end, float32 does not hold the reference's 1e-6.
     top = {"symmetric": 1.0, "reference": 0.99}[form]
     x = f32(torch.rand(3, 1, 4, 4) * top)
     x[0, 0, 0, 0], x[0, 0, 0, 1] = 0.0, f32(torch.tensor(top))

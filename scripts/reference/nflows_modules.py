@@ -15,14 +15,30 @@ from nflows.transforms import (
     RandomPermutation,
     SqueezeTransform,
 )
-from nflows.transforms.base import CompositeTransform
+from nflows.transforms.base import CompositeTransform, Transform
 from nflows.utils.torchutils import create_alternating_binary_mask
 
 
+class ReferenceLogit(Transform):
+    """log(u / (1 - u + 1e-6)), the logit of `form: reference`, with its exact inverse and log-determinant."""
+
+    EPSILON = 1e-6
+
+    def forward(self, inputs, context=None):
+        rest = 1 - inputs + self.EPSILON
+        slope = math.log1p(self.EPSILON) - inputs.log() - rest.log()
+        return (inputs / rest).log(), slope.flatten(1).sum(1)
+
+    def inverse(self, inputs, context=None):
+        outputs = (1 + self.EPSILON) * torch.sigmoid(inputs)
+        return outputs, -self.forward(outputs)[1]
+
+
 def logit(alpha, form):
-    """`logit(alpha + scale x)` from nflows' parts. The clamp of `form: reference` is 1e-6; a symmetric one never reaches it."""
+    """`logit(alpha + scale x)`. nflows' own clamps at 1e-6, which the symmetric form never reaches."""
     scale = {"symmetric": 1 - 2 * alpha, "reference": 1 - alpha}[form]
-    return CompositeTransform([PointwiseAffineTransform(shift=alpha, scale=scale), Logit(eps=1e-6)])
+    inner = {"symmetric": Logit(eps=1e-6), "reference": ReferenceLogit()}[form]
+    return CompositeTransform([PointwiseAffineTransform(shift=alpha, scale=scale), inner])
 
 
 def f32(tensor):

@@ -1,42 +1,243 @@
-//! Images by SPEC, drawn from a run where it says so.
+//! `data`.
 
-use super::CliError;
+use super::{CliError, Common, load, print, print_json};
 use crate::{
     config::Environment,
-    data::{Images, Source, Spec},
-    report::to_pixels,
-    run::RunDir,
-    train,
+    data::{DATASETS, Dataset, Images},
+    hub::Hub,
+    progress::Progress,
+    report::grid_png,
+    run::write_atomic,
+    with_backend,
 };
-use atypical_models::FlowBackend;
+use clap::{Args, Subcommand};
+use std::{cell::RefCell, path::PathBuf};
 
-/// Samples that are drawn where the SPEC has no end.
-const GENERATED: usize = 1000;
+/// Pictures of a contact sheet.
+const SHEET: usize = 64;
 
-/// Read images, or draw them from a run, by seed.
-pub(super) fn load<B: FlowBackend>(
-    spec: &str,
-    environment: &Environment,
-    seed: u64,
-    device: &B::Device,
-) -> Result<Images, CliError> {
-    let spec: Spec = spec.parse()?;
-    let Source::Generated(name) = &spec.source else {
-        return Ok(spec.load(&environment.data_dir)?);
-    };
-    let run = RunDir::open(&environment.model_dir, name)?;
-    let (flow, _) = train::open_flow::<B>(&run, device)?;
-    B::seed(device, seed);
-    // From the first on, so that a slice is a part of what has no slice.
-    let samples = train::draw(&flow, spec.slice.1.unwrap_or(GENERATED), device);
-    let (pixels, broken) = to_pixels(&samples);
-    if broken > 0 {
-        let all = samples.len();
-        return Err(CliError::Other(format!(
-            "{broken} of {all} values of `{spec}` are NaN or infinite: `atypical doctor --run {name}` says more"
-        )));
+/// List the data sets known by name, look at one, or download it.
+#[derive(Debug, Args)]
+pub struct Data {
+    #[command(subcommand)]
+    command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// List the data sets known by name
+    #[command(after_help = "\
+Examples:
+  atypical data list
+  atypical data list --json | jq -r '.[] | select(.shape == [1, 28, 28]) | .name'")]
+    List,
+    /// Say what a set is, where it is read from, and what is there; or describe the images of a SPEC
+    #[command(after_help = "\
+Examples:
+  atypical data info cifar10
+  atypical data info fashion-mnist:test --sheet fashion.png
+  atypical data info photos/@size=32 --sheet photos.png")]
+    Info {
+        /// A name (mnist), or a SPEC (mnist:test, photos.parquet, photos/)
+        what: String,
+        /// Write some of the images as one PNG
+        #[arg(long, value_name = "FILE.png")]
+        sheet: Option<PathBuf>,
+    },
+    /// Download a set from the Hugging Face hub
+    #[command(after_help = "\
+Examples:
+  atypical data fetch mnist
+  HF_HUB_CACHE=/scratch/hub atypical data fetch cifar10
+
+Files go into the hub's cache (HF_HUB_CACHE, HF_HOME), which Python shares, and are read from there where DATA_DIR does not have the set. HF_TOKEN and
+HF_ENDPOINT are respected; a download that is cut off goes on where it was.")]
+    Fetch {
+        /// Names of sets
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Download nothing: say what is missing
+        #[arg(long)]
+        offline: bool,
+    },
+}
+
+impl Data {
+    pub fn run(&self, common: &Common) -> Result<(), CliError> {
+        let environment = Environment::read()?;
+        match &self.command {
+            DataCommand::List => list(common, &environment),
+            DataCommand::Info { what, sheet } => match DATASETS.iter().find(|set| set.name == what)
+            {
+                Some(set) if sheet.is_none() => about(common, &environment, set),
+                Some(set) => {
+                    let split = set.splits[0].name;
+                    Err(CliError::Other(format!(
+                        "say of which split the sheet is to be: {what}:{split}"
+                    )))
+                }
+                None => {
+                    let images = with_backend!(common.backend()?, common.device, |B, device| {
+                        load::load::<B>(what, &environment, common.seed.unwrap_or(0), &device)
+                    })?;
+                    describe(common, &images, sheet.as_deref())
+                }
+            },
+            DataCommand::Fetch { names, offline } => fetch(common, names, *offline),
+        }
     }
-    let images =
-        Images { name: spec.to_string(), shape: flow.shape(), pixels, labels: None, files: None };
-    Ok(spec.cut(images)?)
+}
+
+fn list(common: &Common, environment: &Environment) -> Result<(), CliError> {
+    if common.json {
+        let sets: Vec<_> = DATASETS.iter().map(|set| value(set, environment)).collect();
+        return print_json(&sets);
+    }
+    let mut text = format!(
+        "{:20} {:10} {:>7}  {:28} {:12} what it shows",
+        "name", "shape", "classes", "splits (images)", "here"
+    );
+    for set in DATASETS {
+        let [c, h, w] = set.shape;
+        let splits: Vec<String> = set
+            .splits
+            .iter()
+            .map(|split| {
+                split.images.map_or(split.name.to_owned(), |n| format!("{} {n}", split.name))
+            })
+            .collect();
+        let here: Vec<&str> = set
+            .splits
+            .iter()
+            .map(|s| s.name)
+            .filter(|split| set.is_there(split, &environment.data_dir))
+            .collect();
+        let here = match here.len() {
+            0 if set.hub.is_empty() => "-".to_owned(),
+            0 => "on the hub".to_owned(),
+            _ => here.join(" "),
+        };
+        let classes = if set.classes == 0 { "-".to_owned() } else { set.classes.to_string() };
+        text.push_str(&format!(
+            "\n{:20} {:10} {classes:>7}  {:28} {here:12} {}",
+            set.name,
+            format!("{c}x{h}x{w}"),
+            splits.join(", "),
+            set.title
+        ));
+    }
+    print(text)
+}
+
+fn value(set: &Dataset, environment: &Environment) -> serde_json::Value {
+    let splits: serde_json::Map<_, _> = set
+        .splits
+        .iter()
+        .map(|split| {
+            let of = serde_json::json!({"images": split.images, "here": set.is_there(split.name, &environment.data_dir), "hub": set.on_hub(split.name).map(|file| file.repository)});
+            (split.name.to_owned(), of)
+        })
+        .collect();
+    serde_json::json!({
+        "name": set.name, "title": set.title, "shape": set.shape, "classes": set.classes, "licence": set.licence, "citation": set.citation,
+        "files": set.files, "splits": splits,
+    })
+}
+
+fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<(), CliError> {
+    if common.json {
+        return print_json(&value(set, environment));
+    }
+    let [c, h, w] = set.shape;
+    let mut text = format!(
+        "{}: {}\nshape      {c} x {h} x {w} (channels, height, width)\nclasses    {}\nlicence    {}\ncite       {}\nread from  {}/{}/: {}",
+        set.name,
+        set.title,
+        set.classes,
+        set.licence,
+        set.citation,
+        environment.data_dir.display(),
+        set.name,
+        set.files
+    );
+    for split in set.splits {
+        let images =
+            split.images.map_or("as many as its file has".into(), |n| format!("{n} images"));
+        let here = match (set.is_there(split.name, &environment.data_dir), set.on_hub(split.name)) {
+            (true, _) => "here".to_owned(),
+            (false, Some(file)) => format!(
+                "not here; on the hub ({}): atypical data fetch {}",
+                file.repository, set.name
+            ),
+            (false, None) => "not here".to_owned(),
+        };
+        text.push_str(&format!("\n{:10} {images}, {here}", split.name));
+    }
+    print(text)
+}
+
+fn describe(
+    common: &Common,
+    images: &Images,
+    sheet: Option<&std::path::Path>,
+) -> Result<(), CliError> {
+    if let Some(path) = sheet {
+        let some = images.take(SHEET);
+        write_atomic(path, &grid_png(&some.pixels, some.shape))?;
+    }
+    let mut classes = images.labels.clone().unwrap_or_default();
+    classes.sort_unstable();
+    classes.dedup();
+    let mean =
+        images.pixels.iter().map(|p| f64::from(*p)).sum::<f64>() / images.pixels.len() as f64;
+    if common.json {
+        return print_json(&serde_json::json!({
+            "name": images.name, "images": images.len(), "shape": images.shape, "classes": classes.len(), "mean": mean, "digest": images.digest(),
+        }));
+    }
+    let [c, h, w] = images.shape;
+    print(format_args!(
+        "{}: {} images of {c} x {h} x {w} (channels, height, width), {} classes, mean pixel {mean:.1}, digest {}",
+        images.name,
+        images.len(),
+        classes.len(),
+        images.digest()
+    ))
+}
+
+fn fetch(common: &Common, names: &[String], offline: bool) -> Result<(), CliError> {
+    let hub = Hub::from_environment(offline)?;
+    let known: Vec<&str> =
+        DATASETS.iter().filter(|set| !set.hub.is_empty()).map(|set| set.name).collect();
+    let mut paths = serde_json::Map::new();
+    for name in names {
+        let set = DATASETS.iter().find(|set| set.name == name && !set.hub.is_empty()).ok_or_else(
+            || {
+                let guess = crate::data::did_you_mean(name, &known);
+                CliError::Other(format!(
+                    "`{name}` is no set that can be downloaded; {guess}there are {}",
+                    known.join(", ")
+                ))
+            },
+        )?;
+        for file in set.hub {
+            let spec = format!("{name}:{}", file.split);
+            let bar = RefCell::new(None);
+            let path = set.fetch(file, &hub, &|done, total| {
+                let [done, total] = [done, total].map(|bytes| (bytes / 1024) as usize);
+                let mut bar = bar.borrow_mut();
+                let (bar, before) = bar.get_or_insert_with(|| {
+                    (Progress::new(common.verbosity(), &format!("{spec} (KiB)"), total), 0)
+                });
+                // A download that starts over has less than before.
+                bar.advance(done.saturating_sub(*before), "");
+                *before = done.max(*before);
+            })?;
+            if !common.json && !common.quiet {
+                print(format_args!("{spec}: {}", path.display()))?;
+            }
+            paths.insert(spec, path.display().to_string().into());
+        }
+    }
+    if common.json { print_json(&paths) } else { Ok(()) }
 }

@@ -9,6 +9,7 @@ mod eval;
 mod gate;
 mod import;
 mod lid;
+mod load;
 mod ood;
 mod runs;
 mod sample;
@@ -19,6 +20,7 @@ use crate::{
     backend::{BackendError, BackendName},
     config::ConfigError,
     data::DataError,
+    hub::HubError,
     import::ImportError,
     ood::{LabelError, OodError},
     progress::Verbosity,
@@ -48,8 +50,9 @@ Examples:
   atypical train --config configs/train/glow_fmnist.yaml --set optimizer.lr=5e-4 --run glow-slow
   atypical config show --config configs/train/glow_fmnist.yaml
 
-Data (SPEC): a name and a split (mnist:test), an .npz or idx file, a folder of pictures of one size (photos/, in the order of their names, without subfolders), or samples of
-a trained run (generated:RUN, in `ood` and `score`; 1000 where no end is given); each with a slice: [:100], [100:], [100:200].
+Data (SPEC): a name and a split (mnist:test; `atypical data list` has them), an .npz, .parquet or idx file, a folder of pictures (photos/, in the order of their names, without
+subfolders), or samples of a trained run (generated:RUN, in `ood` and `score`; 1000 where no end is given); each with options behind an @ and a slice at the end:
+photos/@crop=148,size=28,grey[:100]. Options: crop=H or HxW (the middle), size=H or HxW, grey, rgb, invert, first=0.8 or rest=0.8 (a share drawn by seed=N).
 
 Folders: DATA_DIR (default `data`) and MODEL_DIR (default `runs`), from the environment or .env.";
 
@@ -81,6 +84,8 @@ Examples:
   atypical runs
   MODEL_DIR=/scratch/runs atypical runs --json | jq '.runs[].name'")]
     Runs,
+    /// List the data sets known by name, look at one, or download it
+    Data(data::Data),
     /// Show, check or describe configurations
     Config(config::Config),
     /// List the backends of this build and this machine
@@ -139,6 +144,8 @@ enum CliError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]
     Run(#[from] RunError),
@@ -177,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
+        Command::Data(command) => command.run(&cli.common),
         Command::Config(command) => command.run(&cli.common),
         Command::Backends => backends::run(&cli.common),
     };

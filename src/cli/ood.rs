@@ -75,7 +75,7 @@ impl Ood {
             for config in &configs {
                 let run = RunDir::open(&environment.model_dir, &config.run)?;
                 let load =
-                    |spec: &str| super::data::load::<B>(spec, &environment, config.seed, &device);
+                    |spec: &str| super::load::load::<B>(spec, &environment, config.seed, &device);
                 let sets = images(config, load)?;
                 let (flow, trained) = train::open_flow::<B>(&run, &device)?;
                 for images in sets.inside.iter().chain(&sets.outside).chain([&sets.calibration]) {

@@ -56,7 +56,7 @@ impl Score {
         let config = &loaded.config;
         let [images, calibration] = with_backend!(backend, common.device, |B, device| {
             let load =
-                |spec: &str| super::data::load::<B>(spec, &environment, config.seed, &device);
+                |spec: &str| super::load::load::<B>(spec, &environment, config.seed, &device);
             Ok::<_, CliError>([load(&self.data)?, load(&config.calibration)?])
         })?;
         let plan = Plan::new(config, &calibration);

@@ -24,6 +24,9 @@ pub enum DataError {
         /// What is wrong, and the way out.
         problem: String,
     },
+    /// What was fetched of the hub.
+    #[error(transparent)]
+    Hub(Box<crate::hub::HubError>),
     /// A SPEC that does not parse.
     #[error("cannot understand the data SPEC `{spec}`: {problem}")]
     Spec {

@@ -5,17 +5,26 @@
 //!
 //! [`manifold`] has points instead: synthetic manifolds of known intrinsic dimension.
 
+mod cifar;
 mod demo;
 mod did_you_mean;
+mod emnist;
 mod error;
 mod idx;
 mod images;
 pub mod manifold;
+mod mat;
 mod noise;
 mod npz;
+mod original;
+mod parquet;
+mod pickle;
 mod picture;
+mod prepare;
 mod registry;
 mod spec;
+mod vectors;
+mod zipped;
 
 pub(crate) use did_you_mean::did_you_mean;
 pub use error::DataError;
@@ -23,8 +32,10 @@ pub use images::{Corruption, Images, Noise};
 pub(crate) use manifold::normal;
 pub use npz::to_npz;
 pub use picture::decode;
-pub use registry::{DATASETS, Dataset};
+pub use prepare::{Part, Prepare};
+pub use registry::{DATASETS, Dataset, HubFile, Split};
 pub use spec::{Source, Spec};
+pub use vectors::Vectors;
 
 /// Seeded order of the samples of one epoch: a permutation of `0..n`.
 pub fn epoch_order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {

@@ -54,15 +54,20 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
                 .by_name(&labels)
                 .map_err(|error| format(format!("`{labels}` is damaged ({error})")))?
                 .ok_or_else(|| format(format!("`{labels}` is missing")))?;
+            // Several findings an image are no class of it.
+            let several = matches!(*array.shape(), [rows, k] if rows == n && k > 1);
             let values =
                 integers(array).map_err(|problem| format(format!("`{labels}` {problem}")))?;
-            if values.len() as u64 != n {
+            if several {
+                None
+            } else if values.len() as u64 == n {
+                Some(values)
+            } else {
                 return Err(format(format!(
                     "`{labels}` has {} values for {n} images",
                     values.len()
                 )));
             }
-            Some(values)
         }
     };
     Ok(Images { name: path.display().to_string(), shape, pixels, labels, files: None })
@@ -293,6 +298,9 @@ mod tests {
             problem(&write::<u8>(dir.path(), &[("images", &[0, 2, 2], &[])]))
                 .contains("holds no images")
         );
+        let several: [(&str, &[u64], &[u8]); 2] =
+            [("images", &[1, 2, 2], &flat), ("labels", &[1, 2], &[1, 0])];
+        assert_eq!(load(&write(dir.path(), &several), None).unwrap().labels, None);
         let labels: [(&str, &[u64], &[u8]); 2] =
             [("images", &[1, 2, 2], &flat), ("labels", &[2], &[1, 2])];
         assert!(problem(&write(dir.path(), &labels)).contains("2 values for 1 images"));

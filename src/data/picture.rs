@@ -1,6 +1,7 @@
 //! Pictures: PNG, JPEG and WebP files, and folders of them.
 
-use super::{DataError, Images};
+use super::{DataError, Images, Prepare};
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// Ends of the names of pictures.
@@ -15,8 +16,8 @@ pub fn decode(bytes: &[u8], name: &str, channels: usize) -> Result<Images, DataE
     Ok(planes(&picture, name, channels))
 }
 
-/// All pictures of a folder, by name; greyscale if all of them are.
-pub(super) fn load_folder(folder: &Path) -> Result<Images, DataError> {
+/// All pictures of a folder, by name, each changed as `prepare` says; greyscale if all of them are, where it does not say.
+pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, DataError> {
     let error =
         |source| DataError::Read { path: folder.to_path_buf(), source, hint: String::new() };
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -33,17 +34,18 @@ pub(super) fn load_folder(folder: &Path) -> Result<Images, DataError> {
     if paths.is_empty() {
         return Err(format(folder, "it has no .png, .jpg, .jpeg or .webp files".into()));
     }
-    let mut pictures = Vec::with_capacity(paths.len());
-    for path in &paths {
+    let picture = |path: &PathBuf| {
         let bytes = std::fs::read(path).map_err(|source| DataError::Read {
             path: path.clone(),
             source,
             hint: String::new(),
         })?;
-        pictures.push(read(&bytes, &path.display().to_string())?);
-    }
+        let picture = read(&bytes, &path.display().to_string())?;
+        prepare.picture(picture).map_err(|problem| format(path, problem))
+    };
+    let pictures = paths.par_iter().map(picture).collect::<Result<Vec<_>, _>>()?;
     let grey = pictures.iter().all(|p| p.color().channel_count() < 3);
-    let channels = if grey { 1 } else { 3 };
+    let channels = prepare.channels.unwrap_or(if grey { 1 } else { 3 });
     let name = folder.display().to_string();
     let mut images = planes(&pictures[0], &name, channels);
     for (path, picture) in paths.iter().zip(&pictures).skip(1) {
@@ -54,7 +56,8 @@ pub(super) fn load_folder(folder: &Path) -> Result<Images, DataError> {
             return Err(format(
                 path,
                 format!(
-                    "it is {h} x {w} (height x width), but {first} is {first_h} x {first_w}; bring all pictures of a folder to one size"
+                    "it is {h} x {w} (height x width), but {first} is {first_h} x {first_w}; bring them to one size, e.g. by {}/@size=28",
+                    name.trim_end_matches('/')
                 ),
             ));
         }
@@ -72,7 +75,7 @@ fn read(bytes: &[u8], name: &str) -> Result<image::DynamicImage, DataError> {
 }
 
 /// Channels first.
-fn planes(picture: &image::DynamicImage, name: &str, channels: usize) -> Images {
+pub(super) fn planes(picture: &image::DynamicImage, name: &str, channels: usize) -> Images {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let pixels = if channels == 1 {
         picture.to_luma8().into_raw()
@@ -128,15 +131,18 @@ mod tests {
             assert!(message.starts_with("a.png is not usable: it is no PNG"), "{message}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let problem = || load_folder(folder.path()).unwrap_err().to_string();
+        let load = |options: &Prepare| load_folder(folder.path(), options);
+        let problem = || load(&Prepare::default()).unwrap_err().to_string();
         assert!(problem().contains("it has no .png"));
         std::fs::write(folder.path().join("a.PNG"), &bytes).unwrap();
         std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
-        let images = load_folder(folder.path()).unwrap();
+        let images = load(&Prepare::default()).unwrap();
         assert_eq!(images.shape, [3, 1, 2]);
         assert!(images.files.unwrap()[0].ends_with("a.PNG"));
         let other: DynamicImage = GrayImage::from_raw(3, 1, vec![9, 8, 7]).unwrap().into();
         std::fs::write(folder.path().join("b.png"), encoded(&other, ImageFormat::Png)).unwrap();
         assert!(problem().contains("b.png is not usable: it is 1 x 3"), "{}", problem());
+        let same: Prepare = "size=4,rgb".parse().unwrap();
+        assert_eq!((load(&same).unwrap().shape, load(&same).unwrap().len()), ([3, 4, 4], 2));
     }
 }

@@ -1,25 +1,35 @@
 //! SPEC: which data.
 
-use super::{DATASETS, DataError, Images, demo, did_you_mean::did_you_mean, idx, npz, picture};
+use super::{
+    DATASETS, DataError, Dataset, Images, Prepare, demo, did_you_mean::did_you_mean, idx, npz,
+    parquet, picture,
+};
 use std::{
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-/// Which data: `name:split`, `demo:split`, a file (`x.npz`, an idx file of images) or a folder of pictures (`photos/`: PNG, JPEG, WebP), each with an
-/// optional slice `[a:b]`, `[a:]` or `[:b]`; `generated:RUN` are samples of a trained run.
+/// Ends of the names of files of images.
+const FILES: [&str; 6] = [".npz", ".parquet", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"];
+
+/// Which data: `name:split`, `demo:split`, a file (`x.npz`, `x.parquet`, an idx file of images) or a folder of pictures (`photos/`: PNG, JPEG, WebP), each with
+/// options `@size=28,grey` ([`Prepare`]) and a slice `[a:b]`, `[a:]` or `[:b]`, both optional; `generated:RUN` are samples of a trained run.
 ///
 /// ```
 /// use atypical::data::Spec;
 /// let spec: Spec = "fashion-mnist:test[:1000]".parse().unwrap();
 /// assert_eq!(spec.to_string(), "fashion-mnist:test[:1000]");
+/// let spec: Spec = "photos/@size=28,grey[100:]".parse().unwrap();
+/// assert_eq!(spec.prepare.size, Some([28, 28]));
 /// assert!("fasion-mnist:test".parse::<Spec>().unwrap_err().to_string().contains("did you mean `fashion-mnist`"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// Where the images are.
     pub source: Source,
+    /// What is done to the images; before the slice is taken.
+    pub prepare: Prepare,
     /// First sample and one past the last, where the SPEC says.
     pub slice: (Option<usize>, Option<usize>),
 }
@@ -59,44 +69,52 @@ impl FromStr for Spec {
                 (body, (bound(from)?, bound(to)?))
             }
         };
-        if [".npz", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"].iter().any(|end| body.ends_with(end))
-        {
-            return Ok(Self { source: Source::File(body.into()), slice });
+        // A folder may have `@` in its name.
+        let (body, prepare) = match body.rsplit_once('@') {
+            Some((body, options)) if !options.contains(['/', ':']) => {
+                (body, options.parse::<Prepare>().map_err(error)?)
+            }
+            _ => (body, Prepare::default()),
+        };
+        let spec = |source| Ok(Self { source, prepare: prepare.clone(), slice });
+        if FILES.iter().any(|end| body.ends_with(end)) {
+            return spec(Source::File(body.into()));
         }
         if let Some(run) = body.strip_prefix("generated:") {
             if run.is_empty() {
                 return Err(error("say of which run: `generated:RUN`".into()));
             }
-            return Ok(Self { source: Source::Generated(run.into()), slice });
+            return spec(Source::Generated(run.into()));
         }
         if body.ends_with('/') {
-            return Ok(Self { source: Source::Folder(body.into()), slice });
+            return spec(Source::Folder(body.into()));
         }
         let (name, split) = match body.split_once(':') {
             Some((name, split)) => (name, Some(split)),
             None => (body, None),
         };
-        let known: Vec<(&str, &[&str])> = std::iter::once(("demo", demo::SPLITS))
-            .chain(DATASETS.iter().map(|d| (d.name, d.splits)))
+        let splits_of = |set: &Dataset| set.splits.iter().map(|split| split.name).collect();
+        let known: Vec<(&str, Vec<&str>)> = std::iter::once(("demo", demo::SPLITS.to_vec()))
+            .chain(DATASETS.iter().map(|set| (set.name, splits_of(set))))
             .collect();
-        let Some(&(_, splits)) = known.iter().find(|k| k.0 == name) else {
+        let Some((_, splits)) = known.iter().find(|k| k.0 == name) else {
             let names: Vec<&str> = known.iter().map(|k| k.0).collect();
             let path = Path::new(body);
             let guess = if path.is_dir() {
                 format!("did you mean the folder `{body}/`? ")
             } else if path.is_file() {
-                format!("`{body}` is a file, but no .npz and no idx file; ")
+                format!("`{body}` is a file, but no .npz, no .parquet and no idx file; ")
             } else {
                 did_you_mean(name, &names)
             };
             return Err(error(format!(
-                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz or idx), a folder of pictures (its name ends in /) or generated:RUN",
+                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz, .parquet or idx), a folder of pictures (its name ends in /) or generated:RUN",
                 names.join(", ")
             )));
         };
         match split {
             Some(split) if splits.contains(&split) => {
-                Ok(Self { source: Source::Named(name.into(), split.into()), slice })
+                spec(Source::Named(name.into(), split.into()))
             }
             Some(split) => {
                 Err(error(format!("`{name}` has no split `{split}`; it has {}", splits.join(", "))))
@@ -115,6 +133,9 @@ impl fmt::Display for Spec {
             Source::Named(name, split) => write!(f, "{name}:{split}")?,
             Source::Generated(run) => write!(f, "generated:{run}")?,
             Source::File(path) | Source::Folder(path) => write!(f, "{}", path.display())?,
+        }
+        if self.prepare != Prepare::default() {
+            write!(f, "@{}", self.prepare)?;
         }
         let bound = |b: Option<usize>| b.map_or(String::new(), |b| b.to_string());
         match self.slice {
@@ -143,8 +164,14 @@ impl Spec {
             Source::File(path) if path.extension().is_some_and(|e| e == "npz") => {
                 npz::load(path, None)?
             }
+            Source::File(path) if path.extension().is_some_and(|e| e == "parquet") => {
+                return self.parquet(path);
+            }
             Source::File(path) => idx::load(path, None)?,
-            Source::Folder(path) => picture::load_folder(path)?,
+            // Pictures of many sizes become one size before they are put together.
+            Source::Folder(path) => {
+                return self.cut(self.prepare.part(picture::load_folder(path, &self.prepare)?));
+            }
             Source::Generated(_) => {
                 return Err(DataError::Spec {
                     spec: self.to_string(),
@@ -153,7 +180,17 @@ impl Spec {
                 });
             }
         };
-        self.cut(images)
+        self.cut(self.prepare.images(images)?)
+    }
+
+    /// Of a parquet file only the slice is read: a set may be larger than memory.
+    fn parquet(&self, path: &Path) -> Result<Images, DataError> {
+        if self.prepare.part.is_some() {
+            return self.cut(self.prepare.images(parquet::load(path, (None, None))?)?);
+        }
+        self.check_slice(parquet::rows(path)?)?;
+        let images = self.prepare.images(parquet::load(path, self.slice)?)?;
+        Ok(Images { name: self.to_string(), ..images })
     }
 
     /// The slice of images that this SPEC names, under its name.
@@ -161,7 +198,16 @@ impl Spec {
     /// # Errors
     /// A slice outside the set or empty.
     pub fn cut(&self, mut images: Images) -> Result<Images, DataError> {
-        let len = images.len();
+        let (from, to) = self.check_slice(images.len())?;
+        if (from, to) != (0, images.len()) {
+            images = images.select(&(from..to).collect::<Vec<_>>());
+        }
+        images.name = self.to_string();
+        Ok(images)
+    }
+
+    /// Where the slice begins and ends in a set of `len` images.
+    fn check_slice(&self, len: usize) -> Result<(usize, usize), DataError> {
         let (from, to) = (self.slice.0.unwrap_or(0), self.slice.1.unwrap_or(len));
         if from >= to && self.slice.1.is_some() {
             return Err(DataError::EmptySlice { spec: self.to_string() });
@@ -169,11 +215,7 @@ impl Spec {
         if from >= to || to > len {
             return Err(DataError::Slice { spec: self.to_string(), from, to, len });
         }
-        if (from, to) != (0, len) {
-            images = images.select(&(from..to).collect::<Vec<_>>());
-        }
-        images.name = self.to_string();
-        Ok(images)
+        Ok((from, to))
     }
 }
 
@@ -195,6 +237,10 @@ mod tests {
             "x-idx3-ubyte.gz",
             "a/photos/[:3]",
             "generated:a/run[:50]",
+            "x.parquet[3:]",
+            "photos@home/",
+            "photos@home/@crop=20,size=28x32,grey[:3]",
+            "mnist:test@first=0.5,seed=3",
         ] {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
         }
@@ -204,7 +250,10 @@ mod tests {
     fn mistakes_are_explained() {
         assert!(error("fashon-mnist:test").contains("did you mean `fashion-mnist`?"));
         assert!(error("mnist").contains("`mnist:train` or `mnist:test`"));
-        assert!(error("svhn:train").contains("`svhn` has no split `train`; it has test"));
+        assert!(
+            error("svhn:valid").contains("`svhn` has no split `valid`; it has train, test, extra")
+        );
+        assert!(error("photos/@sise=3").contains("did you mean `size`?"));
         assert!(error("mnist:test[a:3]").contains("`a` in the slice is no number"));
         assert!(error("mnist:test[3]").contains("a slice is written [a:b]"));
     }

@@ -173,10 +173,10 @@ pub(super) fn set(section: &mut Reader, split: &str) -> Result<String, ImportErr
     };
     let known = DATASETS.iter().find(|set| set.name == name);
     match known {
-        Some(set) if set.splits.contains(&split) => Ok(format!("{name}:{split}")),
+        Some(set) if set.splits.iter().any(|s| s.name == split) => Ok(format!("{name}:{split}")),
         Some(set) => Err(section.error(
             "dataset",
-            format!("is `{name}`, which here has no split `{split}` but {}; name the images with --data SPEC", set.splits.join(", ")),
+            format!("is `{name}`, which here has no split `{split}` but {}; name the images with --data SPEC", set.splits.iter().map(|split| split.name).collect::<Vec<_>>().join(", ")),
         )),
         None => Err(section.error("dataset", format!("is `{name}`, which is unknown here; name the images with --data SPEC"))),
     }

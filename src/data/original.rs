@@ -1,0 +1,64 @@
+//! What the readers of original files share.
+
+use super::DataError;
+use std::{
+    fs::File,
+    io::{BufReader, Error, Read, Result},
+    path::Path,
+};
+
+/// A file that is there, but is not what it should be.
+pub(super) fn format(path: &Path, problem: impl Into<String>) -> DataError {
+    DataError::Format { path: path.to_path_buf(), problem: problem.into() }
+}
+
+/// A file, opened.
+pub(super) fn open(path: &Path) -> std::result::Result<BufReader<File>, DataError> {
+    File::open(path).map(BufReader::new).map_err(|source| DataError::Read {
+        path: path.to_path_buf(),
+        source,
+        hint: String::new(),
+    })
+}
+
+/// All bytes of a stream of at most `limit` of them. The bound is on what is read, not on what a header announces: a file made to unpack to
+/// more than memory is refused.
+pub(super) fn at_most(limit: usize, stream: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(Error::other(format!("it holds more than the {limit} bytes that it may")));
+    }
+    Ok(bytes)
+}
+
+/// Squares, from columns first to rows first.
+pub(super) fn transpose(pixels: &mut [u8], side: usize) {
+    for square in pixels.chunks_exact_mut(side * side) {
+        for row in 0..side {
+            for column in row + 1..side {
+                square.swap(row * side + column, column * side + row);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_read_than_may_be() {
+        assert_eq!(at_most(3, [1, 2, 3].as_slice()).unwrap(), [1, 2, 3]);
+        // The stream has no end: it is left after the first byte too many.
+        let message = at_most(3, std::io::repeat(0)).unwrap_err().to_string();
+        assert_eq!(message, "it holds more than the 3 bytes that it may");
+    }
+
+    #[test]
+    fn squares_are_turned_one_by_one() {
+        let mut pixels = [1, 2, 3, 4, 5, 6, 7, 8];
+        transpose(&mut pixels, 2);
+        assert_eq!(pixels, [1, 3, 2, 4, 5, 7, 6, 8]);
+    }
+}
