@@ -3,7 +3,7 @@
 use super::CliError;
 use crate::{
     config::Environment,
-    data::{Images, Source, Spec},
+    data::{Images, Kind, Source, Spec},
     report::to_pixels,
     run::RunDir,
     train,
@@ -36,7 +36,13 @@ pub(super) fn load<B: FlowBackend>(
             "{broken} of {all} values of `{spec}` are NaN or infinite: `atypical doctor --run {name}` says more"
         )));
     }
-    let images =
-        Images { name: spec.to_string(), shape: flow.shape(), pixels, labels: None, files: None };
+    let images = Images {
+        name: spec.to_string(),
+        shape: flow.shape(),
+        pixels,
+        labels: None,
+        kind: Kind::Pixels,
+        files: None,
+    };
     Ok(spec.cut(images)?)
 }

@@ -56,7 +56,7 @@ impl Sample {
             }
         }
         let run = RunDir::open(&environment.model_dir, &self.run)?;
-        let ((pixels, broken), shape) = with_backend!(backend, common.device, |B, device| {
+        let (x, shape) = with_backend!(backend, common.device, |B, device| {
             let (flow, config) = train::open_flow::<B>(&run, &device)?;
             B::seed(&device, common.seed.unwrap_or(config.seed));
             let x: Vec<f32> = if self.mode {
@@ -65,8 +65,13 @@ impl Sample {
             } else {
                 train::draw(&flow, self.n as usize, &device)
             };
-            Ok::<_, CliError>((report::to_pixels(&x), flow.shape()))
+            Ok::<_, CliError>((x, flow.shape()))
         })?;
+        let [dimension, height, width] = shape;
+        if height * width == 1 {
+            return self.vectors(common, &x, dimension);
+        }
+        let (pixels, broken) = report::to_pixels(&x);
         if broken > 0 {
             eprintln!(
                 "warning: {broken} values of the samples are NaN or infinite; they are 0 in {out}"
@@ -81,6 +86,29 @@ impl Sample {
             let n = pixels.len() / shape.iter().product::<usize>();
             return print_json(&serde_json::json!({
                 "out": self.out, "n": n, "shape": shape, "not_finite": broken,
+            }));
+        }
+        if common.quiet { Ok(()) } else { print(out) }
+    }
+    /// Samples of a model of vectors are numbers, not pictures.
+    fn vectors(&self, common: &Common, x: &[f32], dimension: usize) -> Result<(), CliError> {
+        let out = self.out.display();
+        if self.out.extension().is_none_or(|e| e != "npz") {
+            return Err(CliError::Other(format!(
+                "the run `{}` is one of vectors, which make no picture; write them to an .npz, not to {out}",
+                self.run
+            )));
+        }
+        let broken = x.iter().filter(|v| !v.is_finite()).count();
+        if broken > 0 {
+            eprintln!("warning: {broken} values of the samples are NaN or infinite");
+        }
+        let bytes =
+            data::vectors_to_npz(x, dimension).map_err(|e| CliError::Other(e.to_string()))?;
+        write_atomic(&self.out, &bytes)?;
+        if common.json {
+            return print_json(&serde_json::json!({
+                "out": self.out, "n": x.len() / dimension, "shape": [dimension], "not_finite": broken,
             }));
         }
         if common.quiet { Ok(()) } else { print(out) }

@@ -1,7 +1,7 @@
 //! CIFAR-10 and CIFAR-100 (Krizhevsky 2009) as published: the binary or the Python version, unpacked or still in its `.tar.gz`.
 
 use super::{
-    DataError, Images,
+    DataError, Images, Kind,
     original::{at_most, format, open},
     pickle::Pickle,
 };
@@ -92,6 +92,7 @@ impl Cifar {
                 shape: SHAPE,
                 pixels: Vec::with_capacity(names.len() * count * PIXELS),
                 labels: None,
+                kind: Kind::Pixels,
                 files: None,
             };
             let mut all = Vec::new();

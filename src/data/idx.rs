@@ -1,6 +1,6 @@
 //! The idx format of MNIST: big-endian magic, dimensions, bytes; plain or gzip-compressed.
 
-use super::{DataError, Images};
+use super::{DataError, Images, Kind};
 use flate2::read::MultiGzDecoder;
 use std::{io::Read, path::Path};
 
@@ -38,7 +38,14 @@ pub(super) fn decode(
             Ok(labels.into_iter().map(i64::from).collect())
         })
         .transpose()?;
-    Ok(Images { name: path.display().to_string(), shape, pixels, labels, files: None })
+    Ok(Images {
+        name: path.display().to_string(),
+        shape,
+        pixels,
+        labels,
+        kind: Kind::Pixels,
+        files: None,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {

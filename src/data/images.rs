@@ -5,14 +5,36 @@ use rand::{Rng, RngCore};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use sha2::{Digest, Sha256};
 
-/// Images of one shape, uint8, channels first.
+/// What the values of samples are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Grey levels, one byte each; a model sees `(pixel + u) / 256`.
+    #[default]
+    Pixels,
+    /// Numbers, f32 in four bytes, little end first; a model sees them as they are.
+    Vectors,
+}
+
+impl Kind {
+    /// Bytes of a value.
+    fn bytes(self) -> usize {
+        match self {
+            Self::Pixels => 1,
+            Self::Vectors => 4,
+        }
+    }
+}
+
+/// Samples of one shape: images, uint8 with channels first, or vectors of shape `[D, 1, 1]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     /// Where they come from, for messages and tables.
     pub name: String,
     /// `[channels, height, width]`.
     pub shape: [usize; 3],
-    /// Sample by sample, each in channel, row, column order.
+    /// What the values are.
+    pub kind: Kind,
+    /// Sample by sample, each in channel, row, column order; of vectors the bytes of their numbers.
     pub pixels: Vec<u8>,
     /// One label a sample, where the source has them.
     pub labels: Option<Vec<i64>>,
@@ -64,7 +86,7 @@ const DRAW: u64 = u64::MAX - 1;
 impl Images {
     /// Number of samples.
     pub fn len(&self) -> usize {
-        self.pixels.len() / self.dimension()
+        self.pixels.len() / self.bytes()
     }
 
     /// Whether there are no samples.
@@ -77,10 +99,26 @@ impl Images {
         self.shape.iter().product()
     }
 
-    /// Pixels of sample `index`.
+    /// Bytes of one sample.
+    fn bytes(&self) -> usize {
+        self.dimension() * self.kind.bytes()
+    }
+
+    /// Pixels of sample `index`; of a vector, the bytes of its numbers.
     pub fn sample(&self, index: usize) -> &[u8] {
-        let dimension = self.dimension();
-        &self.pixels[index * dimension..][..dimension]
+        let bytes = self.bytes();
+        &self.pixels[index * bytes..][..bytes]
+    }
+
+    /// Vectors `[n, dimension]`, as samples.
+    pub fn of_vectors(
+        name: String,
+        dimension: usize,
+        values: &[f32],
+        labels: Option<Vec<i64>>,
+    ) -> Self {
+        let pixels = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { name, shape: [dimension, 1, 1], kind: Kind::Vectors, pixels, labels, files: None }
     }
 
     /// The samples at `index`, in that order.
@@ -88,6 +126,7 @@ impl Images {
         Self {
             name: self.name.clone(),
             shape: self.shape,
+            kind: self.kind,
             pixels: index.iter().map(|&i| self.sample(i)).collect::<Vec<_>>().concat(),
             labels: self.labels.as_ref().map(|labels| index.iter().map(|&i| labels[i]).collect()),
             files: self.files.as_ref().map(|f| index.iter().map(|&i| f[i].clone()).collect()),
@@ -112,7 +151,7 @@ impl Images {
         (self.select(&order[count..]), self.select(&order[..count]))
     }
 
-    /// Samples `index` as floats in [0, 1): `(pixel + u) / 256`.
+    /// Samples `index` as a model sees them: images as floats in [0, 1), `(pixel + u) / 256`; vectors as they are, without noise.
     ///
     /// # Shapes
     /// - output: `[index.len(), D]`, row-major
@@ -120,6 +159,12 @@ impl Images {
         let mut out = Vec::with_capacity(index.len() * self.dimension());
         for &i in index {
             let sample = self.sample(i);
+            if self.kind == Kind::Vectors {
+                out.extend(
+                    sample.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+                );
+                continue;
+            }
             let Some(seed) = self.noise_seed(i, noise) else {
                 out.extend(sample.iter().map(|&p| (f32::from(p) + 0.5) / 256.0));
                 continue;
@@ -139,14 +184,14 @@ impl Images {
         out
     }
 
-    /// [`unit`](Self::unit) with pixel values mutated and Gaussian noise added, by the same seeds; dequantisation must be on.
+    /// [`unit`](Self::unit) with pixel values mutated and Gaussian noise added, by the same seeds; dequantisation must be on. Vectors are not mutated.
     pub fn corrupted(&self, index: &[usize], noise: Noise, corruption: Corruption) -> Vec<f32> {
         let mut out = self.unit(index, noise);
         let Corruption { noise: sigma, mutation } = corruption;
         for (row, &i) in out.chunks_mut(self.dimension()).zip(index) {
             let rng =
                 |part| noise::rng(noise::mix(self.noise_seed(i, noise).unwrap_or_default(), part));
-            if mutation > 0.0 {
+            if mutation > 0.0 && self.kind == Kind::Pixels {
                 let mut rng = rng(MUTATION);
                 for (x, &pixel) in row.iter_mut().zip(self.sample(i)) {
                     if rng.random::<f64>() < mutation {
@@ -197,7 +242,8 @@ impl Images {
     pub fn random(n: usize, shape: [usize; 3], seed: u64) -> Self {
         let mut rng = noise::rng(seed);
         let pixels = (0..n * shape.iter().product::<usize>()).map(|_| rng.random()).collect();
-        Self { name: format!("random:{seed}"), shape, pixels, labels: None, files: None }
+        let name = format!("random:{seed}");
+        Self { name, shape, kind: Kind::Pixels, pixels, labels: None, files: None }
     }
 }
 
@@ -287,6 +333,23 @@ mod tests {
         assert_eq!(drawn, images.draw(20, 3).pixels);
         assert_ne!(drawn, images.draw(20, 4).pixels);
         assert_eq!(images.draw(99, 3).len(), 50);
+    }
+
+    #[test]
+    fn vectors_are_seen_as_they_are() {
+        let values = [0.5, -3.0, 1e-7, 2e9, 7.0, -0.0];
+        let vectors = Images::of_vectors("v".into(), 2, &values, None);
+        assert_eq!((vectors.len(), vectors.dimension(), vectors.shape), (3, 2, [2, 1, 1]));
+        for noise in
+            [Noise::Off, Noise::Training { seed: 1, epoch: 2 }, Noise::Evaluation { seed: 3 }]
+        {
+            assert_eq!(vectors.unit(&[2, 0], noise), [7.0, -0.0, 0.5, -3.0]);
+        }
+        assert_eq!(vectors.select(&[1]).unit(&[0], Noise::Off), [1e-7, 2e9]);
+        let noisy = Corruption { noise: 0.1, mutation: 0.9 };
+        let moved = vectors.corrupted(&[0], Noise::Training { seed: 1, epoch: 2 }, noisy);
+        assert!((moved[0] - 0.5).abs() < 1.0 && moved[0] != 0.5);
+        assert_ne!(vectors.digest(), vectors.take(2).digest());
     }
 
     #[test]

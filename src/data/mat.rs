@@ -4,7 +4,7 @@
 //! (The crate matfile calls itself alpha, prints to the terminal, and multiplies dimensions unchecked.)
 
 use super::{
-    DataError, Images,
+    DataError, Images, Kind,
     original::{at_most, format, open, transpose},
 };
 use flate2::read::ZlibDecoder;
@@ -127,7 +127,14 @@ fn decode(mut file: impl Read) -> Result<Images, String> {
     // The first dimension, rows, varies fastest.
     let mut pixels = x.data;
     transpose(&mut pixels, 32);
-    Ok(Images { name: String::new(), shape: [3, 32, 32], pixels, labels, files: None })
+    Ok(Images {
+        name: String::new(),
+        shape: [3, 32, 32],
+        pixels,
+        labels,
+        kind: Kind::Pixels,
+        files: None,
+    })
 }
 
 /// An array `X` or `y`; of others, the name.

@@ -23,19 +23,19 @@ mod picture;
 mod prepare;
 mod registry;
 mod spec;
+mod toy;
 mod vectors;
 mod zipped;
 
 pub(crate) use did_you_mean::did_you_mean;
 pub use error::DataError;
-pub use images::{Corruption, Images, Noise};
+pub use images::{Corruption, Images, Kind, Noise};
 pub(crate) use manifold::normal;
-pub use npz::to_npz;
+pub use npz::{to_npz, vectors_to_npz};
 pub use picture::decode;
 pub use prepare::{Part, Prepare};
 pub use registry::{DATASETS, Dataset, HubFile, Split};
 pub use spec::{Source, Spec};
-pub use vectors::Vectors;
 
 /// Seeded order of the samples of one epoch: a permutation of `0..n`.
 pub fn epoch_order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {

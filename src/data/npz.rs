@@ -1,6 +1,6 @@
 //! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
 
-use super::{DataError, Images};
+use super::{DataError, Images, Kind};
 use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
 use std::{
     io::{Cursor, Read},
@@ -26,7 +26,10 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
     let name = |plain: &str| split.map_or(plain.to_owned(), |split| format!("{split}_{plain}"));
     let images = name("images");
     if !names.contains(&images) {
-        return Err(format(format!("it has no array `{images}`; it has {names:?}")));
+        return match FEATURES.into_iter().find(|features| names.iter().any(|n| n == features)) {
+            Some(features) if split.is_none() => vectors(path, &mut archive, features, &names),
+            _ => Err(format(format!("it has no array `{images}`; it has {names:?}"))),
+        };
     }
     let array = archive
         .by_name(&images)
@@ -47,11 +50,76 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
     }
     let pixels = bytes(array).map_err(|problem| format(format!("`{images}` {problem}")))?;
     let pixels = channels_first(pixels, shape);
-    let labels = match Some(name("labels")).filter(|labels| names.contains(labels)) {
+    let labels = labels(path, &mut archive, &name("labels"), &names, n)?;
+    Ok(Images {
+        name: path.display().to_string(),
+        shape,
+        pixels,
+        labels,
+        kind: Kind::Pixels,
+        files: None,
+    })
+}
+
+/// Names of arrays of feature vectors, the likeliest first.
+const FEATURES: [&str; 4] = ["features", "embeddings", "embedding", "vectors"];
+
+type Archive = npyz::npz::NpzArchive<std::io::BufReader<std::fs::File>>;
+
+/// Feature vectors, float `[N, D]`, and `labels`.
+fn vectors(
+    path: &Path,
+    archive: &mut Archive,
+    name: &str,
+    names: &[String],
+) -> Result<Images, DataError> {
+    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
+    let array = archive
+        .by_name(name)
+        .map_err(|error| format(format!("`{name}` is damaged ({error})")))?
+        .ok_or_else(|| format(format!("`{name}` is missing")))?;
+    let (n, dimension) = match *array.shape() {
+        [n, d] if n > 0 && d > 0 => (n, d as usize),
+        ref other => {
+            return Err(format(format!("`{name}` has shape {other:?}; feature vectors are [N, D]")));
+        }
+    };
+    let array = whole(array).map_err(|problem| format(format!("`{name}` {problem}")))?;
+    let found: Result<Vec<f32>, String> = match kind(&array) {
+        Some((TypeChar::Float, 4)) => values(array),
+        Some((TypeChar::Float, 8)) => {
+            values::<f64>(array).map(|v| v.into_iter().map(|v| v as f32).collect())
+        }
+        _ => Err(format!(
+            "has type {}; feature vectors are float32 or float64",
+            array.dtype().descr()
+        )),
+    };
+    let found = found.map_err(|problem| format(format!("`{name}` {problem}")))?;
+    let bad = found.iter().filter(|v| !v.is_finite()).count();
+    if bad > 0 {
+        return Err(format(format!(
+            "`{name}` holds {bad} values that are NaN or infinite; mend or drop those rows"
+        )));
+    }
+    let labels = labels(path, archive, "labels", names, n)?;
+    Ok(Images::of_vectors(path.display().to_string(), dimension, &found, labels))
+}
+
+/// The labels of `n` samples, where there is an array of them.
+fn labels(
+    path: &Path,
+    archive: &mut Archive,
+    labels: &str,
+    names: &[String],
+    n: u64,
+) -> Result<Option<Vec<i64>>, DataError> {
+    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
+    Ok(match Some(labels).filter(|labels| names.iter().any(|name| name == labels)) {
         None => None,
         Some(labels) => {
             let array = archive
-                .by_name(&labels)
+                .by_name(labels)
                 .map_err(|error| format(format!("`{labels}` is damaged ({error})")))?
                 .ok_or_else(|| format(format!("`{labels}` is missing")))?;
             // Several findings an image are no class of it.
@@ -69,8 +137,7 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
                 )));
             }
         }
-    };
-    Ok(Images { name: path.display().to_string(), shape, pixels, labels, files: None })
+    })
 }
 
 /// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what a SPEC of the file reads.
@@ -95,6 +162,22 @@ pub fn to_npz(pixels: &[u8], [c, h, w]: [usize; 3]) -> std::io::Result<Vec<u8>> 
             writer.extend((0..c).map(|channel| sample[channel * h * w + position]))?;
         }
     }
+    writer.finish()?;
+    drop(npz);
+    Ok(bytes.into_inner())
+}
+
+/// An archive with one array `features`, float32 `[N, D]`; what a SPEC of the file reads.
+///
+/// # Errors
+/// The archive cannot be made.
+pub fn vectors_to_npz(values: &[f32], dimension: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    let mut npz = npyz::npz::NpzWriter::new(&mut bytes);
+    let shape = [values.len() / dimension.max(1), dimension].map(|s| s as u64);
+    let array = npz.array("features", Default::default())?;
+    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
+    writer.extend(values.iter().copied())?;
     writer.finish()?;
     drop(npz);
     Ok(bytes.into_inner())
@@ -200,6 +283,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Noise;
     use npyz::WriterBuilder;
     use std::path::PathBuf;
 
@@ -247,6 +331,28 @@ mod tests {
             let read = load(&path, None).unwrap();
             assert_eq!((read.shape, read.pixels), (shape, images.pixels));
         }
+    }
+
+    #[test]
+    fn features_are_vectors() {
+        let dir = tempfile::tempdir().unwrap();
+        let values = [1.5f32, -2.0, 0.0, 4.0, 5.0, 6.0];
+        let vectors = load(&write(dir.path(), &[("features", &[2, 3], &values)]), None).unwrap();
+        assert_eq!((vectors.shape, vectors.len(), vectors.kind), ([3, 1, 1], 2, Kind::Vectors));
+        assert_eq!(vectors.unit(&[0, 1], Noise::Off), values);
+        let double = values.map(f64::from);
+        assert_eq!(
+            load(&write(dir.path(), &[("embeddings", &[2, 3], &double)]), None).unwrap().pixels,
+            vectors.pixels
+        );
+        assert!(
+            problem(&write(dir.path(), &[("features", &[6], &values)]))
+                .contains("vectors are [N, D]")
+        );
+        assert!(
+            problem(&write(dir.path(), &[("features", &[1, 2], &[1.0, f32::NAN])]))
+                .contains("1 values that are NaN")
+        );
     }
 
     #[test]

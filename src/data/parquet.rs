@@ -1,6 +1,6 @@
 //! Parquet files of pictures: those of the Hugging Face hub, plain binary columns, lists of pixel values.
 
-use super::{DataError, Images};
+use super::{DataError, Images, Kind};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
 use parquet::{
     basic::{Compression, ConvertedType, LogicalType, Type},
@@ -56,7 +56,22 @@ pub(super) fn load(
         Pictures::Encoded { path: Some(path), .. } => texts(&table, path, rows)?,
         _ => None,
     };
-    Ok(Images { name: path.display().to_string(), shape, pixels, labels, files })
+    Ok(Images {
+        name: path.display().to_string(),
+        shape,
+        pixels,
+        labels,
+        kind: Kind::Pixels,
+        files,
+    })
+}
+
+/// Whether a file has a column of pictures; otherwise it may be vectors.
+///
+/// # Errors
+/// A file that is no parquet file, or damaged.
+pub(super) fn has_pictures(path: &Path) -> Result<bool, DataError> {
+    Ok(pictures(&Table::open(path)?).is_ok())
 }
 
 /// Number of rows of a file.

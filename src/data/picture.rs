@@ -1,6 +1,6 @@
 //! Pictures: PNG, JPEG and WebP files, and folders of them.
 
-use super::{DataError, Images, Prepare};
+use super::{DataError, Images, Kind, Prepare};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -89,6 +89,7 @@ pub(super) fn planes(picture: &image::DynamicImage, name: &str, channels: usize)
         shape: [channels, height, width],
         pixels,
         labels: None,
+        kind: Kind::Pixels,
         files: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What is done to pictures before a model sees them, as a SPEC says it.
 
-use super::{DataError, Images, picture::planes};
+use super::{DataError, Images, Kind, picture::planes};
 use image::{DynamicImage, GrayImage, RgbImage, imageops::FilterType};
 use rayon::prelude::*;
 use std::{fmt, str::FromStr};
@@ -169,6 +169,14 @@ impl Prepare {
     /// # Errors
     /// Pictures that are smaller than the crop.
     pub(super) fn images(&self, images: Images) -> Result<Images, DataError> {
+        if self.changes() && images.kind == Kind::Vectors {
+            return Err(DataError::Spec {
+                spec: images.name,
+                problem:
+                    "it holds vectors, which are not cropped, resized, turned grey or inverted"
+                        .into(),
+            });
+        }
         Ok(self.part(if self.changes() { self.changed(images)? } else { images }))
     }
 

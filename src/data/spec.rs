@@ -1,8 +1,8 @@
 //! SPEC: which data.
 
 use super::{
-    DATASETS, DataError, Dataset, Images, Prepare, demo, did_you_mean::did_you_mean, idx, npz,
-    parquet, picture,
+    DATASETS, DataError, Dataset, Images, Prepare, demo, did_you_mean::did_you_mean, idx,
+    manifold::Manifold, npz, parquet, picture, toy, vectors,
 };
 use std::{
     fmt,
@@ -11,10 +11,17 @@ use std::{
 };
 
 /// Ends of the names of files of images.
-const FILES: [&str; 6] = [".npz", ".parquet", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"];
+const FILES: [&str; 7] = [".npz", ".parquet", ".csv", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz"];
+
+/// Points or pictures that are drawn where the SPEC has no end.
+const DRAWN: usize = 10_000;
+
+/// Seed of what is drawn by a SPEC: the same name, the same images.
+const SEED: u64 = 0;
 
 /// Which data: `name:split`, `demo:split`, a file (`x.npz`, `x.parquet`, an idx file of images) or a folder of pictures (`photos/`: PNG, JPEG, WebP), each with
-/// options `@size=28,grey` ([`Prepare`]) and a slice `[a:b]`, `[a:]` or `[:b]`, both optional; `generated:RUN` are samples of a trained run.
+/// options `@size=28,grey` ([`Prepare`]) and a slice `[a:b]`, `[a:]` or `[:b]`, both optional; `generated:RUN` are samples of a trained run, `toy:two-moons` and
+/// `manifold:lollipop` synthetic points, `random:1x28x28` noise. Files of feature vectors (`x.csv`, `x.parquet`, `x.npz` with `features`) are data as well.
 ///
 /// ```
 /// use atypical::data::Spec;
@@ -45,6 +52,12 @@ pub enum Source {
     Folder(PathBuf),
     /// Samples of a trained run, by its name or path.
     Generated(String),
+    /// Points of a distribution in the plane, by its name.
+    Toy(String),
+    /// Points of a manifold of known intrinsic dimension, by its name.
+    Manifold(String),
+    /// Uniform noise of this shape.
+    Random([usize; 3]),
 }
 
 impl FromStr for Spec {
@@ -85,6 +98,24 @@ impl FromStr for Spec {
                 return Err(error("say of which run: `generated:RUN`".into()));
             }
             return spec(Source::Generated(run.into()));
+        }
+        if let Some(name) = body.strip_prefix("toy:") {
+            toy::check(name).map_err(error)?;
+            return spec(Source::Toy(name.into()));
+        }
+        if let Some(name) = body.strip_prefix("manifold:") {
+            Manifold::by_name(name).map_err(|problem| error(problem.to_string()))?;
+            return spec(Source::Manifold(name.into()));
+        }
+        if let Some(shape) = body.strip_prefix("random:") {
+            let sides: Option<Vec<usize>> =
+                shape.split('x').map(|side| side.parse().ok()).collect();
+            return match sides.as_deref() {
+                Some(&[c @ (1 | 3), h @ 1..=4096, w @ 1..=4096]) => spec(Source::Random([c, h, w])),
+                _ => Err(error(format!(
+                    "`{shape}` is no shape of pictures; write channels, height and width: random:1x28x28"
+                ))),
+            };
         }
         if body.ends_with('/') {
             return spec(Source::Folder(body.into()));
@@ -132,6 +163,9 @@ impl fmt::Display for Spec {
         match &self.source {
             Source::Named(name, split) => write!(f, "{name}:{split}")?,
             Source::Generated(run) => write!(f, "generated:{run}")?,
+            Source::Toy(name) => write!(f, "toy:{name}")?,
+            Source::Manifold(name) => write!(f, "manifold:{name}")?,
+            Source::Random([c, h, w]) => write!(f, "random:{c}x{h}x{w}")?,
             Source::File(path) | Source::Folder(path) => write!(f, "{}", path.display())?,
         }
         if self.prepare != Prepare::default() {
@@ -151,22 +185,40 @@ impl Spec {
     /// # Errors
     /// Files that are missing or damaged, a slice outside the set or empty; samples of a run, which are not read but drawn.
     pub fn load(&self, data_dir: &Path) -> Result<Images, DataError> {
+        let unknown = |name: &str| DataError::Spec {
+            spec: self.to_string(),
+            problem: format!("no data set is called `{name}`"),
+        };
         let images = match &self.source {
             Source::Named(name, split) if name == "demo" => demo::load(split)?,
             Source::Named(name, split) => {
                 let dataset = DATASETS.iter().find(|d| d.name == name);
-                let dataset = dataset.ok_or_else(|| DataError::Spec {
-                    spec: self.to_string(),
-                    problem: format!("no data set is called `{name}`"),
-                })?;
+                let dataset = dataset.ok_or_else(|| unknown(name))?;
                 dataset.load(split, data_dir)?
             }
             Source::File(path) if path.extension().is_some_and(|e| e == "npz") => {
                 npz::load(path, None)?
             }
             Source::File(path) if path.extension().is_some_and(|e| e == "parquet") => {
-                return self.parquet(path);
+                if parquet::has_pictures(path)? {
+                    return self.parquet(path);
+                }
+                vectors::load(path)?
             }
+            Source::File(path) if path.extension().is_some_and(|e| e == "csv") => {
+                vectors::load(path)?
+            }
+            Source::Toy(name) => {
+                toy::sample(name, self.drawn(), SEED).ok_or_else(|| unknown(name))?
+            }
+            Source::Manifold(name) => {
+                let points = Manifold::by_name(name)?.sample(self.drawn(), SEED);
+                // Its label is the true dimension at a point.
+                let dimensions = points.lid.iter().map(|&d| d.round() as i64).collect();
+                let values: Vec<f32> = points.values.iter().map(|&v| v as f32).collect();
+                Images::of_vectors(self.to_string(), points.dimension, &values, Some(dimensions))
+            }
+            Source::Random(shape) => Images::random(self.drawn(), *shape, SEED),
             Source::File(path) => idx::load(path, None)?,
             // Pictures of many sizes become one size before they are put together.
             Source::Folder(path) => {
@@ -181,6 +233,11 @@ impl Spec {
             }
         };
         self.cut(self.prepare.images(images)?)
+    }
+
+    /// How many are drawn, so that a slice is a part of what has no slice.
+    fn drawn(&self) -> usize {
+        self.slice.1.unwrap_or(DRAWN)
     }
 
     /// Of a parquet file only the slice is read: a set may be larger than memory.
@@ -238,6 +295,10 @@ mod tests {
             "a/photos/[:3]",
             "generated:a/run[:50]",
             "x.parquet[3:]",
+            "x.csv",
+            "toy:two-moons[:500]",
+            "manifold:lollipop",
+            "random:3x32x32[:10]",
             "photos@home/",
             "photos@home/@crop=20,size=28x32,grey[:3]",
             "mnist:test@first=0.5,seed=3",
@@ -253,6 +314,9 @@ mod tests {
         assert!(
             error("svhn:valid").contains("`svhn` has no split `valid`; it has train, test, extra")
         );
+        assert!(error("toy:two-mons").contains("did you mean `two-moons`?"));
+        assert!(error("manifold:lolipop").contains("lollipop"));
+        assert!(error("random:28x28").contains("random:1x28x28"));
         assert!(error("photos/@sise=3").contains("did you mean `size`?"));
         assert!(error("mnist:test[a:3]").contains("`a` in the slice is no number"));
         assert!(error("mnist:test[3]").contains("a slice is written [a:b]"));

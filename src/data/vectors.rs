@@ -1,7 +1,7 @@
 //! Feature vectors (embeddings) from parquet and CSV.
 
 use super::{
-    DataError,
+    DataError, Images,
     parquet::{LABELS, Rows, Table, is_integer, kind},
 };
 use parquet::{
@@ -17,17 +17,16 @@ const LISTS: [&str; 4] = ["features", "embedding", "embeddings", "vector"];
 /// Names of columns that count rows; pandas leaves that of its index empty in CSV.
 const INDICES: [&str; 4] = ["index", "id", "__index_level_0__", ""];
 
-/// Vectors of one dimension, one a row.
+/// Vectors of one dimension, one a row, as they come out of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vectors {
-    /// Where they come from, for messages and tables.
-    pub name: String,
+struct Vectors {
+    name: String,
     /// Values of one vector.
-    pub dimension: usize,
+    dimension: usize,
     /// Vector by vector, all finite.
-    pub values: Vec<f32>,
+    values: Vec<f32>,
     /// One label a vector, where the source has them.
-    pub labels: Option<Vec<i64>>,
+    labels: Option<Vec<i64>>,
 }
 
 /// Vectors by extension: `.parquet` (numeric columns, one a dimension, or a column `features`, `embedding`, `embeddings` or `vector` of lists) or `.csv` (with
@@ -35,7 +34,12 @@ pub struct Vectors {
 ///
 /// # Errors
 /// Files that cannot be read, are damaged or empty; columns that are not numeric; lists of different lengths; values that are missing, NaN or infinite.
-pub(super) fn load(path: &Path) -> Result<Vectors, DataError> {
+pub(super) fn load(path: &Path) -> Result<Images, DataError> {
+    let Vectors { name, dimension, values, labels } = read(path)?;
+    Ok(Images::of_vectors(name, dimension, &values, labels))
+}
+
+fn read(path: &Path) -> Result<Vectors, DataError> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
         "parquet" => from_parquet(path),
@@ -275,7 +279,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.csv");
         std::fs::write(&path, text).unwrap();
-        load(&path).map_err(|e| e.to_string())
+        read(&path).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -286,7 +290,7 @@ mod tests {
             ("vectors_list.parquet", Some(vec![3, 1, 4, 1])),
             ("vectors_fixed.parquet", None),
         ] {
-            let vectors = load(&fixture(name)).unwrap();
+            let vectors = read(&fixture(name)).unwrap();
             assert_eq!(
                 (vectors.dimension, &vectors.values, vectors.labels),
                 (3, &values, labels),
@@ -327,7 +331,7 @@ mod tests {
             ("there_is_none.parquet", "cannot read"),
             ("make.py", "read from .parquet and .csv"),
         ] {
-            let message = load(&fixture(name)).unwrap_err().to_string();
+            let message = read(&fixture(name)).unwrap_err().to_string();
             assert!(message.contains(name) && message.contains(expected), "{message}");
         }
     }
@@ -360,7 +364,7 @@ mod tests {
         let path = dir.path().join("x.csv");
         std::fs::write(&path, b"a\n\xff\n").unwrap();
         assert!(
-            load(&path)
+            read(&path)
                 .unwrap_err()
                 .to_string()
                 .contains("x.csv is not usable: it is no usable CSV file")
@@ -378,7 +382,7 @@ mod tests {
                     let mut bytes = bytes.clone();
                     bytes[place] ^= flip;
                     std::fs::write(&path, bytes).unwrap();
-                    let _ = load(&path);
+                    let _ = read(&path);
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! no UTF-8 are shown with the replacement character.
 
 use super::{
-    DataError, Images,
+    DataError, Images, Kind,
     original::{at_most, format, open},
     picture::planes,
 };
@@ -250,6 +250,7 @@ fn load(
         shape: first.shape,
         pixels,
         labels,
+        kind: Kind::Pixels,
         files: Some(names.to_vec()),
     })
 }

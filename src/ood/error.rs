@@ -103,6 +103,14 @@ pub enum OodError {
     /// An image that a codec refuses.
     #[error(transparent)]
     Complexity(#[from] ComplexityError),
+    /// Complexity of what has no pixels.
+    #[error(
+        "`{set}` holds vectors, and lossless codecs measure pictures: leave out the methods that read complexity"
+    )]
+    NoPictures {
+        /// The set.
+        set: String,
+    },
     /// A likelihood ratio without a second model.
     #[error("the likelihood ratio needs a background model; name its run as `background`")]
     NoBackground,

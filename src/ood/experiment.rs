@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{BootstrapConfig, Method, OodConfig},
-    data::Images,
+    data::{Images, Kind},
     eval::{CONVENTION, EvalError, IN, Interval, OUT, bootstrap::Bootstrap, dual},
     lid::{Prepared, scale},
     report::{self, Curve, Figure, Group, Row, ScoreTable},
@@ -274,7 +274,8 @@ impl Judged<'_> {
         let last = self.scores[0].scores.last().map(|(method, _)| *method);
         let title = last.and_then(method::spec).map_or(LIKELIHOOD, |spec| spec.title);
         let sets = self.experiment.sets().into_iter().zip(&self.scores);
-        let ends = sets.map(|(images, set)| {
+        // Vectors are not to be seen.
+        let ends = sets.filter(|(images, _)| images.kind == Kind::Pixels).map(|(images, set)| {
             let values = last.map_or(set.get(Statistic::LogLikelihood), |m| set.score(m));
             report::ends(&images.name, &images.pixels, images.shape, values)
         });
@@ -423,14 +424,25 @@ pub fn write(
         for images in run.experiment.sets() {
             // A set that several runs judge is shown once.
             if sheets.iter().all(|sheet| sheet.caption != images.name) {
-                sheets.push(report::sheet(images.name.clone(), &images.pixels, images.shape));
-                let digest = images.digest();
-                let text = format!("{} images, SHA-256 of their pixels {digest}…", images.len());
+                let (digest, n) = (images.digest(), images.len());
+                let text = match images.kind {
+                    Kind::Pixels => {
+                        sheets.push(report::sheet(
+                            images.name.clone(),
+                            &images.pixels,
+                            images.shape,
+                        ));
+                        format!("{n} images, SHA-256 of their pixels {digest}…")
+                    }
+                    Kind::Vectors => format!("{n} vectors, SHA-256 of their numbers {digest}…"),
+                };
                 facts.push((images.name.clone(), text));
             }
         }
         let samples = of(run, "samples of the model");
-        sheets.push(report::sheet(samples, &run.samples, run.experiment.inside[0].shape));
+        if run.experiment.inside[0].kind == Kind::Pixels {
+            sheets.push(report::sheet(samples, &run.samples, run.experiment.inside[0].shape));
+        }
         let (own, by) = run.ends();
         ends.extend(own.into_iter().map(|e| report::Ends { set: of(run, &e.set), ..e }));
         ends_by = by;

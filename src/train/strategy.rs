@@ -6,9 +6,9 @@ use super::{
     descent::{Descent, Seen},
     loader::Loader,
     metric::{BatchLoss, progress},
-    samples::draw,
+    samples::{DENSITY_SIDE, density_picture, draw},
     schedule::Schedule,
-    trainee::Trainee,
+    trainee::{Trainee, bits, is_vector},
     weights,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     report,
     run::{RunDir, write_atomic},
 };
-use atypical_models::{DensityModel, FlowBackend, bits_per_dimension, flow::Flow};
+use atypical_models::{DensityModel, FlowBackend, flow::Flow};
 use burn::{
     module::{AutodiffModule, Module},
     optim::adaptor::OptimizerAdaptor,
@@ -140,6 +140,15 @@ where
         bar: &Progress,
     ) -> Result<(), TrainError> {
         <B::InnerBackend as Backend>::seed(device, step_seed(self.config.seed ^ VALIDATION, epoch));
+        if is_vector(flow.shape()) {
+            // Of points in the plane the density itself can be seen; of longer vectors there is nothing to look at.
+            if flow.dimension() == 2 {
+                let picture = density_picture(flow, device);
+                let shape = [1, DENSITY_SIDE, DENSITY_SIDE];
+                write_atomic(&self.run.samples(epoch), &report::grid_png(&picture, shape))?;
+            }
+            return Ok(());
+        }
         let (pixels, broken) = report::to_pixels(&draw(flow, self.config.samples.count, device));
         if broken > 0 {
             bar.say(&format!("{broken} values of the samples are NaN or infinite; they are black"));
@@ -267,8 +276,8 @@ where
             self.end_epoch(&mut state, epoch + 1, &device, &bar)?;
         }
 
-        let dimension = self.descent.trainee().flow.dimension();
-        let bits = |nats: f64| bits_per_dimension(-nats, dimension);
+        let shape = self.descent.trainee().flow.shape();
+        let bits = |nats: f64| bits(-nats, shape);
         bar.finish(
             &state.best_loss.map_or(String::new(), |l| format!("best {:.3} bits/dim", bits(l))),
         );
@@ -312,9 +321,9 @@ where
             (state.best_loss, state.best_epoch) = (Some(loss), epoch);
             write_atomic(&this.run.best_model(), &weights::to_bytes(&model.flow)?)?;
         }
-        let bits = |nats: f64| bits_per_dimension(-nats, model.flow.dimension());
+        let bits = |nats: f64| bits(-nats, model.flow.shape());
         bar.say(&format!(
-            "epoch {epoch}/{}: {:.3} bits/dim on training, {:.3} on validation images",
+            "epoch {epoch}/{}: {:.3} bits/dim on training, {:.3} on validation data",
             this.config.epochs,
             bits(train_loss),
             bits(loss)

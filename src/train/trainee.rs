@@ -43,9 +43,20 @@ impl<B: Backend> ModuleMapper<B> for Number {
     }
 }
 
-fn batch_loss<B: Backend>(loss: Tensor<B, 1>, size: usize, dimension: usize) -> BatchLoss {
+fn batch_loss<B: Backend>(loss: Tensor<B, 1>, size: usize, shape: [usize; 3]) -> BatchLoss {
     let nats = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-    BatchLoss { nats, bits: bits_per_dimension(-nats, dimension), size }
+    BatchLoss { nats, bits: bits(-nats, shape), size }
+}
+
+/// Bits per dimension; vectors have no grey levels, whose 8 bits those of images contain.
+pub(super) fn bits(log_prob: f64, shape: [usize; 3]) -> f64 {
+    let of_images = bits_per_dimension(log_prob, shape.iter().product());
+    if is_vector(shape) { of_images - 8.0 } else { of_images }
+}
+
+/// Whether a model of this shape is one of vectors.
+pub(super) fn is_vector([_, height, width]: [usize; 3]) -> bool {
+    height * width == 1
 }
 
 impl<B: AutodiffBackend + FlowBackend> TrainStep for Trainee<B> {
@@ -55,7 +66,7 @@ impl<B: AutodiffBackend + FlowBackend> TrainStep for Trainee<B> {
     fn step(&self, x: Tensor<B, 2>) -> TrainOutput<BatchLoss> {
         let size = x.dims()[0];
         let loss = -self.flow.log_prob(x).mean();
-        let item = batch_loss(loss.clone().inner(), size, self.flow.dimension());
+        let item = batch_loss(loss.clone().inner(), size, self.flow.shape());
         TrainOutput::new(self, loss.backward(), item)
     }
 }
@@ -66,7 +77,7 @@ impl<B: FlowBackend> InferenceStep for Trainee<B> {
 
     fn step(&self, x: Tensor<B, 2>) -> BatchLoss {
         let size = x.dims()[0];
-        batch_loss(-self.flow.log_prob(x).mean(), size, self.flow.dimension())
+        batch_loss(-self.flow.log_prob(x).mean(), size, self.flow.shape())
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::{AroundConfig, HessianConfig, OodConfig, OptimumConfig, ShellsConfig},
-    data::{Images, normal},
+    data::{Images, Kind, normal},
     lid::matrix_free::norm,
     ood::{
         OodError, Scorer,
@@ -157,6 +157,9 @@ impl<B: FlowBackend> Models<B> {
     }
 
     fn complexity(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        if images.kind == Kind::Vectors {
+            return Err(OodError::NoPictures { set: images.name.clone() });
+        }
         let mut bar = self.scorer.progress("complexity", images.len());
         let measurement = Measurement { what: "complexity", settings: &self.codecs };
         let all =
@@ -177,6 +180,7 @@ impl<B: FlowBackend> Models<B> {
         let AroundConfig { samples, sigma, radius, latent_radius, ball } = self.around;
         let d = images.dimension();
         let settings = &(self.around, self.seed);
+        let end = end(images);
         self.scorer.each_image(images, statistic.words(), settings, |flow, i, x| {
             let mut rng = images.stream(i, self.seed);
             let device = x.device();
@@ -186,11 +190,11 @@ impl<B: FlowBackend> Models<B> {
             Ok(match statistic {
                 Statistic::Convolution => {
                     let draw = || (0..d).map(|_| sigma * normal(&mut rng)).collect();
-                    log_mean_density(flow, points(&host(x), samples, draw, fold, &device))
+                    log_mean_density(flow, points(&host(x), samples, draw, end, &device))
                 }
                 Statistic::DataBall => {
                     let draw = || on_ball(radius, &mut rng);
-                    log_mean_density(flow, points(&host(x), samples, draw, fold, &device))
+                    log_mean_density(flow, points(&host(x), samples, draw, end, &device))
                 }
                 _ => {
                     let z = host(flow.encode(x).0);
@@ -204,10 +208,11 @@ impl<B: FlowBackend> Models<B> {
 
     fn shells(&self, images: &Images) -> Result<Vec<f64>, OodError> {
         let settings = &(self.shells, self.seed);
+        let end = end(images);
         self.scorer.each_image(images, "shells", settings, |flow, i, x| {
             let mut rng = images.stream(i, self.seed);
             let device = x.device();
-            Ok(shells(flow, &host(x), self.shells, fold, &mut rng, &device).dimension)
+            Ok(shells(flow, &host(x), self.shells, end, &mut rng, &device).dimension)
         })
     }
 
@@ -236,6 +241,14 @@ impl<B: FlowBackend> Models<B> {
         })?;
         let names = [Statistic::LatentNorm, Statistic::LatentBox, Statistic::LatentFit];
         Ok(columns(names, &all))
+    }
+}
+
+/// What becomes of a coordinate that leaves the data's range: pixels have one, vectors have none.
+fn end(images: &Images) -> fn(f64) -> f64 {
+    match images.kind {
+        Kind::Pixels => fold,
+        Kind::Vectors => |x| x,
     }
 }
 
