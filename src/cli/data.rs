@@ -5,13 +5,12 @@ use crate::{
     config::Environment,
     data::{DATASETS, Dataset, Images},
     hub::Hub,
-    progress::Progress,
     report::grid_png,
     run::write_atomic,
     with_backend,
 };
 use clap::{Args, Subcommand};
-use std::{cell::RefCell, path::PathBuf};
+use std::path::PathBuf;
 
 /// Pictures of a contact sheet.
 const SHEET: usize = 64;
@@ -222,17 +221,7 @@ fn fetch(common: &Common, names: &[String], offline: bool) -> Result<(), CliErro
         )?;
         for file in set.hub {
             let spec = format!("{name}:{}", file.split);
-            let bar = RefCell::new(None);
-            let path = set.fetch(file, &hub, &|done, total| {
-                let [done, total] = [done, total].map(|bytes| (bytes / 1024) as usize);
-                let mut bar = bar.borrow_mut();
-                let (bar, before) = bar.get_or_insert_with(|| {
-                    (Progress::new(common.verbosity(), &format!("{spec} (KiB)"), total), 0)
-                });
-                // A download that starts over has less than before.
-                bar.advance(done.saturating_sub(*before), "");
-                *before = done.max(*before);
-            })?;
+            let path = load::shown(common, &spec, |progress| set.fetch(file, &hub, progress))?;
             if !common.json && !common.quiet {
                 print(format_args!("{spec}: {}", path.display()))?;
             }

@@ -58,7 +58,7 @@ impl Doctor {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let backend = common.backend()?;
-        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let run = super::load::open_run(common, &environment, &self.run)?;
         let (whole, damaged) = checkpoints(&run);
         let (health, spec) = with_backend!(backend, common.device, |B, device| {
             let (flow, config) = train::open_flow::<B>(&run, &device)?;

@@ -91,7 +91,7 @@ impl Gate {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let backend = common.backend()?;
-        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let run = super::load::open_run(common, &environment, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
         let spec = &trained.data.train;
         let loaded =

@@ -1,17 +1,52 @@
-//! Images by SPEC, drawn from a run where it says so.
+//! What commands work on: runs, and images by SPEC, drawn from a run where it says so.
 
-use super::CliError;
+use super::{CliError, Common};
 use crate::{
     config::Environment,
     data::{Images, Kind, Source, Spec},
+    hub::Hub,
+    progress::Progress,
     report::to_pixels,
     run::RunDir,
     train,
 };
 use atypical_models::FlowBackend;
+use std::cell::RefCell;
 
 /// Samples that are drawn where the SPEC has no end.
 const GENERATED: usize = 1000;
+
+/// A run by its name under MODEL_DIR, its path, or as `hf://org/name` from the hub.
+pub(super) fn open_run(
+    common: &Common,
+    environment: &Environment,
+    name: &str,
+) -> Result<RunDir, CliError> {
+    let Some(repo) = name.strip_prefix("hf://") else {
+        return Ok(RunDir::open(&environment.model_dir, name)?);
+    };
+    let hub = Hub::from_environment(false)?;
+    Ok(shown(common, name, |progress| hub.open_run(repo, &environment.model_dir, progress))?)
+}
+
+/// A download with a bar of its own.
+pub(super) fn shown<T>(
+    common: &Common,
+    what: &str,
+    download: impl FnOnce(&dyn Fn(u64, u64)) -> T,
+) -> T {
+    let bar = RefCell::new(None);
+    download(&|done, total| {
+        let [done, total] = [done, total].map(|bytes| (bytes / 1024) as usize);
+        let mut bar = bar.borrow_mut();
+        let (bar, before) = bar.get_or_insert_with(|| {
+            (Progress::new(common.verbosity(), &format!("{what} (KiB)"), total), 0)
+        });
+        // A download that starts over has less than before.
+        bar.advance(done.saturating_sub(*before), "");
+        *before = done.max(*before);
+    })
+}
 
 /// Read images, or draw them from a run, by seed.
 pub(super) fn load<B: FlowBackend>(

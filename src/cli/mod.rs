@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod gate;
+mod hub;
 mod import;
 mod lid;
 mod load;
@@ -20,7 +21,7 @@ use crate::{
     backend::{BackendError, BackendName},
     config::ConfigError,
     data::DataError,
-    hub::HubError,
+    hub::{HubError, PublishError},
     import::ImportError,
     ood::{LabelError, OodError},
     progress::Verbosity,
@@ -86,6 +87,8 @@ Examples:
     Runs,
     /// List the data sets known by name, look at one, or download it
     Data(data::Data),
+    /// Publish runs on the Hugging Face hub
+    Hub(hub::HubArgs),
     /// Show, check or describe configurations
     Config(config::Config),
     /// List the backends of this build and this machine
@@ -146,6 +149,8 @@ enum CliError {
     #[error(transparent)]
     Hub(#[from] HubError),
     #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]
     Run(#[from] RunError),
@@ -185,6 +190,7 @@ pub fn main() -> ExitCode {
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Data(command) => command.run(&cli.common),
+        Command::Hub(command) => command.run(&cli.common),
         Command::Config(command) => command.run(&cli.common),
         Command::Backends => backends::run(&cli.common),
     };

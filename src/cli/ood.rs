@@ -73,7 +73,7 @@ impl Ood {
             // All that can be known to be wrong comes before hours of scoring.
             let mut opened = Vec::new();
             for config in &configs {
-                let run = RunDir::open(&environment.model_dir, &config.run)?;
+                let run = super::load::open_run(common, &environment, &config.run)?;
                 let load =
                     |spec: &str| super::load::load::<B>(spec, &environment, config.seed, &device);
                 let sets = images(config, load)?;

@@ -1,12 +1,7 @@
 //! `sample`.
 
 use super::{CliError, Common, print, print_json};
-use crate::{
-    config::Environment,
-    data, report,
-    run::{RunDir, write_atomic},
-    train, with_backend,
-};
+use crate::{config::Environment, data, report, run::write_atomic, train, with_backend};
 use atypical_models::DensityModel;
 use burn::tensor::{Tensor, backend::Backend};
 use clap::Args;
@@ -55,7 +50,7 @@ impl Sample {
                 return Err(CliError::Other(hint));
             }
         }
-        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let run = super::load::open_run(common, &environment, &self.run)?;
         let (x, shape) = with_backend!(backend, common.device, |B, device| {
             let (flow, config) = train::open_flow::<B>(&run, &device)?;
             B::seed(&device, common.seed.unwrap_or(config.seed));

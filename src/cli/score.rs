@@ -6,7 +6,6 @@ use crate::{
     eval::CONVENTION,
     ood::{self, Plan},
     report::{Frame, ScoreTable},
-    run::RunDir,
     train, with_backend,
 };
 use clap::Args;
@@ -49,7 +48,7 @@ impl Score {
         let environment = Environment::read()?;
         let backend = common.backend()?;
         Frame::check_format(&self.out)?;
-        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let run = super::load::open_run(common, &environment, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
         let calibration = self.calibration.as_ref().unwrap_or(&trained.data.train);
         let loaded = settings(common, &self.run, &self.method, &self.data, calibration, &self.set)?;

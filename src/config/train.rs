@@ -258,6 +258,9 @@ impl Section for TrainConfig {
         }
         let mutation = self.data.mutation;
         check("data.mutation", mutation, (0.0..1.0).contains(&mutation), "in [0, 1)")?;
+        let [_, height, width] = self.model.flow().shape;
+        let pixels = mutation == 0.0 || height * width > 1;
+        check("data.mutation", mutation, pixels, "0 for a model of vectors, which have no pixels")?;
         let seeded = mutation == 0.0 || self.data.dequantize;
         check("data.mutation", mutation, seeded, "0 where `data.dequantize` is false")?;
         let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = self.optimizer;

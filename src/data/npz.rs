@@ -81,7 +81,9 @@ fn vectors(
     let (n, dimension) = match *array.shape() {
         [n, d] if n > 0 && d > 0 => (n, d as usize),
         ref other => {
-            return Err(format(format!("`{name}` has shape {other:?}; feature vectors are [N, D]")));
+            return Err(format(format!(
+                "`{name}` has shape {other:?}; feature vectors are [N, D]"
+            )));
         }
     };
     let array = whole(array).map_err(|problem| format(format!("`{name}` {problem}")))?;

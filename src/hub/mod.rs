@@ -10,11 +10,13 @@ mod http;
 #[cfg(test)]
 mod loopback;
 mod names;
+mod published;
 mod push;
 #[cfg(test)]
 mod tests;
 
 pub use error::HubError;
+pub use published::PublishError;
 pub use push::Content;
 
 use cache::Cache;

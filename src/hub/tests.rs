@@ -4,6 +4,10 @@ use super::{
     loopback::{COMMIT, Fault, Loopback, TOKEN},
     *,
 };
+use crate::{
+    config::{Loaded, TrainConfig},
+    run::{RunDir, write_atomic},
+};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{cell::RefCell, time::Instant};
 
@@ -545,4 +549,58 @@ fn the_environment_is_read_as_python_reads_it() {
     assert!(error(&[("HF_ENDPOINT", "mirror")]).contains("HF_ENDPOINT is `mirror`: write a URL"));
     assert!(error(&[("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]).contains("write seconds"));
     assert!(!error(&[("HF_TOKEN", "hf a")]).contains("hf a"));
+}
+
+/// A run with a configuration and weights, as training leaves it.
+fn trained(folder: &Path) -> RunDir {
+    let run = RunDir::create(folder, "moons").unwrap();
+    let config =
+        Loaded::<TrainConfig>::text(include_str!("../../configs/train/two_moons.yaml"), &[]);
+    write_atomic(&run.config(), config.unwrap().yaml().unwrap().as_bytes()).unwrap();
+    write_atomic(&run.metrics_log(), b"{\"epoch\":3,\"valid_loss\":1.25}\n").unwrap();
+    write_atomic(&run.samples(3), b"picture").unwrap();
+    run
+}
+
+#[test]
+fn a_trained_run_goes_up_with_a_card_and_comes_back_as_a_run() {
+    let (server, cache, _) = scene();
+    let model_dir = tempfile::tempdir().unwrap();
+    let run = trained(model_dir.path());
+    let hub = with(&server, cache.path(), Some(TOKEN), false);
+    let message = hub.publish(&run, "owner/run", false).unwrap_err().to_string();
+    assert!(message.contains("moons has no weights yet"), "{message}");
+    write_atomic(&run.best_model(), &content()).unwrap();
+    hub.publish(&run, "owner/run", false).unwrap();
+    let commit = server.commit();
+    let paths: Vec<&str> =
+        commit.iter().filter_map(|line| line["value"]["path"].as_str()).collect();
+    for file in
+        ["README.md", "config.yaml", "metrics.jsonl", "model/best.safetensors", "samples.png"]
+    {
+        assert!(paths.contains(&file), "{paths:?}");
+    }
+    let card = commit.iter().find(|line| line["value"]["path"] == "README.md").unwrap();
+    let card = BASE64.decode(card["value"]["content"].as_str().unwrap()).unwrap();
+    let card = String::from_utf8(card).unwrap();
+    for part in [
+        "library_name: atypical",
+        "`rq_nsf_vector`",
+        "toy:two-moons",
+        "1.2500",
+        "--run hf://owner/run",
+    ] {
+        assert!(card.contains(part), "{card}");
+    }
+
+    publish(&server);
+    let back = hub.open_run("owner/run", model_dir.path(), &|_, _| {}).unwrap();
+    assert_eq!(back.root(), model_dir.path().join("hf/owner/run"));
+    assert_eq!(std::fs::read(back.weights()).unwrap(), content());
+    // What is measured there stays with it: the cache of the hub is not written to.
+    write_atomic(&back.cache(), b"measured").unwrap();
+    let again = hub.open_run(&format!("owner/run@{COMMIT}"), model_dir.path(), &|_, _| {}).unwrap();
+    assert_ne!(again, back);
+    hub.open_run("owner/run", model_dir.path(), &|_, _| {}).unwrap();
+    assert!(back.cache().exists());
 }

@@ -121,6 +121,24 @@ fn sync_folder(folder: &Path) {
     }
 }
 
+/// All files of a folder, without those whose names begin with a dot.
+fn copy(from: &Path, to: &Path) -> Result<(), RunError> {
+    let read = |path: &Path, source| RunError::Read { path: path.to_path_buf(), source };
+    for entry in std::fs::read_dir(from).map_err(|e| read(from, e))? {
+        let path = entry.map_err(|e| read(from, e))?.path();
+        let Some(name) = path.file_name().filter(|name| !name.to_string_lossy().starts_with('.'))
+        else {
+            continue;
+        };
+        if path.is_dir() {
+            copy(&path, &to.join(name))?;
+        } else {
+            write_atomic(&to.join(name), &std::fs::read(&path).map_err(|e| read(&path, e))?)?;
+        }
+    }
+    Ok(())
+}
+
 /// The right to write to a run.
 #[derive(Debug)]
 pub struct Lock {
@@ -214,6 +232,36 @@ impl RunDir {
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map_or(String::new(), |(_, other)| format!("; did you mean `{other}`?"));
         Err(RunError::Missing { name: name.to_owned(), looked: model_dir.to_path_buf(), guess })
+    }
+
+    /// A run whose files lie elsewhere, copied to `name` under `model_dir`, links followed. `mark` says which files they are: what was copied under the same mark
+    /// before is taken as it is, anything else there gives way.
+    ///
+    /// # Errors
+    /// A name outside `model_dir`, files that cannot be read or written.
+    pub fn copied(model_dir: &Path, name: &str, from: &Path, mark: &str) -> Result<Self, RunError> {
+        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(RunError::Name(name.to_owned()));
+        }
+        let run = Self { root: model_dir.join(name) };
+        let known = run.root.join(".from");
+        if std::fs::read_to_string(&known).is_ok_and(|known| known == mark) && run.config().exists()
+        {
+            return Ok(run);
+        }
+        let staged = run.stage()?;
+        copy(from, staged.folder().root())?;
+        write_atomic(&staged.folder().root().join(".from"), mark.as_bytes())?;
+        staged.commit()
+    }
+
+    /// The sample grid of the latest epoch, where there is one.
+    pub fn last_samples(&self) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.root.join("samples")).ok()?.flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "png"))
+            .max()
     }
 
     /// Keep other processes from writing to this run until the lock is dropped or the process ends, however it ends.
@@ -399,6 +447,27 @@ mod tests {
         assert_eq!(staged.commit().unwrap(), run);
         assert_eq!(std::fs::read(run.config()).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_run_is_copied_once_for_each_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let from = dir.path().join("snapshot");
+        write_atomic(&from.join("config.yaml"), b"a").unwrap();
+        write_atomic(&from.join("model/best.safetensors"), b"weights").unwrap();
+        write_atomic(&from.join(".gitattributes"), b"").unwrap();
+        let copied = |mark: &str| RunDir::copied(dir.path(), "hf/org/name", &from, mark).unwrap();
+        let run = copied("1");
+        assert_eq!(std::fs::read(run.best_model()).unwrap(), b"weights");
+        assert!(!run.root().join(".gitattributes").exists());
+        // What a run gains here stays with it, until other files take its place.
+        write_atomic(&run.cache(), b"measured").unwrap();
+        write_atomic(&from.join("config.yaml"), b"b").unwrap();
+        assert_eq!(std::fs::read(copied("1").config()).unwrap(), b"a");
+        assert!(run.cache().exists());
+        assert_eq!(std::fs::read(copied("2").config()).unwrap(), b"b");
+        assert!(!run.cache().exists());
+        assert!(RunDir::copied(dir.path(), "../x", &from, "1").is_err());
     }
 
     #[test]

@@ -101,8 +101,8 @@ struct Model {
 }
 
 impl Model {
-    fn open(environment: &Environment, name: &str) -> Result<Self, CliError> {
-        let run = RunDir::open(&environment.model_dir, name)?;
+    fn open(common: &Common, environment: &Environment, name: &str) -> Result<Self, CliError> {
+        let run = super::super::load::open_run(common, environment, name)?;
         let config = Loaded::<TrainConfig>::file(&run.config())?.config;
         Ok(Self { run, config })
     }
@@ -147,8 +147,8 @@ impl OfImages {
                 self.out.join("lid.parquet").display()
             )));
         }
-        let model = self.model(&environment)?;
-        let ensemble = self.ensemble(&environment)?;
+        let model = self.model(common, &environment)?;
+        let ensemble = self.ensemble(common, &environment)?;
         let images = self.data.parse::<Spec>()?.load(&environment.data_dir)?;
         let calibration = self.calibration_images(&environment, model.as_ref())?;
         let seed = common.seed.unwrap_or(0);
@@ -303,10 +303,10 @@ impl OfImages {
         Ok(lid)
     }
 
-    fn model(&self, environment: &Environment) -> Result<Option<Model>, CliError> {
+    fn model(&self, common: &Common, environment: &Environment) -> Result<Option<Model>, CliError> {
         let reads_model = |e: &&Estimator| matches!(e.route(), Route::Spectrum | Route::Krylov);
         match (&self.run, self.estimator.iter().find(reads_model)) {
-            (Some(name), _) => Ok(Some(Model::open(environment, name)?)),
+            (Some(name), _) => Ok(Some(Model::open(common, environment, name)?)),
             (None, None) => Ok(None),
             (None, Some(estimator)) => Err(CliError::Other(format!(
                 "the estimator {} reads a trained model: say which, with --run NAME (`runs` lists them), or take one that needs \
@@ -317,7 +317,7 @@ impl OfImages {
     }
 
     /// The runs of the ensemble.
-    fn ensemble(&self, environment: &Environment) -> Result<Vec<Model>, CliError> {
+    fn ensemble(&self, common: &Common, environment: &Environment) -> Result<Vec<Model>, CliError> {
         if self.estimator.contains(&Estimator::Lidl) == self.ensemble.is_empty() {
             let problem = match self.ensemble.is_empty() {
                 true => "none is given",
@@ -325,7 +325,7 @@ impl OfImages {
             };
             return Err(crate::ood::OodError::Ensemble(problem.into()).into());
         }
-        self.ensemble.iter().map(|name| Model::open(environment, name)).collect()
+        self.ensemble.iter().map(|name| Model::open(common, environment, name)).collect()
     }
 
     /// The images to choose a scale on, where one is to be chosen.

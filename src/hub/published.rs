@@ -1,0 +1,98 @@
+//! Runs as repositories of the hub: what is published of them, and how they come back.
+
+use super::{Content, Hub, HubError};
+use crate::{
+    config::{Loaded, TrainConfig},
+    run::{RunDir, RunError},
+};
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Where runs of the hub lie under `MODEL_DIR`.
+const FOLDER: &str = "hf";
+
+/// A run that cannot be published or had from the hub.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// Something between here and the hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The run directory.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The run's configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// A run without weights.
+    #[error("the run {0} has no weights yet: train it first, or import them")]
+    NoWeights(PathBuf),
+}
+
+impl Hub {
+    /// The run that is published as `repo`, at a revision where one is named (`org/name@v1`): copied to `hf/org/name` under `model_dir`, once for each commit.
+    ///
+    /// # Errors
+    /// As [`Hub::run`]; a folder that cannot be written.
+    pub fn open_run(
+        &self,
+        repo: &str,
+        model_dir: &std::path::Path,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<RunDir, PublishError> {
+        let (name, revision) = repo.split_once('@').map_or((repo, None), |(n, r)| (n, Some(r)));
+        let snapshot = self.run(name, revision, progress)?;
+        let commit = snapshot.file_name().map(|c| c.to_string_lossy().into_owned());
+        let place = format!("{FOLDER}/{repo}");
+        Ok(RunDir::copied(model_dir, &place, &snapshot, &commit.unwrap_or_default())?)
+    }
+
+    /// Publish a run's weights, configuration and log, with a card that says what it is; returns the commit's URL.
+    ///
+    /// # Errors
+    /// A run without weights; as [`Hub::push`].
+    pub fn publish(&self, run: &RunDir, repo: &str, private: bool) -> Result<String, PublishError> {
+        if !run.weights().exists() {
+            return Err(PublishError::NoWeights(run.root().to_path_buf()));
+        }
+        let config = Loaded::<TrainConfig>::file(&run.config())?.config;
+        let picture = run.last_samples();
+        let mut files = vec![
+            (
+                "README.md".to_owned(),
+                Content::Bytes(card(run, &config, repo, picture.is_some()).into()),
+            ),
+            // Under the name of the best, as which it is read, though it may be the latest.
+            ("model/best.safetensors".to_owned(), Content::File(run.weights())),
+            ("config.yaml".to_owned(), Content::File(run.config())),
+        ];
+        let log = run.metrics_log();
+        files.extend(log.exists().then(|| ("metrics.jsonl".to_owned(), Content::File(log))));
+        files.extend(picture.map(|path| ("samples.png".to_owned(), Content::File(path))));
+        Ok(self.push(repo, private, &files, &format!("Run {}", run.name()))?)
+    }
+}
+
+/// The card of a run: what the hub shows on its page.
+fn card(run: &RunDir, config: &TrainConfig, repo: &str, picture: bool) -> String {
+    let epoch = run.last_epoch().unwrap_or_default();
+    let number = |key: &str| epoch[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.4}"));
+    let kind = serde_json::to_value(&config.model).unwrap_or_default();
+    let kind = kind["name"].as_str().unwrap_or("flow").to_owned();
+    let [c, h, w] = config.model.flow().shape;
+    let picture = if picture { "\n![samples of the model](samples.png)\n" } else { "" };
+    format!(
+        "---\nlibrary_name: atypical\ntags:\n- normalizing-flow\n- density-estimation\n- out-of-distribution-detection\n---\n\n\
+         # {name}\n\nA normalizing flow (`{kind}`) for data of shape {c} x {h} x {w}, trained on `{data}` with atypical {version}.\n{picture}\n\
+         | after epoch {n} | training | validation |\n| --- | --- | --- |\n\
+         | loss, nats | {train} | {valid} |\n| bits per dimension | {train_bits} | {valid_bits} |\n\n\
+         ```console\n$ atypical doctor --run hf://{repo} --data {data}\n$ atypical score --run hf://{repo} --data photos/ --method likelihood,lid --out scores.parquet\n```\n",
+        name = run.name(),
+        data = config.data.train,
+        version = env!("CARGO_PKG_VERSION"),
+        n = epoch["epoch"].as_u64().map_or("-".to_owned(), |n| n.to_string()),
+        train = number("train_loss"),
+        valid = number("valid_loss"),
+        train_bits = number("train_bits_per_dimension"),
+        valid_bits = number("valid_bits_per_dimension"),
+    )
+}
