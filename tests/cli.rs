@@ -54,6 +54,7 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_atypical"));
         command.args(arguments.split_whitespace()).current_dir(self.dir.path());
         command.env_remove("DATA_DIR").env_remove("MODEL_DIR").stdin(Stdio::null());
+        command.env("HF_HUB_CACHE", self.path("hub"));
         command
     }
 
@@ -1256,4 +1257,98 @@ fn methods_say_what_they_need() {
             .error("train --config train.yaml --set data.mutation=1 --run x")
             .contains("data.mutation")
     );
+}
+
+#[test]
+fn data_sets_are_listed_described_and_looked_at() {
+    let bench = Bench::new();
+    let list = bench.ok("data list");
+    for part in ["fashion-mnist", "train 60000, test 10000", "organsmnist", "on the hub"] {
+        assert!(list.contains(part), "{list}");
+    }
+    let info = bench.ok("data info cifar10");
+    for part in ["Krizhevsky 2009", "cifar-10-binary.tar.gz", "atypical data fetch cifar10"] {
+        assert!(info.contains(part), "{info}");
+    }
+    let one: serde_json::Value = serde_json::from_str(&bench.ok("data info mnist --json")).unwrap();
+    assert_eq!(one["splits"]["train"]["here"], false);
+    let info = bench.ok("data info train.npz@first=0.5,size=16[:20] --sheet sheet.png");
+    assert!(info.contains("20 images of 1 x 16 x 16"), "{info}");
+    assert!(std::fs::read(bench.path("sheet.png")).unwrap().starts_with(b"\x89PNG"));
+    assert!(bench.error("data info nmist").contains("did you mean `mnist`"));
+    assert!(bench.error("data info train.npz@sise=16").contains("did you mean `size`"));
+    assert!(bench.error("data fetch omniglot").contains("is no set that can be downloaded"));
+    let missing = bench.error("data fetch mnist --offline");
+    assert!(missing.contains("mnist/train-00000-of-00001.parquet"), "{missing}");
+    assert!(missing.contains("without --offline"), "{missing}");
+}
+
+#[test]
+fn a_flow_of_the_reference_goes_on_here() {
+    let bench = Bench::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/import/image_rq");
+    let golden = golden.display();
+    let import = format!("import nflows --checkpoint {golden}.pt --config {golden}.yaml");
+    let out = bench.run(&format!("{import} --data train.npz --out old"));
+    let (_, notes) = texts(&out);
+    assert!(
+        out.status.success() && notes.contains("`trainer.writer.type` has no counterpart"),
+        "{notes}"
+    );
+    bench.ok("score --run old --data other.npz --method likelihood --out scores.csv");
+    bench.ok("sample --run old --n 4 --out samples.png");
+    let config = bench.ok(&format!("config import {golden}.yaml"));
+    assert!(
+        config.contains("train: fashion-mnist:train") && config.contains("epochs: 400"),
+        "{config}"
+    );
+    bench.file("not.yaml", "a: 1\n");
+    assert!(
+        bench.error("config import not.yaml").contains("neither a training nor an OOD experiment")
+    );
+    let message = bench.error(&format!("{import} --data train.npz --out old"));
+    assert!(message.contains("exists already"), "{message}");
+}
+
+const MOONS: &str = "
+data: {train: 'toy:two-moons[:512]'}
+model: {name: rq_nsf_vector, dimension: 2, layers: 1, hidden: 8}
+epochs: 2
+batch_size: 64
+";
+
+#[test]
+fn vectors_are_data_like_others() {
+    let bench = Bench::new();
+    bench.file("moons.yaml", MOONS);
+    bench.ok("train --config moons.yaml --quiet");
+    // The density in the plane, as it is learned.
+    assert!(bench.path("runs/moons/samples/epoch-0002.png").exists());
+    let lines: String = (0..12).map(|i| format!("{},0.{i},{}\n", i % 3, -i)).collect();
+    bench.file("points.csv", &format!("label,a,b\n{lines}"));
+    bench.ok(
+        "score --run moons --data points.csv --method likelihood,lid,data_ball --out scores.csv",
+    );
+    let scores = std::fs::read_to_string(bench.path("scores.csv")).unwrap();
+    assert_eq!(scores.lines().filter(|l| l.contains("points.csv")).count(), 12, "{scores}");
+    bench.ok("sample --run moons --n 30 --out points.npz");
+    let info = bench.ok("data info points.npz");
+    assert!(info.contains("30 vectors of 2 numbers"), "{info}");
+    bench.file(
+        "toys.yaml",
+        "{run: moons, in_distribution: 'toy:two-moons[512:560]', out_of_distribution: ['toy:circles[:48]'], calibration: 'toy:two-moons[:64]', calibration_count: 32}",
+    );
+    bench.ok("ood --config toys.yaml --quiet");
+    let report = std::fs::read_to_string(bench.path("runs/toys/report.html")).unwrap();
+    assert!(report.contains("48 vectors, SHA-256 of their numbers"));
+
+    let set = "score --run moons --data points.csv --out s.csv --method";
+    assert!(bench.error(&format!("{set} complexity")).contains("`points.csv` holds vectors"));
+    assert!(bench.error("sample --run moons --n 3 --out s.png").contains("write them to an .npz"));
+    assert!(bench.error("data info points.csv@size=3").contains("holds vectors"));
+    assert!(
+        bench.error("score --run moons --data other.npz --method likelihood").contains("[1, 8, 8]")
+    );
+    bench.file("bad.csv", "a,b\n1,NaN\n");
+    assert!(bench.error("data info bad.csv").contains("NaN"));
 }

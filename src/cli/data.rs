@@ -3,7 +3,7 @@
 use super::{CliError, Common, load, print, print_json};
 use crate::{
     config::Environment,
-    data::{DATASETS, Dataset, Images},
+    data::{DATASETS, Dataset, Images, Kind, Noise},
     hub::Hub,
     report::grid_png,
     run::write_atomic,
@@ -180,6 +180,9 @@ fn describe(
     images: &Images,
     sheet: Option<&std::path::Path>,
 ) -> Result<(), CliError> {
+    if images.kind == Kind::Vectors {
+        return describe_vectors(common, images, sheet);
+    }
     if let Some(path) = sheet {
         let some = images.take(SHEET);
         write_atomic(path, &grid_png(&some.pixels, some.shape))?;
@@ -201,6 +204,34 @@ fn describe(
         images.len(),
         classes.len(),
         images.digest()
+    ))
+}
+
+/// Vectors have numbers to tell, but nothing to see.
+fn describe_vectors(
+    common: &Common,
+    vectors: &Images,
+    sheet: Option<&std::path::Path>,
+) -> Result<(), CliError> {
+    if sheet.is_some() {
+        return Err(CliError::Other(format!(
+            "`{}` holds vectors, which make no sheet of pictures",
+            vectors.name
+        )));
+    }
+    let (n, dimension) = (vectors.len(), vectors.dimension());
+    let values = vectors.unit(&(0..n).collect::<Vec<_>>(), Noise::Off);
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if common.json {
+        return print_json(&serde_json::json!({
+            "name": vectors.name, "vectors": n, "dimension": dimension, "low": low, "high": high, "digest": vectors.digest(),
+        }));
+    }
+    print(format_args!(
+        "{}: {n} vectors of {dimension} numbers from {low:.3} to {high:.3}, digest {}",
+        vectors.name,
+        vectors.digest()
     ))
 }
 

@@ -565,7 +565,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cifar = DATASETS.iter().find(|d| d.name == "cifar10").unwrap();
         let load = |split: &str| cifar.load(split, dir.path()).map_err(|e| e.to_string());
-        let message = load("test").unwrap_err();
+        let folder = dir.path().join("cifar10");
+        let message = cifar.missing("test", &folder).to_string();
         for part in [
             "cifar10/test.npz",
             "cifar-10-binary.tar.gz",
@@ -574,7 +575,6 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
-        let folder = dir.path().join("cifar10");
         std::fs::create_dir(&folder).unwrap();
         let images = Images::random(3, [3, 32, 32], 0);
         std::fs::write(folder.join("test.npz"), npz::to_npz(&images.pixels, images.shape).unwrap())
