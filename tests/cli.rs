@@ -495,7 +495,7 @@ fn weights_that_do_not_fit() {
     assert!(message.contains("does not fit this model"), "{message}");
     std::fs::write(&best, &good[..good.len() - 100]).unwrap();
     let message = bench.error("sample --run train");
-    assert!(message.contains("best.safetensors"), "{message}");
+    assert!(message.contains("best.safetensors is damaged"), "{message}");
 
     // A whole checkpoint of another architecture.
     let (mine, foreign) =
@@ -979,10 +979,11 @@ fn a_doctor_tells_healthy_from_broken() {
     let bench = Bench::trained();
     let text = bench.ok("doctor --run train");
     assert!(text.contains("checkpoints       whole, of step"), "{text}");
+    assert!(text.contains("weights checksum  ok"), "{text}");
     assert!(text.contains("coupling") && text.contains("act_norm"), "{text}");
     let out = bench.ok("doctor --run train --json --images 2 --quiet");
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(report["healthy"], true);
+    assert_eq!((&report["healthy"], &report["weights_checksum"]), (&true.into(), &"ok".into()));
     let health = &report["health"];
     assert!(health["round_trip"].as_f64().unwrap() < 1e-3, "{health}");
     assert!(health["log_det_error"].as_f64().unwrap() < 1e-3, "{health}");
@@ -1002,7 +1003,7 @@ fn a_doctor_tells_healthy_from_broken() {
     let error = bench.error("doctor --run train --quiet");
     assert!(error.contains("is not healthy") && error.contains("checksum"), "{error}");
 
-    // A weight that is NaN, then a permutation that is none.
+    // A weight that is NaN, then a permutation that is none; and weights without a checksum, as earlier versions wrote them.
     let weights = bench.path("runs/train/model/best.safetensors");
     let whole = std::fs::read(&weights).unwrap();
     let damaged = |end: &str, value: &[u8]| {
@@ -1017,8 +1018,17 @@ fn a_doctor_tells_healthy_from_broken() {
     };
     let error = damaged("log_scale", &f32::NAN.to_le_bytes());
     assert!(error.contains("; 1 of ") && error.contains("weights are NaN or infinite"), "{error}");
+    assert!(error.contains("best.safetensors is damaged"), "{error}");
+    let report = texts(&bench.run("doctor --run train")).0;
+    assert!(report.contains("weights checksum  DAMAGED"), "{report}");
+    let error = bench.error("sample --run train");
+    assert!(error.contains("best.safetensors is damaged"), "{error}");
     let error = damaged("permutation", &[9, 9, 9, 9]);
     assert!(error.contains("permutation` is no permutation of the channels"), "{error}");
+    let tensors = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    std::fs::write(&weights, safetensors::serialize(tensors.tensors(), None).unwrap()).unwrap();
+    let text = texts(&bench.run("doctor --run train")).0;
+    assert!(text.contains("weights checksum  none recorded"), "{text}");
 }
 
 const METHODS: &str = "likelihood,dual_calibrated,likelihood_ratio,complexity,complexity_mixture,gradient_norm,typicality,batch_typicality,waic,\

@@ -8,7 +8,8 @@ use crate::{
     jacobian::Memory,
     progress::Progress,
     run::{RunDir, RunError},
-    train, with_backend,
+    train::{self, Checksum, TrainError},
+    with_backend,
 };
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
@@ -25,7 +26,7 @@ Examples:
 The steps are given at the first image, their round trip in parts of the largest input: `both ways` is the log-determinant of the step plus that of its inverse (nats,
 over all images), `dense log-det` its difference from the one of the step's dense Jacobian, `condition` the ratio of that Jacobian's largest and smallest singular values.
 
-The exit code is 0 for a healthy run and 1 otherwise: damaged checkpoints, weights or results that are NaN or infinite, an inverse that
+The exit code is 0 for a healthy run and 1 otherwise: damaged checkpoints, weights that do not have the checksum that their file holds, weights or results that are NaN or infinite, an inverse that
 misses by half a grey level, a log-determinant that is 0.01 bits per dimension from that of the dense Jacobian. Steps of more than 1024
 dimensions are examined without their own dense Jacobian.")]
 pub struct Doctor {
@@ -51,6 +52,7 @@ struct Report<'a> {
     complaints: &'a [String],
     /// Steps whose checkpoints are whole.
     checkpoints: &'a [usize],
+    weights_checksum: Checksum,
     health: &'a Health,
 }
 
@@ -60,8 +62,8 @@ impl Doctor {
         let backend = common.backend()?;
         let run = super::load::open_run(common, &environment, &self.run)?;
         let (whole, damaged) = checkpoints(&run);
-        let (health, spec) = with_backend!(backend, common.device, |B, device| {
-            let (flow, config) = train::open_flow::<B>(&run, &device)?;
+        let (health, spec, checksum) = with_backend!(backend, common.device, |B, device| {
+            let (flow, config, checksum) = train::open_damaged_flow::<B>(&run, &device)?;
             let seed = common.seed.unwrap_or(config.seed);
             B::seed(&device, seed);
             let text = self.data.as_ref().unwrap_or(&config.data.train).clone();
@@ -80,18 +82,29 @@ impl Doctor {
             let health = doctor::examine::<B>(&flow, x, Memory::mib(self.memory), &mut bar)
                 .map_err(|error| CliError::Other(error.to_string()))?;
             bar.finish(&run.name());
-            Ok::<_, CliError>((health, text))
+            Ok::<_, CliError>((health, text, checksum))
         })?;
         let mut complaints: Vec<String> = damaged.iter().map(RunError::to_string).collect();
+        if checksum == Checksum::Damaged {
+            complaints.push(TrainError::Damaged(run.weights()).to_string());
+        }
         complaints.extend(health.complaints());
         let healthy = complaints.is_empty();
         if common.json {
             let run = run.name();
-            let (complaints, checkpoints) = (&complaints, &whole);
-            print_json(&Report { run, healthy, complaints, checkpoints, health: &health })?;
+            let (complaints, checkpoints, health) = (&complaints, &whole, &health);
+            let weights_checksum = checksum;
+            print_json(&Report {
+                run,
+                healthy,
+                complaints,
+                checkpoints,
+                weights_checksum,
+                health,
+            })?;
         } else if !common.quiet {
             let verdict = if healthy { "healthy" } else { "not healthy" };
-            print(text(&format!("{}: {verdict}", run.name()), &spec, &whole, &health))?;
+            print(text(&format!("{}: {verdict}", run.name()), &spec, &whole, checksum, &health))?;
         }
         if healthy {
             return Ok(());
@@ -113,7 +126,13 @@ fn checkpoints(run: &RunDir) -> (Vec<usize>, Vec<RunError>) {
     (whole, damaged)
 }
 
-fn text(title: &str, data: &str, checkpoints: &[usize], health: &Health) -> String {
+fn text(
+    title: &str,
+    data: &str,
+    checkpoints: &[usize],
+    checksum: Checksum,
+    health: &Health,
+) -> String {
     let steps: Vec<String> = checkpoints.iter().map(usize::to_string).collect();
     let whole = match steps.as_slice() {
         [] => "none kept".to_owned(),
@@ -123,6 +142,7 @@ fn text(title: &str, data: &str, checkpoints: &[usize], health: &Health) -> Stri
         "{title}\n\
          images            {} of {data}\n\
          checkpoints       {whole}\n\
+         weights checksum  {checksum}\n\
          weights           {}, {} of them not finite\n\
          results           {} values not finite\n\
          round trip        {:.1e} in x over {} images, {:.1e} in z over as many samples\n\

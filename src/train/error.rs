@@ -43,6 +43,11 @@ pub enum TrainError {
         /// What differs.
         problem: String,
     },
+    /// Weights that are not what was written.
+    #[error(
+        "{0} is damaged: its bytes do not have the checksum that it holds; copy it again from where it is whole, or train anew (`atypical doctor` examines what is there)"
+    )]
+    Damaged(PathBuf),
     /// A model without anything to learn.
     #[error(
         "the model has no parameters to learn; add a step that has some (act_norm, conv1x1, coupling) to model.transform"

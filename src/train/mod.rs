@@ -24,7 +24,7 @@ pub use samples::draw;
 pub use strategy::Outcome;
 pub use trainee::Trainee;
 pub(crate) use weights::to_bytes;
-pub use weights::{load_flow, open_flow};
+pub use weights::{Checksum, load_flow, open_damaged_flow, open_flow};
 
 use crate::{
     config::{Loaded, TrainConfig},
