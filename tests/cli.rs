@@ -669,18 +669,19 @@ fn a_killed_lid_goes_on_to_the_same_table() {
         ["whole.csv", "cut.csv"].map(|f| std::fs::read_to_string(bench.path(f)).unwrap());
     assert_eq!(whole, cut);
 
-    // What the journal holds is taken and not computed again: a doctored value shows up.
-    kill("doctored.csv");
-    let [journal] = journals(&bench, "doctored.csv").try_into().unwrap();
+    // A value that was written over is found, and computed again.
+    kill("damaged.csv");
+    let [journal] = journals(&bench, "damaged.csv").try_into().unwrap();
     let text = std::fs::read_to_string(&journal).unwrap();
     let at = text.find("[\"images Krylov 0\"").unwrap();
     let value = text[at..].find("\"lids\":[").unwrap() + at + 8;
     let end = text[value..].find(']').unwrap() + value;
     std::fs::write(&journal, format!("{}12345.0{}", &text[..value], &text[end..])).unwrap();
-    bench.ok(&command("doctored.csv"));
-    let table = std::fs::read_to_string(bench.path("doctored.csv")).unwrap();
-    assert!(table.lines().nth(2).unwrap().contains(",12345,"), "{table}");
-    assert!(journals(&bench, "doctored.csv").is_empty());
+    let output = bench.run(&command("damaged.csv"));
+    let (_, error) = texts(&output);
+    assert!(output.status.success() && error.contains("are damaged: what they held"), "{error}");
+    assert_eq!(std::fs::read_to_string(bench.path("damaged.csv")).unwrap(), whole);
+    assert!(journals(&bench, "damaged.csv").is_empty());
 }
 
 #[test]
@@ -1144,15 +1145,19 @@ fn a_killed_experiment_goes_on_where_it_was() {
     // Another seed is another noise.
     bench.ok(&command("--name seed --seed 9"));
     assert!(timings(&bench, "seed").iter().all(|(_, computed, _)| *computed > 0));
-    // What is kept is taken: a doctored value shows up.
+    // A value that was written over is found, and measured again; all others are there.
     let text = std::fs::read_to_string(&cache).unwrap();
     let line = text.lines().nth(1).unwrap();
     let value = line[line.find(",[").unwrap() + 2..].split(',').next().unwrap();
     std::fs::write(&cache, text.replacen(value, "-12345.5", 1)).unwrap();
-    bench.ok(&command("--name doctored"));
-    let scores = atypical::report::Columns::read(&bench.path("runs/doctored/scores.parquet"));
-    let first: f64 = scores.unwrap().get("log_likelihood").unwrap()[0].parse().unwrap();
-    assert_eq!(first, -12345.5);
+    let output = bench.run(&command("--name damaged"));
+    let (_, error) = texts(&output);
+    assert!(output.status.success() && error.contains("warning: 1 of "), "{error}");
+    assert!(of("damaged", "scores.parquet") == of("whole", "scores.parquet"));
+    let measured = timings(&bench, "damaged").into_iter().filter(|(_, computed, _)| *computed > 0);
+    assert_eq!(measured.map(|(what, ..)| what).collect::<Vec<_>>(), ["likelihood"]);
+    let output = bench.run(&command("--name damaged"));
+    assert!(!texts(&output).1.contains("damaged: what"), "said once");
     // A model of other weights begins anew.
     bench.ok("train --config train.yaml --run other --seed 3 --quiet");
     std::fs::rename(bench.path("runs/train/cache"), bench.path("runs/other/cache")).unwrap();

@@ -333,12 +333,9 @@ pub(super) fn models<B: FlowBackend>(
     }
 }
 
-/// What a run has measured before; nothing where that cannot be kept, which is said.
+/// What a run has measured before.
 fn cache(run: &RunDir, fingerprint: &str) -> Cache {
-    Cache::open(&run.cache(), fingerprint).unwrap_or_else(|error| {
-        eprintln!("warning: what is measured now is not kept: {error}");
-        Cache::none()
-    })
+    Cache::open(&run.cache(), fingerprint, |text| eprintln!("warning: {text}"))
 }
 
 /// Table, finding and where the files are.

@@ -60,13 +60,17 @@ impl Cache {
         Self::default()
     }
 
-    /// The cache of a model, by its [`fingerprint`].
-    ///
-    /// # Errors
-    /// The file cannot be written, or another process writes to it.
-    pub fn open(path: &Path, fingerprint: &str) -> Result<Self, RunError> {
-        let journal = Journal::open(path, fingerprint)?;
-        Ok(Self { journal: Some(Mutex::new(journal)), timings: Mutex::default() })
+    /// The cache of a model, by its [`fingerprint`]. Where nothing can be written, or another process writes, what is there is read all the same; `warn` hears of that, and of damage.
+    pub fn open(path: &Path, fingerprint: &str, mut warn: impl FnMut(&str)) -> Self {
+        let journal = Journal::open(path, fingerprint).or_else(|error| {
+            warn(&format!("what is measured now is not kept: {error}"));
+            Journal::read(path, fingerprint)
+        });
+        let journal = journal.ok();
+        if let Some(damage) = journal.as_ref().and_then(Journal::damage) {
+            warn(&damage);
+        }
+        Self { journal: journal.map(Mutex::new), timings: Mutex::default() }
     }
 
     /// What all measurements took, in the order in which they were begun.
@@ -163,29 +167,47 @@ mod tests {
             (sums.unwrap(), measured)
         };
         let none = measure(&Cache::none(), 0, &images);
-        let cache = Cache::open(&path, "w").unwrap();
+        let open = |fingerprint: &str| {
+            let mut said = Vec::new();
+            let cache = Cache::open(&path, fingerprint, |text| said.push(text.to_owned()));
+            (cache, said)
+        };
+        let (cache, said) = open("w");
+        assert!(said.is_empty());
         assert_eq!(measure(&cache, 0, &images), (none.0.clone(), 10));
         assert_eq!(measure(&cache, 0, &images), (none.0.clone(), 0));
         assert_eq!(measure(&cache, 1, &images).1, 10, "other settings");
-        assert!(matches!(Cache::open(&path, "w"), Err(RunError::JournalLocked(_))));
+        // Beside it, what is there is read, and nothing is kept.
+        let (second, said) = open("w");
+        assert!(said.len() == 1 && said[0].starts_with("what is measured now is not kept"));
+        assert_eq!(measure(&second, 0, &images), (none.0.clone(), 0));
+        assert_eq!([0; 2].map(|_| measure(&second, 2, &images).1), [10; 2]);
         let timing = &cache.timings()[0];
         assert_eq!((timing.computed, timing.kept), (20, 10));
         drop(cache);
         // Two whole batches of the first nine images are there.
-        let cache = Cache::open(&path, "w").unwrap();
+        let (cache, _) = open("w");
         assert_eq!(measure(&cache, 0, &images.take(9)), (none.0[..9].to_vec(), 1));
         let mut other = images.clone();
         other.pixels[0] ^= 1;
         assert_eq!(measure(&cache, 0, &other).1, 4, "another image");
         drop(cache);
-        let cache = Cache::open(&path, "other weights").unwrap();
+        // The first batch again, and what comes after it is there.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        std::fs::write(&path, text.replacen(line, &line.replace(",[", ",[9"), 1)).unwrap();
+        let (cache, said) = open("w");
+        assert!(said.len() == 1 && said[0].contains("1 of 8 lines of "), "{said:?}");
+        assert_eq!(measure(&cache, 0, &images), (none.0.clone(), 4));
+        drop(cache);
+        let (cache, _) = open("other weights");
         assert_eq!(measure(&cache, 0, &images).1, 10);
     }
 
     #[test]
     fn what_is_not_finite_is_measured_again() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("c"), "w").unwrap();
+        let cache = Cache::open(&folder.path().join("c"), "w", |text| panic!("{text}"));
         let images = Images::random(3, [1, 2, 2], 0);
         for _ in 0..2 {
             let mut bar = Progress::new(Verbosity::Quiet, "", images.len());

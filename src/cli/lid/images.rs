@@ -190,6 +190,9 @@ impl OfImages {
                     }
                 }
                 let mut journal = Journal::open(&journal_path, &fingerprint)?;
+                if let Some(damage) = journal.damage() {
+                    eprintln!("warning: {damage}");
+                }
                 say_on_interrupt();
                 let surveyed = survey::<B>(&asked, scorer.as_ref(), &ensemble, &mut journal);
                 let surveyed = match surveyed {
