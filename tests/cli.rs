@@ -1256,7 +1256,15 @@ fn methods_say_what_they_need() {
     let message = error("--set methods=[likelihood_ratio] --set background=foreign");
     assert!(message.contains("train.npz[:40]"), "{message}");
     let message = error("--set methods=[dose] --set calibration_count=1");
-    assert!(message.contains("at least 2, not 1"), "{message}");
+    assert!(message.contains("`calibration_count` is 1, but it must be at least 2"), "{message}");
+    // As many are asked for, but there are not so many.
+    let message = error(
+        "--set methods=[likelihood,dual_calibrated] --set calibration=train.npz[:9] --set calibration_count=40",
+    );
+    assert!(
+        message.contains("dual_calibrated") && message.contains("at least 20, not 9"),
+        "{message}"
+    );
     let message = error("--set methods=[likelihoods]");
     assert!(message.contains("likelihood"), "{message}");
     assert!(

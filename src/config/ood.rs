@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     lid::{Estimator, MatrixFree, Route, Scale},
-    ood::statistic::{Ball, Codec},
+    ood::{
+        method,
+        statistic::{Ball, Codec},
+    },
 };
 use clap::ValueEnum;
 use schemars::JsonSchema;
@@ -488,7 +491,12 @@ impl Section for OodConfig {
                 *method != Method::Combined || self.methods.iter().any(|m| m.has_own_score());
             check(&key, method.name(), others, "used with other methods, whose scores it reads")?;
         }
-        check("calibration_count", 0, self.calibration_count > 0, "at least 1")?;
+        let count = self.calibration_count;
+        check("calibration_count", count, count > 0, "at least 1")?;
+        if let Some((method, least)) = method::neediest(&self.methods) {
+            let allowed = format!("at least {least}, for the method {}", method.name());
+            check("calibration_count", count, count >= least, &allowed)?;
+        }
         check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
         check("batch_size", 0, self.batch_size > 0, "at least 1")?;
         let level = self.bootstrap.level;
@@ -592,6 +600,24 @@ mod tests {
             assert_eq!(serde_json::to_value(method).unwrap(), method.name());
             assert_eq!(method.to_possible_value().unwrap().get_name(), method.name());
         }
+    }
+
+    #[test]
+    fn methods_need_training_images() {
+        let text = include_str!("../../configs/ood/demo.yaml");
+        let load = |method: &str, count: usize| {
+            let sets = [format!("methods=[lid, {method}]"), format!("calibration_count={count}")];
+            Loaded::<OodConfig>::text(text, &sets).map_err(|error| error.to_string())
+        };
+        for (method, least) in [("typicality", 1), ("dose", 2), ("dual_calibrated", 20)] {
+            assert!(load(method, least).is_ok(), "{method}");
+            let message = load(method, least - 1).unwrap_err();
+            let said =
+                format!("`calibration_count` is {}, but it must be at least {least}", least - 1);
+            assert!(message.contains(&said), "{message}");
+        }
+        assert!(load("dose", 1).unwrap_err().contains("for the method dose"));
+        assert!(load("complexity", 1).is_ok(), "nothing is fitted");
     }
 
     #[test]

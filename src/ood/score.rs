@@ -2,7 +2,7 @@
 
 use super::{
     Chosen, Entry, Models, OodError, Scored, Statistic, Statistics, choose_scale,
-    method::{self, batch_typicality},
+    method::{self, FitError, batch_typicality},
     statistic::{check_finite, p_value},
 };
 use crate::{
@@ -48,6 +48,17 @@ impl<'a> Plan<'a> {
     /// The training images that methods and the scale are fitted on.
     pub fn drawn(&self) -> Images {
         self.calibration.draw(self.calibration_count, self.seed)
+    }
+
+    /// Refuse too few of them, before anything is measured.
+    fn check(&self) -> Result<(), FitError> {
+        let found = self.calibration.len().min(self.calibration_count);
+        match method::neediest(self.methods) {
+            Some((method, needed)) if found < needed => {
+                Err(FitError::TooFew { method: method.name(), needed, found })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether anything is.
@@ -137,6 +148,7 @@ pub fn score<B: FlowBackend>(
     for images in sets.iter().copied().chain([plan.calibration]) {
         images.expect_shape(models.scorer.shape())?;
     }
+    plan.check()?;
     let batched = plan.methods.contains(&Method::BatchTypicality);
     if let Some(images) = sets.iter().find(|images| batched && images.len() < plan.batch) {
         let (set, batch, found) = (images.name.clone(), plan.batch, images.len());
@@ -171,8 +183,9 @@ pub fn score_with<B: FlowBackend>(
 /// Choose the scale of LID, and measure what methods are fitted on, on training images.
 ///
 /// # Errors
-/// Statistics that are not finite, a scale that cannot be chosen.
+/// Too few training images, statistics that are not finite, a scale that cannot be chosen.
 pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodError> {
+    plan.check()?;
     let scorer = &models.scorer;
     let asked = method::statistics(plan.methods);
     // Nothing is measured where nothing is fitted.

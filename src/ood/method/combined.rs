@@ -10,29 +10,32 @@ use crate::ood::statistic::log_cdf;
 
 const TITLE: &str = "combined";
 /// Fewest training images: below, a tail is guesswork.
-const NEEDED: usize = 20;
+pub(super) const NEEDED: usize = 20;
 /// The 5 % quantile of the standard normal, negative.
 const FIVE_PERCENT: f64 = 1.644_853_626_951_472_8;
 
 pub const SPEC: Spec = Spec {
     title: TITLE,
     reads: Reads::Scores,
-    scoring: Scoring::Fitted(|train| {
-        let tails: Vec<Tail> =
-            train.iter().map(|s| Tail::fit(s, TITLE)).collect::<Result<_, _>>()?;
-        let evidence: Vec<Vec<f64>> = tails
-            .iter()
-            .zip(train)
-            .map(|(tail, scores)| scores.iter().map(|s| tail.log_share(*s)).collect())
-            .collect();
-        let weights: Vec<f64> = evidence
-            .iter()
-            .map(|a| 1.0 / evidence.iter().map(|b| correlation(a, b).abs()).sum::<f64>())
-            .collect();
-        Ok(Box::new(move |v| {
-            tails.iter().zip(&weights).zip(v).map(|((t, w), s)| w * t.log_share(*s)).sum()
-        }))
-    }),
+    scoring: Scoring::Fitted {
+        least: NEEDED,
+        fit: |train| {
+            let tails: Vec<Tail> =
+                train.iter().map(|s| Tail::fit(s, TITLE)).collect::<Result<_, _>>()?;
+            let evidence: Vec<Vec<f64>> = tails
+                .iter()
+                .zip(train)
+                .map(|(tail, scores)| scores.iter().map(|s| tail.log_share(*s)).collect())
+                .collect();
+            let weights: Vec<f64> = evidence
+                .iter()
+                .map(|a| 1.0 / evidence.iter().map(|b| correlation(a, b).abs()).sum::<f64>())
+                .collect();
+            Ok(Box::new(move |v| {
+                tails.iter().zip(&weights).zip(v).map(|((t, w), s)| w * t.log_share(*s)).sum()
+            }))
+        },
+    },
 };
 
 /// The lower tail of a method's scores.
@@ -44,11 +47,9 @@ pub(super) struct Tail {
 }
 
 impl Tail {
+    /// Of at least one score.
     pub(super) fn fit(scores: &[f64], method: &'static str) -> Result<Self, FitError> {
         let found = scores.len();
-        if found < NEEDED {
-            return Err(FitError::TooFew { method, needed: NEEDED, found });
-        }
         let mut sorted = scores.to_vec();
         sorted.sort_by(f64::total_cmp);
         let median = sorted[found / 2];

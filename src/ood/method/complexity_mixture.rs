@@ -9,8 +9,11 @@ const TITLE: &str = "complexity mixture";
 pub const SPEC: Spec = Spec {
     title: TITLE,
     reads: Reads::Only(&[Statistic::LogLikelihood, Statistic::Complexity]),
-    scoring: Scoring::Fitted(|train| {
-        let mixture = Mixture::fit(train, TITLE)?;
-        Ok(Box::new(move |v| mixture.log_density(v)))
-    }),
+    scoring: Scoring::Fitted {
+        least: Mixture::least(2),
+        fit: |train| {
+            let mixture = Mixture::fit(train, TITLE)?;
+            Ok(Box::new(move |v| mixture.log_density(v)))
+        },
+    },
 };

@@ -8,11 +8,14 @@ const TITLE: &str = "DoSE";
 pub const SPEC: Spec = Spec {
     title: TITLE,
     reads: Reads::All,
-    scoring: Scoring::Fitted(|train| {
-        let densities: Vec<Kernel> =
-            train.iter().map(|c| Kernel::fit(c)).collect::<Result<_, _>>()?;
-        Ok(Box::new(move |v| densities.iter().zip(v).map(|(q, &t)| q.log_density(t)).sum()))
-    }),
+    scoring: Scoring::Fitted {
+        least: 2,
+        fit: |train| {
+            let densities: Vec<Kernel> =
+                train.iter().map(|c| Kernel::fit(c)).collect::<Result<_, _>>()?;
+            Ok(Box::new(move |v| densities.iter().zip(v).map(|(q, &t)| q.log_density(t)).sum()))
+        },
+    },
 };
 
 /// Kernel density with the bandwidth of Scott's rule, `σ n^(-1/5)`.
@@ -24,9 +27,6 @@ struct Kernel {
 impl Kernel {
     fn fit(points: &[f64]) -> Result<Self, FitError> {
         let n = points.len();
-        if n < 2 {
-            return Err(FitError::TooFew { method: TITLE, needed: 2, found: n });
-        }
         let bandwidth = deviation(points) * (n as f64).powf(-0.2);
         if !(bandwidth > 0.0 && bandwidth.is_finite()) {
             return Err(FitError::Degenerate { method: TITLE });

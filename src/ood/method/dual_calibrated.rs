@@ -2,7 +2,10 @@
 //! as low, as in [`combined`](super::combined). To accept where the score is at least `log q` is to accept where both are above their q-quantiles of training images: one family of the
 //! pairs of thresholds among which [`dual`](crate::config::Method::Dual) chooses by the labels of OOD images.
 
-use super::{Reads, Scoring, Spec, combined::Tail};
+use super::{
+    Reads, Scoring, Spec,
+    combined::{NEEDED, Tail},
+};
 use crate::ood::{Statistic, largest};
 
 const TITLE: &str = "dual (calibrated)";
@@ -10,15 +13,18 @@ const TITLE: &str = "dual (calibrated)";
 pub const SPEC: Spec = Spec {
     title: TITLE,
     reads: Reads::Only(&[Statistic::LogLikelihood, Statistic::Lid]),
-    scoring: Scoring::Fitted(|train| {
-        let tails = train.iter().map(|values| Tail::fit(values, TITLE));
-        let tails: Vec<Tail> = tails.collect::<Result<_, _>>()?;
-        Ok(Box::new(move |v| {
-            let shares = tails.iter().zip(v).map(|(tail, value)| tail.log_share(*value));
-            // The smaller; NaN where either is.
-            -shares.map(|share| -share).fold(0.0, largest)
-        }))
-    }),
+    scoring: Scoring::Fitted {
+        least: NEEDED,
+        fit: |train| {
+            let tails = train.iter().map(|values| Tail::fit(values, TITLE));
+            let tails: Vec<Tail> = tails.collect::<Result<_, _>>()?;
+            Ok(Box::new(move |v| {
+                let shares = tails.iter().zip(v).map(|(tail, value)| tail.log_share(*value));
+                // The smaller; NaN where either is.
+                -shares.map(|share| -share).fold(0.0, largest)
+            }))
+        },
+    },
 };
 
 #[cfg(test)]

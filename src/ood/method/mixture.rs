@@ -53,14 +53,19 @@ impl Component {
 }
 
 impl Mixture {
+    /// Fewest rows of so many columns.
+    pub const fn least(columns: usize) -> usize {
+        2 * (columns + 1)
+    }
+
     /// Fit to columns of equal length; `method` is named in errors.
     ///
     /// # Errors
-    /// Fewer than `2 (d + 1)` rows for d columns, columns that are constant or not finite.
+    /// Fewer rows than [`least`](Self::least), columns that are constant or not finite.
     pub fn fit(columns: &[&[f64]], method: &'static str) -> Result<Self, FitError> {
         let d = columns.len();
         let found = columns.first().map_or(0, |c| c.len());
-        let needed = 2 * (d + 1);
+        let needed = Self::least(d);
         if found < needed {
             return Err(FitError::TooFew { method, needed, found });
         }

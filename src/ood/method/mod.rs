@@ -58,8 +58,13 @@ pub struct Spec {
 pub enum Scoring {
     /// By this formula.
     Plain(fn(&[f64]) -> f64),
-    /// By what this makes of the columns of training images, one column a statistic.
-    Fitted(fn(&[&[f64]]) -> Result<Score, FitError>),
+    /// By what `fit` makes of the columns of training images, one column a statistic.
+    Fitted {
+        /// Fewest training images.
+        least: usize,
+        /// What makes the score.
+        fit: fn(&[&[f64]]) -> Result<Score, FitError>,
+    },
 }
 
 impl Spec {
@@ -70,7 +75,13 @@ impl Spec {
     pub fn score(&self, train: &[&[f64]]) -> Result<Score, FitError> {
         match self.scoring {
             Scoring::Plain(score) => Ok(Box::new(score)),
-            Scoring::Fitted(fit) => fit(train),
+            Scoring::Fitted { least, fit } => {
+                let found = train.first().map_or(0, |column| column.len());
+                if found < least {
+                    return Err(FitError::TooFew { method: self.title, needed: least, found });
+                }
+                fit(train)
+            }
         }
     }
 }
@@ -91,7 +102,7 @@ pub enum Reads {
 pub enum FitError {
     /// Too few training images.
     #[error(
-        "{method} is fitted on training images and needs at least {needed}, not {found}; raise `calibration_count`"
+        "{method} is fitted on training images and needs at least {needed}, not {found}; raise `calibration_count`, or name more images as `calibration`"
     )]
     TooFew {
         /// The method.
@@ -159,7 +170,16 @@ pub fn statistics(methods: &[Method]) -> BTreeSet<Statistic> {
 pub fn any_fitted(methods: &[Method]) -> bool {
     let mut specs = methods.iter().filter_map(|m| spec(*m));
     methods.contains(&Method::BatchTypicality)
-        || specs.any(|spec| matches!(spec.scoring, Scoring::Fitted(_)))
+        || specs.any(|spec| matches!(spec.scoring, Scoring::Fitted { .. }))
+}
+
+/// The one of them that needs the most training images to be fitted on, and how many; none where none is fitted.
+pub fn neediest(methods: &[Method]) -> Option<(Method, usize)> {
+    let needs = methods.iter().filter_map(|method| match spec(*method)?.scoring {
+        Scoring::Fitted { least, .. } => Some((*method, least)),
+        Scoring::Plain(_) => None,
+    });
+    needs.max_by_key(|(_, least)| *least)
 }
 
 /// The scores of every image of a set, by the methods that have one; `train` has the same statistics of training images.
@@ -269,6 +289,24 @@ mod tests {
         }
         let score = spec(Method::HessianSpectrum).unwrap().score(&[]).unwrap();
         assert!(score(&[200.0]) > score(&[100.0]));
+    }
+
+    #[test]
+    fn the_neediest_method_decides() {
+        assert_eq!(neediest(&[Method::Likelihood, Method::Dual, Method::BatchTypicality]), None);
+        let all = [Method::Typicality, Method::ComplexityMixture, Method::Dose];
+        assert_eq!(neediest(&all), Some((Method::ComplexityMixture, 6)));
+        assert_eq!(
+            neediest(&[Method::Dose, Method::DualCalibrated]),
+            Some((Method::DualCalibrated, 20))
+        );
+        for method in [Method::Typicality, Method::Combined] {
+            let spec = spec(method).unwrap();
+            let (_, needed) = neediest(&[method]).unwrap();
+            let few = vec![0.0; needed - 1];
+            let error = FitError::TooFew { method: spec.title, needed, found: needed - 1 };
+            assert_eq!(spec.score(&[&few]).err(), Some(error));
+        }
     }
 
     #[test]

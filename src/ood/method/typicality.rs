@@ -1,21 +1,19 @@
 //! Typicality (Nalisnick et al. 2019, arXiv 1906.02994), of single images: `-|log p(x) - E log p|`, the expectation over training images. An image
 //! may be too likely.
 
-use super::{FitError, Reads, Scoring, Spec, mean};
+use super::{Reads, Scoring, Spec, mean};
 use crate::ood::Statistic;
 
-const TITLE: &str = "typicality";
-
 pub const SPEC: Spec = Spec {
-    title: TITLE,
+    title: "typicality",
     reads: Reads::Only(&[Statistic::LogLikelihood]),
-    scoring: Scoring::Fitted(|train| match train[0] {
-        [] => Err(FitError::TooFew { method: TITLE, needed: 1, found: 0 }),
-        train => {
-            let expected = mean(train);
+    scoring: Scoring::Fitted {
+        least: 1,
+        fit: |train| {
+            let expected = mean(train[0]);
             Ok(Box::new(move |v| -(v[0] - expected).abs()))
-        }
-    }),
+        },
+    },
 };
 
 #[cfg(test)]
