@@ -1,7 +1,7 @@
 //! Stratified percentile bootstrap: in-distribution and OOD samples are resampled apart, each to its own size.
 
 use super::{
-    EvalError, IN, OUT, check,
+    EvalError, IN, Metrics, OUT, check,
     dual::{self, Half, Pairs},
 };
 use rand::{Rng, SeedableRng};
@@ -31,7 +31,7 @@ impl Interval {
     }
 }
 
-/// The other numbers of one score, as [`Metrics`](super::Metrics) has them, with their intervals.
+/// The other numbers of one score, as [`Metrics`] has them, with their intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricIntervals {
     /// Average precision, in-distribution positive.
@@ -129,17 +129,26 @@ impl Bootstrap {
         Ok(self.interval(value, &draws, n_in + n_out))
     }
 
-    /// Area under the dual-threshold staircase, chosen and measured on the same samples.
+    /// The numbers of the dual-threshold staircase chosen and measured on the same samples, all on the same resamples: its area, then the others.
     ///
     /// # Errors
     /// As [`dual::oracle`].
-    pub fn dual_oracle(&self, inside: Pairs, outside: Pairs) -> Result<Interval, EvalError> {
-        let value = dual::oracle(inside, outside)?;
-        let [draws] = self.draws(|rng| {
+    pub fn dual_oracle(
+        &self,
+        inside: Pairs,
+        outside: Pairs,
+    ) -> Result<(Interval, MetricIntervals), EvalError> {
+        let numbers = |of: Metrics| [of.auroc, of.aupr_in, of.aupr_out, of.fpr95];
+        let values = numbers(dual::oracle(inside, outside)?);
+        let draws = self.draws(|rng| {
             let (a, b) = (redraw(rng, inside), redraw(rng, outside));
-            Ok([dual::oracle(pairs(&a), pairs(&b))?])
+            Ok(numbers(dual::oracle(pairs(&a), pairs(&b))?))
         })?;
-        Ok(self.interval(value, &draws, inside.lid.len() + outside.lid.len()))
+        let n = inside.lid.len() + outside.lid.len();
+        let interval = |i: usize| self.interval(values[i], &draws[i], n);
+        let others =
+            MetricIntervals { aupr_in: interval(1), aupr_out: interval(2), fpr95: interval(3) };
+        Ok((interval(0), others))
     }
 
     /// Area under the dual-threshold staircase, chosen on one half and measured on the other, both ways.
@@ -268,7 +277,7 @@ impl Counts {
         twice as f64 / (2.0 * self.sizes[0] * self.sizes[1])
     }
 
-    /// `[aupr_in, aupr_out, fpr95]`, to the last bit those of [`Metrics`](super::Metrics).
+    /// `[aupr_in, aupr_out, fpr95]`, to the last bit those of [`Metrics`].
     fn metrics(&self) -> [f64; 3] {
         let [n_in, n_out] = self.sizes;
         let groups = || self.groups.iter().copied();
@@ -353,7 +362,7 @@ fn pairs(columns: &[Vec<f64>; 2]) -> Pairs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{Metrics, Roc};
+    use crate::eval::Roc;
 
     fn normal(n: usize, mean: f64, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -567,10 +576,16 @@ mod tests {
         let a = [normal(60, 0.0, 1), normal(60, 2.0, 2)];
         let b = [normal(60, 1.0, 3), normal(60, 0.0, 4)];
         let bootstrap = Bootstrap { resamples: 200, ..Default::default() };
-        for interval in [
-            bootstrap.dual_oracle(pairs(&a), pairs(&b)).unwrap(),
-            bootstrap.dual_cross_fitted(pairs(&a), pairs(&b)).unwrap(),
-        ] {
+        let (oracle, others) = bootstrap.dual_oracle(pairs(&a), pairs(&b)).unwrap();
+        let MetricIntervals { aupr_in, aupr_out, fpr95 } = others;
+        let metrics = dual::oracle(pairs(&a), pairs(&b)).unwrap();
+        for (interval, value) in
+            [(aupr_in, metrics.aupr_in), (aupr_out, metrics.aupr_out), (fpr95, metrics.fpr95)]
+        {
+            assert_eq!(interval.value, value);
+            assert!(interval.low < interval.high, "{interval:?}");
+        }
+        for interval in [oracle, bootstrap.dual_cross_fitted(pairs(&a), pairs(&b)).unwrap()] {
             assert!(interval.low <= interval.value && interval.value <= interval.high + 0.02);
             assert!(interval.value > 0.8);
         }

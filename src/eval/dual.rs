@@ -6,13 +6,16 @@
 //! admitted samples in order of likelihood visits every a. That is O(distinct LIDs · samples) time and O(samples) memory.
 //! Where one of the two columns is constant, the area is the plain AUROC of the other, ties included.
 //!
+//! Precision is read off the same way: along the staircase, [`Metrics`] sum over every rule on it, also those between the ends of a vertical step. So all
+//! of them are those of the one score where the other column is constant.
+//!
 //! The frontier is chosen on the labels it is scored with, so [`oracle`] is optimistic: two identical distributions give
 //! about 0.57 at 128 + 128 samples. [`cross_fitted`] chooses it on one half of the samples and walks it on the other. On
 //! identical distributions its expectation is exactly 1/2: the frontier is independent of the half it is measured on, and
 //! swapping the roles of the two (exchangeable) samples there turns the area A under the path from (0,0) to (1,1) into
 //! 1 - A.
 
-use super::{EvalError, IN, OUT, check, roc::area};
+use super::{EvalError, IN, Metrics, OUT, check, roc::area};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -59,14 +62,34 @@ impl Pairs<'_> {
     }
 }
 
-/// Area under the staircase chosen and measured on the same samples: optimistic, for comparison with the literature.
+/// The numbers of the staircase chosen and measured on the same samples: optimistic, for comparison with the literature.
 ///
 /// # Errors
 /// Empty sides, NaN, columns of different lengths.
-pub fn oracle(inside: Pairs, outside: Pairs) -> Result<f64, EvalError> {
-    let points = frontier(inside, outside)?;
+pub fn oracle(inside: Pairs, outside: Pairs) -> Result<Metrics, EvalError> {
+    let Staircase { points, rises } = staircase(inside, outside)?;
     let (fpr, tpr): (Vec<_>, Vec<_>) = points.iter().map(|p| (p.fpr, p.tpr)).unzip();
-    Ok(area(&fpr, &tpr))
+    let (n_in, n_out) = (inside.likelihood.len(), outside.likelihood.len());
+    let (mut recall, mut aupr_in) = (0.0, 0.0);
+    for (hits, misses) in rises {
+        let before = recall;
+        recall = f64::from(hits) / n_in as f64;
+        aupr_in += (recall - before) * f64::from(hits) / f64::from(hits + misses);
+    }
+    // From the far end, where nothing is rejected. Of the points at one fpr the last one rejects the fewest in-distribution samples.
+    let precision = |p: &Point| {
+        let [hits, false_alarms] = [(1.0 - p.fpr) * n_out as f64, (1.0 - p.tpr) * n_in as f64];
+        hits / (hits + false_alarms)
+    };
+    let steps = points.windows(2).filter(|step| step[1].fpr > step[0].fpr);
+    Ok(Metrics {
+        auroc: area(&fpr, &tpr),
+        aupr_in,
+        aupr_out: steps.map(|step| (step[1].fpr - step[0].fpr) * precision(&step[0])).sum(),
+        fpr95: points.iter().find(|p| p.tpr >= 0.95).map_or(1.0, |p| p.fpr),
+        n_in,
+        n_out,
+    })
 }
 
 /// Area under the staircase chosen on one half and measured on the other, both ways, averaged.
@@ -135,6 +158,18 @@ pub(super) fn halves(inside: Pairs, outside: Pairs, seed: u64) -> Result<(Half, 
 /// # Errors
 /// Empty sides, NaN, columns of different lengths.
 pub fn frontier(inside: Pairs, outside: Pairs) -> Result<Vec<Point>, EvalError> {
+    Ok(staircase(inside, outside)?.points)
+}
+
+/// The staircase.
+struct Staircase {
+    /// Its corners.
+    points: Vec<Point>,
+    /// `(hits, misses)` of every rule on it that accepts more in-distribution samples than rules of fewer misses, by rising hits.
+    rises: Vec<(u32, u32)>,
+}
+
+fn staircase(inside: Pairs, outside: Pairs) -> Result<Staircase, EvalError> {
     inside.check(IN)?;
     outside.check(OUT)?;
     let (n_in, n_out) = (inside.likelihood.len(), outside.likelihood.len());
@@ -178,8 +213,13 @@ pub fn frontier(inside: Pairs, outside: Pairs) -> Result<Vec<Point>, EvalError> 
         highest = highest.max(entry.map_or(0, |e| e.hits));
     }
     let mut corner: Vec<Option<Rule>> = vec![None; n_out + 1];
+    // A number of hits is beyond what fewer misses reach at one number of misses only.
+    let mut misses: Vec<Option<u32>> = vec![None; n_in + 1];
     sweep(&mut |rule| {
         let k = rule.misses as usize;
+        if rule.hits > reached[k] {
+            misses[rule.hits as usize] = Some(rule.misses);
+        }
         let entry = &mut corner[k];
         if rule.hits >= reached[k] && entry.is_none_or(|e| rule.hits < e.hits) {
             *entry = Some(rule);
@@ -203,7 +243,8 @@ pub fn frontier(inside: Pairs, outside: Pairs) -> Result<Vec<Point>, EvalError> 
         }
     }
     points.push(Point { fpr: 1.0, tpr: 1.0, likelihood: -inf, lid: -inf });
-    Ok(points)
+    let rises = misses.iter().zip(0..).filter_map(|(misses, hits)| Some((hits, (*misses)?)));
+    Ok(Staircase { points, rises: rises.collect() })
 }
 
 /// A pair of thresholds, by rank, and what it accepts.
@@ -268,8 +309,20 @@ mod tests {
         [(); 2].map(|()| (0..n).map(|_| f64::from(rng.random_range(0..levels))).collect())
     }
 
+    fn assert_close(got: Metrics, expected: Metrics, what: &str) {
+        for (got, expected) in [
+            (got.auroc, expected.auroc),
+            (got.aupr_in, expected.aupr_in),
+            (got.aupr_out, expected.aupr_out),
+            (got.fpr95, expected.fpr95),
+        ] {
+            assert!((got - expected).abs() < 1e-12, "{what}: {got}, not {expected}");
+        }
+        assert_eq!([got.n_in, got.n_out], [expected.n_in, expected.n_out]);
+    }
+
     /// All threshold pairs, each counted on its own; then the monotone envelope.
-    fn brute_force(inside: Pairs, outside: Pairs) -> f64 {
+    fn brute_force(inside: Pairs, outside: Pairs) -> Metrics {
         let mut rules = vec![(0.0, 0.0)];
         for a in inside.likelihood.iter().chain(outside.likelihood) {
             for b in inside.lid.iter().chain(outside.lid) {
@@ -284,8 +337,24 @@ mod tests {
                 path.push(rule);
             }
         }
+        let (n_in, n_out) = (inside.lid.len(), outside.lid.len());
+        let precision = |hits: f64, misses: f64| hits / (hits + misses);
+        let (mut aupr_in, mut aupr_out) = (0.0, 0.0);
+        for step in path.windows(2) {
+            let [before, after] = [step[0], step[1]];
+            if after.1 > before.1 {
+                let precision = precision(after.1 * n_in as f64, after.0 * n_out as f64);
+                aupr_in += (after.1 - before.1) * precision;
+            }
+            if after.0 > before.0 {
+                let [out, wrong] =
+                    [(1.0 - before.0) * n_out as f64, (1.0 - before.1) * n_in as f64];
+                aupr_out += (after.0 - before.0) * precision(out, wrong);
+            }
+        }
+        let fpr95 = path.iter().find(|rule| rule.1 >= 0.95).unwrap().0;
         let (fpr, tpr): (Vec<_>, Vec<_>) = path.into_iter().unzip();
-        area(&fpr, &tpr)
+        Metrics { auroc: area(&fpr, &tpr), aupr_in, aupr_out, fpr95, n_in, n_out }
     }
 
     #[test]
@@ -296,24 +365,24 @@ mod tests {
                 let (inside, outside) = (draw(&mut rng, 11, levels), draw(&mut rng, 9, levels));
                 let got = oracle(pairs(&inside), pairs(&outside)).unwrap();
                 let expected = brute_force(pairs(&inside), pairs(&outside));
-                assert!((got - expected).abs() < 1e-12, "{levels} levels: {got}, not {expected}");
+                assert_close(got, expected, &format!("{levels} levels"));
             }
         }
     }
 
     #[test]
-    fn a_constant_column_leaves_the_plain_auroc() {
+    fn a_constant_column_leaves_the_numbers_of_the_other() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         for levels in [3, 1000] {
             let ([score, _], [other, _]) = (draw(&mut rng, 30, levels), draw(&mut rng, 20, levels));
-            let plain = Roc::new(&score, &other).unwrap().auroc();
+            let plain = Metrics::new(&score, &other).unwrap();
             let (ones, twos) = (vec![1.0; 30], vec![1.0; 20]);
             for (inside, outside) in [
                 ([score.clone(), ones.clone()], [other.clone(), twos.clone()]),
                 ([ones, score], [twos, other]),
             ] {
                 let dual = oracle(pairs(&inside), pairs(&outside)).unwrap();
-                assert!((dual - plain).abs() < 1e-12, "{dual}, not {plain}");
+                assert_close(dual, plain, &format!("{levels} levels"));
             }
         }
     }
@@ -335,7 +404,7 @@ mod tests {
         for seed in 0..repeats {
             let (inside, outside) = (draw(&mut rng, 128, 1 << 20), draw(&mut rng, 128, 1 << 20));
             cross += cross_fitted(pairs(&inside), pairs(&outside), seed).unwrap();
-            optimistic += oracle(pairs(&inside), pairs(&outside)).unwrap();
+            optimistic += oracle(pairs(&inside), pairs(&outside)).unwrap().auroc;
         }
         let n = repeats as f64;
         assert!((cross / n - 0.5).abs() < 0.015, "cross-fitted {}", cross / n);
@@ -346,7 +415,9 @@ mod tests {
     fn separated_distributions_score_one() {
         let inside = [vec![0.0, 1.0, 2.0, 3.0], vec![5.0, 6.0, 7.0, 8.0]];
         let outside = [vec![9.0, 8.0, 7.0, 6.0], vec![1.0, 2.0, 3.0, 4.0]];
-        assert_eq!(oracle(pairs(&inside), pairs(&outside)).unwrap(), 1.0);
+        let Metrics { auroc, aupr_in, aupr_out, fpr95, .. } =
+            oracle(pairs(&inside), pairs(&outside)).unwrap();
+        assert_eq!([auroc, aupr_in, aupr_out, fpr95], [1.0, 1.0, 1.0, 0.0]);
     }
 
     #[test]
@@ -357,13 +428,13 @@ mod tests {
         let outside: Vec<f64> = (0..n).map(|i| f64::from(2 * i + 1)).collect();
         let plain = Roc::new(&inside, &outside).unwrap().auroc();
         let (inside, outside) = ([inside.clone(), inside], [outside.clone(), outside]);
-        let dual = oracle(pairs(&inside), pairs(&outside)).unwrap();
+        let dual = oracle(pairs(&inside), pairs(&outside)).unwrap().auroc;
         assert!((dual - plain).abs() < 1e-9);
         // Independent columns, all values distinct: insertions everywhere in the frontier. Nothing tells the sets apart.
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut column = || (0..n).map(|_| rng.random::<f64>()).collect::<Vec<f64>>();
         let (inside, outside) = ([column(), column()], [column(), column()]);
-        let dual = oracle(pairs(&inside), pairs(&outside)).unwrap();
+        let dual = oracle(pairs(&inside), pairs(&outside)).unwrap().auroc;
         assert!((0.5..0.53).contains(&dual), "{dual}");
         // The process's peak, test harness included. Counting all 4e8 threshold pairs at once would not fit.
         #[cfg(target_os = "linux")]

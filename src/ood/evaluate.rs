@@ -4,7 +4,7 @@ use crate::{
     eval::{
         EvalError, Metrics,
         bootstrap::{Bootstrap, Sides},
-        dual::Pairs,
+        dual::{self, Pairs},
     },
     report::Row,
 };
@@ -93,9 +93,12 @@ pub fn rows(
                     rows.push(row(name, auroc, Some(metrics), Some(intervals)));
                 }
                 (Entry::Dual(a), Entry::Dual(b)) => {
-                    let oracle = bootstrap.dual_oracle(*a, *b).map_err(|e| named("dual", e))?;
-                    let fair = bootstrap.dual_cross_fitted(*a, *b).map_err(|e| named("dual", e))?;
-                    rows.push(row(DUAL_ORACLE, oracle, None, None));
+                    let error = |e| named("dual", e);
+                    let (oracle, intervals) = bootstrap.dual_oracle(*a, *b).map_err(error)?;
+                    let metrics = dual::oracle(*a, *b).map_err(error)?;
+                    rows.push(row(DUAL_ORACLE, oracle, Some(metrics), Some(intervals)));
+                    // Chosen on one half, no rule accepts a stated share of the other: only the area is defined.
+                    let fair = bootstrap.dual_cross_fitted(*a, *b).map_err(error)?;
                     rows.push(row(DUAL_CROSS_FITTED, fair, None, None));
                 }
                 _ => unreachable!("all sets have the same entries"),

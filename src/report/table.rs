@@ -21,7 +21,7 @@ pub struct Row {
     pub method: String,
     /// AUROC with its interval.
     pub auroc: Interval,
-    /// The other metrics; only single scores have them.
+    /// The other metrics; cross-fitted thresholds have none.
     pub metrics: Option<Metrics>,
     /// Their intervals.
     pub intervals: Option<MetricIntervals>,
