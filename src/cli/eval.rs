@@ -3,7 +3,7 @@
 use super::{CliError, Common, print, print_json};
 use crate::{
     eval::{CONVENTION, bootstrap::Bootstrap},
-    ood::{LabelError, Labelled, NamedScore, Reading},
+    ood::{DUAL_ORACLE, LabelError, Labelled, NamedScore, Reading},
     report::{self, Columns, Curve, Figure, Group, Row},
     run::write_atomic,
 };
@@ -21,7 +21,8 @@ Examples:
 
 A row is a sample. `label` says in (id, inlier, 1, true) or out (ood, outlier, 0, false); of another column's 1 and 0, --inside says which. A column `dataset`, if there is one, tells
 several sets apart: every in-distribution set is compared with every OOD set. Where there are columns `log_likelihood` and
-`lid`, both are also taken together by two thresholds. Where there is a column `run`, sets of different runs are not mixed. Scores of batches (batch_typicality) are in no file.")]
+`lid`, both are also taken together by two thresholds. Where there is a column `run`, sets of different runs are not mixed. Scores of batches (batch_typicality) are in no file, and
+what they are measured by, the mean log-likelihood of training images, is not there either.")]
 pub struct Eval {
     /// The file: .parquet, .csv with a header, or .jsonl; or the folder of an experiment
     file: PathBuf,
@@ -129,11 +130,13 @@ fn figures(labelled: &Labelled, bootstrap: &Bootstrap) -> Vec<Figure> {
         let caption = "Likelihood and LID together, one dot a row.".to_owned();
         figures.push(report::scatter("likelihood_lid", caption, &points));
     }
-    for (number, [(inside, a), (outside, b)]) in labelled.pairs().enumerate() {
+    let pairs = labelled.pairs().zip(labelled.dual_pairs());
+    for (number, ([(inside, a), (outside, b)], dual)) in pairs.enumerate() {
         let curve = |((name, a), (_, b)): (&NamedScore, &NamedScore)| {
             Curve::new(name, a, b, bootstrap).ok()
         };
-        let curves: Vec<Curve> = a.iter().zip(b).filter_map(curve).collect();
+        let mut curves: Vec<Curve> = a.iter().zip(b).filter_map(curve).collect();
+        curves.extend(dual.and_then(|[a, b]| Curve::dual(DUAL_ORACLE, a, b).ok()));
         let caption = format!("ROC of {inside} against {outside}, AUROC in the legend.");
         figures.push(report::roc(&format!("roc_{}", number + 1), caption, &curves));
     }

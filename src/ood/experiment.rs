@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::{BootstrapConfig, Method, OodConfig},
     data::{Images, Kind},
-    eval::{CONVENTION, EvalError, IN, Interval, OUT, bootstrap::Bootstrap, dual},
+    eval::{CONVENTION, EvalError, IN, Interval, OUT, bootstrap::Bootstrap},
     lid::{Prepared, scale},
     report::{self, Curve, Figure, Group, Row, ScoreTable},
     run::{RunDir, write_atomic},
@@ -369,10 +369,8 @@ impl Judged<'_> {
             }
         }
         let with_lid = !inside.get(Statistic::Lid).is_empty();
-        if with_lid && let Ok(points) = dual::frontier(inside.pairs(), outside.pairs()) {
-            let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
-            let (name, band) = (DUAL_ORACLE.to_owned(), Vec::new());
-            curves.push(Curve { auroc: auroc(&name), name, points, band });
+        if with_lid {
+            curves.extend(Curve::dual(DUAL_ORACLE, inside.pairs(), outside.pairs()));
         }
         curves
     }

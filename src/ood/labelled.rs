@@ -229,6 +229,13 @@ impl Labelled {
         })
     }
 
+    /// Likelihood and LID of each of the [`pairs`](Self::pairs), where the table has both among the scores.
+    pub fn dual_pairs(&self) -> impl Iterator<Item = Option<[Pairs<'_>; 2]>> {
+        self.against().flat_map(|(inside, outside)| {
+            outside.into_iter().map(move |outside| Some([inside.pairs()?, outside.pairs()?]))
+        })
+    }
+
     /// Likelihood and LID of every set, where the table has both among the scores.
     pub fn likelihood_and_lid(&self) -> Option<Vec<(String, Pairs<'_>)>> {
         self.sets.iter().map(|set| Some((set.named().0, set.pairs()?))).collect()
@@ -379,6 +386,19 @@ mod tests {
             [rows[0].auroc.value, rows[1].auroc.value, rows[2].auroc.value],
             [0.0, 1.0, 1.0]
         );
+    }
+
+    #[test]
+    fn pairs_of_sets_have_their_likelihood_and_lid() {
+        let text = "dataset,label,log_likelihood,lid\na,in,1,5\nb,out,3,1\nc,out,4,2\n";
+        let labelled = Labelled::new(&table(text), &reading()).unwrap();
+        let lids: Vec<[f64; 2]> =
+            labelled.dual_pairs().map(|pair| pair.unwrap().map(|p| p.lid[0])).collect();
+        assert_eq!(lids, [[5.0, 1.0], [5.0, 2.0]]);
+        assert_eq!(labelled.pairs().count(), 2);
+        let reading = Reading { scores: vec!["lid".into()], ..reading() };
+        let labelled = Labelled::new(&table(text), &reading).unwrap();
+        assert!(labelled.dual_pairs().all(|pair| pair.is_none()));
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The figures: histograms, likelihood against LID, ROC curves, LID against scale.
 
 use crate::{
-    eval::{EvalError, Roc, bootstrap::Bootstrap},
+    eval::{
+        EvalError, Roc,
+        bootstrap::Bootstrap,
+        dual::{self, Pairs},
+    },
     run::{RunError, write_atomic},
 };
 use kuva::{
@@ -247,6 +251,17 @@ impl Curve {
         let roc = Roc::new(inside, outside)?;
         let band = bootstrap.roc_band(inside, outside)?;
         Ok(Self { name: name.to_owned(), auroc: roc.auroc(), points: roc.points(), band })
+    }
+
+    /// The curve of two thresholds that are chosen on what they are measured on, without a band.
+    ///
+    /// # Errors
+    /// As [`dual::frontier`].
+    pub fn dual(name: &str, inside: Pairs, outside: Pairs) -> Result<Self, EvalError> {
+        let auroc = dual::oracle(inside, outside)?.auroc;
+        let points = dual::frontier(inside, outside)?;
+        let points = points.iter().map(|p| (p.fpr, p.tpr)).collect();
+        Ok(Self { name: name.to_owned(), auroc, points, band: Vec::new() })
     }
 }
 
