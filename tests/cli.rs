@@ -1188,7 +1188,10 @@ more_runs:
     calibration: slopes.npz[:32]
 ",
     );
-    let out = bench.ok("ood --config many.yaml --json --quiet");
+    let (out, said) = texts(&bench.run("ood --config many.yaml --json"));
+    for line in ["train: likelihood: 8 in ", "sloped: likelihood: 8 in "] {
+        assert!(said.lines().any(|l| l.starts_with(line)), "{said}");
+    }
     let results: serde_json::Value = serde_json::from_str(&out).unwrap();
     let rows = results["rows"].as_array().unwrap();
     let pair = |row: &serde_json::Value| {

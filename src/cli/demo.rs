@@ -127,7 +127,7 @@ impl Demo {
             let title = "The likelihood paradox and its cure".to_owned();
             let yaml = experiment.yaml()?;
             let config = &experiment.config;
-            let model = ood::Opened { flow, run: None };
+            let model = ood::Opened { flow, run: None, name: None };
             let models = ood::models(common, config, model, ood::Others::none(), &device);
             let judged = ood::judge(config, run.name(), &models, scored, facts)?;
             let facts = ood::provenance(backend.name(), config.seed);

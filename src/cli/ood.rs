@@ -104,9 +104,14 @@ impl Ood {
                 let parameters = burn::module::Module::num_params(&flow);
                 facts.push(("parameters of the model".into(), parameters.to_string()));
                 let fingerprint = ood::fingerprint(&weights, &trained.model);
-                let model = Opened { flow, run: cached.then_some((&run, fingerprint)) };
+                let name = distinct(&names, number);
+                let model = Opened {
+                    flow,
+                    run: cached.then_some((&run, fingerprint)),
+                    name: (names.len() > 1).then(|| name.clone()),
+                };
                 let models = models(common, config, model, others, &device);
-                judged.push(judge(config, distinct(&names, number), &models, sets, facts)?);
+                judged.push(judge(config, name, &models, sets, facts)?);
             }
             let title = format!("Out-of-distribution detection with {}", names.join(", "));
             let facts = provenance(backend.name(), config.seed);
@@ -229,10 +234,11 @@ pub(super) fn images(
     })
 }
 
-/// A model, with its run and fingerprint where what it measures is to be kept there.
+/// A model, with its run and fingerprint where what it measures is to be kept there, and its name where there are several.
 pub(super) struct Opened<'a, B: FlowBackend> {
     pub flow: Flow<B>,
     pub run: Option<(&'a RunDir, String)>,
+    pub name: Option<String>,
 }
 
 /// The models beside the one in question.
@@ -319,17 +325,19 @@ pub(super) fn models<B: FlowBackend>(
     others: Others<B>,
     device: &B::Device,
 ) -> Models<B> {
-    let cached = model.run.is_some();
-    let scorer = |flow, run: Option<(&RunDir, String)>| {
-        let scorer = Scorer::of(config, flow, device.clone(), common.verbosity());
+    let (cached, several) = (model.run.is_some(), model.name.is_some());
+    let scorer = |flow, run: Option<(&RunDir, String)>, name| {
+        let scorer = Scorer::of(config, flow, device.clone(), common.verbosity()).with_name(name);
         scorer.with_cache(run.map_or(Cache::none(), |(run, fingerprint)| cache(run, &fingerprint)))
     };
-    let other =
-        |other: Other<B>| scorer(other.flow, cached.then_some((&other.run, other.fingerprint)));
+    let other = |other: Other<B>| {
+        let name = several.then(|| other.run.name());
+        scorer(other.flow, cached.then_some((&other.run, other.fingerprint)), name)
+    };
     Models {
         background: others.background.map(other),
         ensemble: others.ensemble.into_iter().map(other).collect(),
-        ..Models::new(config, scorer(model.flow, model.run))
+        ..Models::new(config, scorer(model.flow, model.run, model.name))
     }
 }
 

@@ -64,7 +64,7 @@ impl Score {
             let others =
                 super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
             let fingerprint = super::ood::fingerprint(&run, &trained)?;
-            let model = Opened { flow, run: Some((&run, fingerprint)) };
+            let model = Opened { flow, run: Some((&run, fingerprint)), name: None };
             let models = super::ood::models(common, config, model, others, &device);
             Ok::<_, CliError>(ood::score(&plan, &models, &[&images])?)
         })?;

@@ -35,6 +35,8 @@ pub struct Scorer<B: FlowBackend> {
     device: B::Device,
     verbosity: Verbosity,
     cache: Cache,
+    /// What progress is said of, where models are told apart.
+    name: Option<String>,
 }
 
 /// A scale and where it comes from.
@@ -96,7 +98,7 @@ impl<B: FlowBackend> Scorer<B> {
         let memory = Memory::mib(lid.memory_mib);
         let matrix_free = lid.matrix_free.clone();
         let krylov_batch = OnceLock::new();
-        let cache = Cache::none();
+        let (cache, name) = (Cache::none(), None);
         Self {
             flow,
             noise,
@@ -108,12 +110,18 @@ impl<B: FlowBackend> Scorer<B> {
             device,
             verbosity,
             cache,
+            name,
         }
     }
 
     /// The same with what was measured before, where further measurements go.
     pub fn with_cache(self, cache: Cache) -> Self {
         Self { cache, ..self }
+    }
+
+    /// The same with the name of its run, if that is given, before what its bars say.
+    pub fn with_name(self, name: Option<String>) -> Self {
+        Self { name, ..self }
     }
 
     /// What was measured.
@@ -161,7 +169,8 @@ impl<B: FlowBackend> Scorer<B> {
 
     /// A bar for so many images.
     pub fn progress(&self, what: &str, images: usize) -> Progress {
-        Progress::new(self.verbosity, what, images)
+        let named = self.name.as_ref().map(|name| format!("{name}: {what}"));
+        Progress::new(self.verbosity, named.as_deref().unwrap_or(what), images)
     }
 
     fn batch(&self, images: &Images, index: &[usize]) -> Tensor<B, 2> {
