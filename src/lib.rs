@@ -13,6 +13,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod export;
 mod hex;
 pub mod hub;
 pub mod import;

@@ -6,6 +6,7 @@ mod data;
 mod demo;
 mod doctor;
 mod eval;
+mod export;
 mod gate;
 mod hub;
 mod import;
@@ -21,6 +22,7 @@ use crate::{
     backend::{BackendError, BackendName},
     config::ConfigError,
     data::DataError,
+    export::ExportError,
     hub::{HubError, PublishError},
     import::ImportError,
     ood::{LabelError, OodError},
@@ -77,6 +79,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Take over a model that was trained elsewhere
     Import(import::Import),
+    /// Write a trained flow for PyTorch
+    Export(export::Export),
     /// Draw samples from a trained run
     Sample(sample::Sample),
     /// List the runs
@@ -147,6 +151,8 @@ enum CliError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
     Hub(#[from] HubError),
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -187,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Gate(command) => command.run(&cli.common),
         Command::Doctor(command) => command.run(&cli.common),
         Command::Import(command) => command.run(&cli.common),
+        Command::Export(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Data(command) => command.run(&cli.common),
