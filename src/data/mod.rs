@@ -14,6 +14,8 @@ mod idx;
 mod images;
 pub mod manifold;
 mod mat;
+#[cfg(test)]
+mod mutations;
 mod noise;
 mod npz;
 mod original;

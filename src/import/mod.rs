@@ -92,6 +92,16 @@ pub fn nflows<B: Backend>(
     Ok(Imported { run, flow, config, notes })
 }
 
+/// Read a checkpoint of the golden flow on vectors, whatever is wrong with it.
+#[cfg(test)]
+pub(crate) fn damaged(checkpoint: &Path) -> Result<(), ImportError> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/import/vector.yaml");
+    let translated = training(&golden, None)?;
+    let device = Default::default();
+    let mut flow = Flow::<burn::backend::Flex>::new(&translated.config.model.flow(), 0, &device)?;
+    weights::load(&mut flow, &translated.plan, checkpoint, &device).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
