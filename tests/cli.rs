@@ -772,7 +772,7 @@ fn lid_says_what_is_missing() {
         assert!(error.contains(when), "{error}");
     }
     let error = bench.error("lid --run train --data train.npz --dimension 64");
-    assert!(error.contains("LID lies between 0 and 64"), "{error}");
+    assert!(error.contains("LID lies below the data's 64"), "{error}");
     bench.npz("wide.npz", &[2, 9, 9], &[1u8; 162]);
     let error = bench.error("lid --run train --data train.npz --calibration wide.npz");
     assert!(error.contains("wide.npz"), "{error}");
@@ -1321,7 +1321,7 @@ fn a_flow_of_the_reference_goes_on_here() {
     let out = bench.run(&format!("{import} --data train.npz --out old"));
     let (_, notes) = texts(&out);
     assert!(
-        out.status.success() && notes.contains("`trainer.writer.type` has no counterpart"),
+        out.status.success() && notes.contains("`trainer.writer` has no counterpart"),
         "{notes}"
     );
     bench.ok("score --run old --data other.npz --method likelihood --out scores.csv");
@@ -1356,19 +1356,22 @@ fn vectors_are_data_like_others() {
     let lines: String = (0..12).map(|i| format!("{},0.{i},{}\n", i % 3, -i)).collect();
     bench.file("points.csv", &format!("label,a,b\n{lines}"));
     bench.ok(
-        "score --run moons --data points.csv --method likelihood,lid,data_ball --out scores.csv",
+        "score --run moons --data points.csv --method likelihood,lid,data_ball --set lid.scale.kind=fixed --set lid.scale.r=-1 --out scores.csv",
     );
     let scores = std::fs::read_to_string(bench.path("scores.csv")).unwrap();
     assert_eq!(scores.lines().filter(|l| l.contains("points.csv")).count(), 12, "{scores}");
     bench.ok("sample --run moons --n 30 --out points.npz");
     let info = bench.ok("data info points.npz");
     assert!(info.contains("30 vectors of 2 numbers"), "{info}");
+    // Points in the plane fill it: no scale gives them all of its dimensions.
+    let message = bench.error("score --run moons --data points.csv --method lid --out scores.csv");
+    assert!(message.contains("choose a scale"), "{message}");
     bench.file(
         "toys.yaml",
-        "{run: moons, in_distribution: 'toy:two-moons[512:560]', out_of_distribution: ['toy:circles[:48]'], calibration: 'toy:two-moons[:64]', calibration_count: 32}",
+        "{run: moons, in_distribution: 'toy:two-moons[512:560]', out_of_distribution: ['toy:circles[:48]'], calibration: 'toy:two-moons[:64]', calibration_count: 32, lid: {scale: {kind: fixed, r: -1}}}",
     );
     bench.ok("ood --config toys.yaml --quiet");
-    let report = std::fs::read_to_string(bench.path("runs/toys/report.html")).unwrap();
+    let report = std::fs::read_to_string(bench.path("runs/ood-toys/report.html")).unwrap();
     assert!(report.contains("48 vectors, SHA-256 of their numbers"));
 
     let set = "score --run moons --data points.csv --out s.csv --method";

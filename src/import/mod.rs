@@ -211,7 +211,7 @@ mod tests {
         assert_eq!((trained.epochs, trained.early_stopping.patience), (400, Some(30)));
         assert_eq!(train::to_bytes(&flow).unwrap(), train::to_bytes(&imported.flow).unwrap());
         assert!(
-            imported.notes.iter().any(|note| note.contains("`trainer.writer.type`")),
+            imported.notes.iter().any(|note| note.contains("`trainer.writer`")),
             "{:?}",
             imported.notes
         );

@@ -43,7 +43,8 @@ pub enum OodError {
     Image(#[from] Failure),
     /// A dimension that no LID takes.
     #[error(
-        "the scale cannot be calibrated to dimension {target}: LID lies between 0 and {dimension}"
+        "the scale cannot be calibrated to dimension {target}: LID lies below the data's {dimension}; choose a scale, e.g. \
+         lid.scale={{kind: fixed, r: -1}}, or a dimension, lid.scale.dimension"
     )]
     Dimension {
         /// The dimension asked for.
