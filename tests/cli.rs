@@ -1309,7 +1309,7 @@ fn data_sets_are_listed_described_and_looked_at() {
     assert!(bench.error("data fetch omniglot").contains("is no set that can be downloaded"));
     let missing = bench.error("data fetch mnist --offline");
     assert!(missing.contains("mnist/train-00000-of-00001.parquet"), "{missing}");
-    assert!(missing.contains("without --offline"), "{missing}");
+    assert!(missing.contains("without HF_HUB_OFFLINE"), "{missing}");
 }
 
 #[test]
@@ -1366,6 +1366,14 @@ fn vectors_are_data_like_others() {
     // Points in the plane fill it: no scale gives them all of its dimensions.
     let message = bench.error("score --run moons --data points.csv --method lid --out scores.csv");
     assert!(message.contains("choose a scale"), "{message}");
+    let drawn = bench.ok("data info generated:moons[:20]");
+    assert!(drawn.contains("20 vectors of 2 numbers"), "{drawn}");
+    let part = bench.ok("data info generated:moons@first=0.5[:20]");
+    assert!(
+        part.contains("20 vectors") && !part.ends_with(&drawn[drawn.len() - 17..]),
+        "{part}{drawn}"
+    );
+    assert!(bench.error("data info generated:moons@grey").contains("holds vectors"));
     bench.file(
         "toys.yaml",
         "{run: moons, in_distribution: 'toy:two-moons[512:560]', out_of_distribution: ['toy:circles[:48]'], calibration: 'toy:two-moons[:64]', calibration_count: 32, lid: {scale: {kind: fixed, r: -1}}}",

@@ -95,9 +95,15 @@ impl Config {
                 if !common.quiet {
                     notes.iter().for_each(|note| eprintln!("note: {note}"));
                 }
-                match out {
-                    Some(out) => Ok(write_atomic(out, yaml.as_bytes())?),
-                    None => print(yaml.trim_end()),
+                if let Some(out) = out {
+                    write_atomic(out, yaml.as_bytes())?;
+                }
+                match (common.json, out) {
+                    (true, _) => {
+                        print_json(&serde_json::json!({"config": yaml, "notes": notes, "out": out}))
+                    }
+                    (false, None) => print(yaml.trim_end()),
+                    (false, Some(_)) => Ok(()),
                 }
             }
         }

@@ -77,7 +77,13 @@ impl Data {
                 }
                 None => {
                     let images = with_backend!(common.backend()?, common.device, |B, device| {
-                        load::load::<B>(what, &environment, common.seed.unwrap_or(0), &device)
+                        load::load::<B>(
+                            common,
+                            what,
+                            &environment,
+                            common.seed.unwrap_or(0),
+                            &device,
+                        )
                     })?;
                     describe(common, &images, sheet.as_deref())
                 }
@@ -156,7 +162,7 @@ fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<()
         set.licence,
         set.citation,
         environment.data_dir.display(),
-        set.name,
+        set.folder(),
         set.files
     );
     for split in set.splits {

@@ -1,7 +1,7 @@
 //! `export`.
 
-use super::{CliError, Common, print, print_json};
-use crate::{config::Environment, export, run::RunDir, train, with_backend};
+use super::{CliError, Common, load, print, print_json};
+use crate::{config::Environment, export, train, with_backend};
 use burn::module::Module;
 use clap::Args;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl Export {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let backend = common.backend()?;
-        let run = RunDir::open(&environment.model_dir, &self.run)?;
+        let run = load::open_run(common, &environment, &self.run)?;
         let (files, weights) = with_backend!(backend, common.device, |B, device| {
             let (flow, config) = train::open_flow::<B>(&run, &device)?;
             let seed = common.seed.unwrap_or(config.seed);

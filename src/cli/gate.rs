@@ -103,7 +103,7 @@ impl Gate {
         with_backend!(backend, common.device, |B, device| {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
-                super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
+                super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
             let mut fingerprints = others.fingerprints();
             fingerprints.push(super::ood::fingerprint(&run, &trained)?);
             // A gate's images come once; what it is calibrated on is kept with the gate.

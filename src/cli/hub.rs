@@ -20,7 +20,7 @@ Examples:
   atypical hub push rq_nsf_fmnist --repo my-lab/secret --private
   atypical score --run hf://my-lab/rq-nsf-fashion-mnist --data photos/ --method likelihood,lid --out scores.csv
 
-Weights, configuration, the log and a card go up as one commit. Every command that takes --run takes hf://org/name, and hf://org/name@revision, as well: the run
+Weights, configuration, the log and a card go up as one commit. Every command that reads a run takes hf://org/name, and hf://org/name@revision, as well: the run
 is copied once to hf/org/name under MODEL_DIR. HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are respected.")]
     Push {
         /// The run: a name under MODEL_DIR or a path

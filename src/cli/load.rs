@@ -10,7 +10,7 @@ use crate::{
     run::RunDir,
     train,
 };
-use atypical_models::FlowBackend;
+use atypical_models::{DensityModel, FlowBackend};
 use std::cell::RefCell;
 
 /// Samples that are drawn where the SPEC has no end.
@@ -50,6 +50,7 @@ pub(super) fn shown<T>(
 
 /// Read images, or draw them from a run, by seed.
 pub(super) fn load<B: FlowBackend>(
+    common: &Common,
     spec: &str,
     environment: &Environment,
     seed: u64,
@@ -59,17 +60,22 @@ pub(super) fn load<B: FlowBackend>(
     let Source::Generated(name) = &spec.source else {
         return Ok(spec.load(&environment.data_dir)?);
     };
-    let run = RunDir::open(&environment.model_dir, name)?;
+    let run = open_run(common, environment, name)?;
     let (flow, _) = train::open_flow::<B>(&run, device)?;
     B::seed(device, seed);
     // From the first on, so that a slice is a part of what has no slice.
-    let samples = train::draw(&flow, spec.slice.1.unwrap_or(GENERATED), device);
+    let samples = train::draw(&flow, spec.drawn(GENERATED, flow.dimension())?, device);
+    if train::is_vector(flow.shape()) {
+        let broken = samples.iter().filter(|v| !v.is_finite()).count();
+        if broken > 0 {
+            return Err(not_finite(broken, samples.len(), &spec, name));
+        }
+        let vectors = Images::of_vectors(spec.to_string(), flow.dimension(), &samples, None);
+        return Ok(spec.prepared(vectors)?);
+    }
     let (pixels, broken) = to_pixels(&samples);
     if broken > 0 {
-        let all = samples.len();
-        return Err(CliError::Other(format!(
-            "{broken} of {all} values of `{spec}` are NaN or infinite: `atypical doctor --run {name}` says more"
-        )));
+        return Err(not_finite(broken, samples.len(), &spec, name));
     }
     let images = Images {
         name: spec.to_string(),
@@ -79,5 +85,11 @@ pub(super) fn load<B: FlowBackend>(
         kind: Kind::Pixels,
         files: None,
     };
-    Ok(spec.cut(images)?)
+    Ok(spec.prepared(images)?)
+}
+
+fn not_finite(broken: usize, all: usize, spec: &Spec, run: &str) -> CliError {
+    CliError::Other(format!(
+        "{broken} of {all} values of `{spec}` are NaN or infinite: `atypical doctor --run {run}` says more"
+    ))
 }

@@ -53,9 +53,9 @@ Examples:
   atypical train --config configs/train/glow_fmnist.yaml --set optimizer.lr=5e-4 --run glow-slow
   atypical config show --config configs/train/glow_fmnist.yaml
 
-Data (SPEC): a name and a split (mnist:test; `atypical data list` has them), an .npz, .parquet or idx file, a folder of pictures (photos/, in the order of their names, without
-subfolders), or samples of a trained run (generated:RUN, in `ood` and `score`; 1000 where no end is given); each with options behind an @ and a slice at the end:
-photos/@crop=148,size=28,grey[:100]. Options: crop=H or HxW (the middle), size=H or HxW, grey, rgb, invert, first=0.8 or rest=0.8 (a share drawn by seed=N).
+Data (SPEC): a name and a split (mnist:test; `atypical data list` has them), an .npz, .parquet, .csv or idx file, a folder of pictures (photos/, in the order of their names, without
+subfolders), samples of a trained run (generated:RUN, where images are scored; 1000 where no end is given), toy:two-moons, manifold:lollipop, random:1x28x28; each with options behind
+an @ and a slice at the end: photos/@crop=148,size=28,grey[:100]. Options: crop=H or HxW (the middle), size=H or HxW, grey, rgb, invert, first=0.8 or rest=0.8 (a share drawn by seed=N).
 
 Folders: DATA_DIR (default `data`) and MODEL_DIR (default `runs`), from the environment or .env.";
 

@@ -12,7 +12,7 @@ use crate::{
 use atypical_models::{FlowBackend, flow::Flow};
 use clap::Args;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Score in- and out-of-distribution images with a trained run.
 #[derive(Debug, Args)]
@@ -74,14 +74,15 @@ impl Ood {
             let mut opened = Vec::new();
             for config in &configs {
                 let run = super::load::open_run(common, &environment, &config.run)?;
-                let load =
-                    |spec: &str| super::load::load::<B>(spec, &environment, config.seed, &device);
+                let load = |spec: &str| {
+                    super::load::load::<B>(common, spec, &environment, config.seed, &device)
+                };
                 let sets = images(config, load)?;
                 let (flow, trained) = train::open_flow::<B>(&run, &device)?;
                 for images in sets.inside.iter().chain(&sets.outside).chain([&sets.calibration]) {
                     images.expect_shape(flow.shape())?;
                 }
-                let others = Others::open(config, &environment.model_dir, &run, &trained, &device)?;
+                let others = Others::open(common, &environment, config, (&run, &trained), &device)?;
                 let [train, calibration] =
                     [&trained.data.train, &config.calibration].map(|spec| spec.parse::<Spec>());
                 if train?.source != calibration?.source {
@@ -269,14 +270,14 @@ impl<B: FlowBackend> Others<B> {
 
     /// Those of an experiment, which must have been trained on the images of the model in question.
     pub(super) fn open(
+        common: &Common,
+        environment: &Environment,
         config: &OodConfig,
-        model_dir: &Path,
-        own: &RunDir,
-        trained: &TrainConfig,
+        (own, trained): (&RunDir, &TrainConfig),
         device: &B::Device,
     ) -> Result<Self, CliError> {
         let open = |key: &'static str, name: &str| -> Result<Other<B>, CliError> {
-            let run = RunDir::open(model_dir, name)?;
+            let run = super::load::open_run(common, environment, name)?;
             let (flow, other) = train::open_flow::<B>(&run, device)?;
             if run.root() == own.root() {
                 return Err(CliError::Other(format!("`{key}` names the run itself: {name}")));

@@ -54,15 +54,16 @@ impl Score {
         let loaded = settings(common, &self.run, &self.method, &self.data, calibration, &self.set)?;
         let config = &loaded.config;
         let [images, calibration] = with_backend!(backend, common.device, |B, device| {
-            let load =
-                |spec: &str| super::load::load::<B>(spec, &environment, config.seed, &device);
+            let load = |spec: &str| {
+                super::load::load::<B>(common, spec, &environment, config.seed, &device)
+            };
             Ok::<_, CliError>([load(&self.data)?, load(&config.calibration)?])
         })?;
         let plan = Plan::new(config, &calibration);
         let (scores, chosen) = with_backend!(backend, common.device, |B, device| {
             let (flow, trained) = train::open_flow::<B>(&run, &device)?;
             let others =
-                super::ood::Others::open(config, &environment.model_dir, &run, &trained, &device)?;
+                super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
             let fingerprint = super::ood::fingerprint(&run, &trained)?;
             let model = Opened { flow, run: Some((&run, fingerprint)), name: None };
             let models = super::ood::models(common, config, model, others, &device);

@@ -2,7 +2,7 @@
 
 use super::train::check;
 use atypical_models::{
-    flow::{Conditioner, Elementwise, FlowConfig, ImagePreset, Step, VectorPreset},
+    flow::{Conditioner, Elementwise, FlowConfig, ImagePreset, LogitForm, Step, VectorPreset},
     ops::MAX_BINS,
 };
 use schemars::JsonSchema;
@@ -105,14 +105,23 @@ impl ModelConfig {
     /// Whether x in [0, 1] with Gaussian noise of standard deviation `noise` stays where the flow is defined.
     pub(super) fn check_noise(&self, noise: f64) -> Checked {
         let margin = match self {
-            ModelConfig::RqNsf { preset, .. } | ModelConfig::Glow(preset) => Some(preset.alpha),
+            ModelConfig::RqNsf { preset, .. } | ModelConfig::Glow(preset) => {
+                Some((preset.alpha, preset.logit))
+            }
             ModelConfig::Flow(flow) => flow.transform.iter().find_map(|step| match step {
-                Step::Logit { alpha, .. } => Some(*alpha),
+                Step::Logit { alpha, form } => Some((*alpha, *form)),
                 _ => None,
             }),
             ModelConfig::RqNsfVector { .. } | ModelConfig::GlowVector(_) => None,
         };
-        let Some(alpha) = margin else { return Ok(()) };
+        let Some((alpha, form)) = margin else { return Ok(()) };
+        let room_above = noise == 0.0 || form == LogitForm::Symmetric;
+        check(
+            "data.noise",
+            noise,
+            room_above,
+            "0 where the logit has the form `reference`, which ends at x = 1; the form `symmetric` has room",
+        )?;
         // logit(α + (1 - 2α) x) is defined for x down to -α/(1 - 2α).
         let room = alpha / (1.0 - 2.0 * alpha);
         let needed = DEVIATIONS * noise / (1.0 + 2.0 * DEVIATIONS * noise);

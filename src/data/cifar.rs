@@ -60,31 +60,59 @@ pub(super) const CIFAR100: Cifar = Cifar {
     classes: 100,
 };
 
+/// A version of a set: its files in a folder, or in an archive.
+struct Version {
+    binary: bool,
+    names: Vec<String>,
+    /// The folder that the archive unpacks to, or the one that it lies in.
+    unpacked: [PathBuf; 2],
+    archive: PathBuf,
+}
+
+impl Version {
+    /// Where the files lie out of the archive: where the first of them does.
+    fn place(&self) -> Option<&Path> {
+        self.unpacked.iter().find(|p| p.join(&self.names[0]).is_file()).map(PathBuf::as_path)
+    }
+}
+
 impl Cifar {
+    /// Both versions, the likelier first.
+    fn versions(&self, folder: &Path, split: &str) -> [Version; 2] {
+        let names = if split == "test" { self.test } else { self.train };
+        [("binary", ".bin", self.folders[0]), ("python", "", self.folders[1])].map(
+            |(version, end, subfolder)| Version {
+                binary: version == "binary",
+                names: names.iter().map(|name| format!("{name}{end}")).collect(),
+                unpacked: [folder.join(subfolder), folder.to_path_buf()],
+                archive: folder.join(format!("{}-{version}.tar.gz", self.stem)),
+            },
+        )
+    }
+
+    /// Whether there is something that [`load`](Self::load) reads for a split: an archive, or the first of the files. It tells which others are missing.
+    pub fn is_there(&self, folder: &Path, split: &str) -> bool {
+        let versions = self.versions(folder, split);
+        versions.iter().any(|version| version.place().is_some() || version.archive.is_file())
+    }
+
     /// The split `train` or `test` from what lies in a folder: the files themselves, the folder of them that the archive unpacks to, or the archive.
     ///
     /// # Errors
     /// Nothing of this kind there, or files that are truncated, damaged or others.
     pub fn load(&self, folder: &Path, split: &str) -> Result<Images, DataError> {
-        let test = split == "test";
-        let (names, count) =
-            if test { (self.test, self.images[1]) } else { (self.train, self.images[0]) };
+        let count = self.images[usize::from(split == "test")];
         let mut places = Vec::new();
-        for (version, end, subfolder) in
-            [("binary", ".bin", self.folders[0]), ("python", "", self.folders[1])]
-        {
-            let names: Vec<String> = names.iter().map(|name| format!("{name}{end}")).collect();
-            let binary = version == "binary";
+        for version in self.versions(folder, split) {
+            let Version { binary, ref names, ref unpacked, ref archive } = version;
             // A pickle from Python 3 writes half of all pixel values as two bytes. Names of pictures take the third part.
             let limit = count * if binary { self.label_bytes + PIXELS } else { 3 * PIXELS };
-            let archive = folder.join(format!("{}-{version}.tar.gz", self.stem));
-            let unpacked = [folder.join(subfolder), folder.to_path_buf()];
-            let files = if let Some(place) = unpacked.iter().find(|p| p.join(&names[0]).is_file()) {
+            let files = if let Some(place) = version.place() {
                 names.iter().map(|name| read(&place.join(name), limit)).collect::<Result<_, _>>()?
             } else if archive.is_file() {
-                unpack(&archive, &names, limit)?
+                unpack(archive, names, limit)?
             } else {
-                places.extend([unpacked[0].join(&names[0]), archive]);
+                places.extend([unpacked[0].join(&names[0]), archive.clone()]);
                 continue;
             };
             let mut images = Images {
@@ -331,7 +359,15 @@ mod tests {
             assert!(message.contains(name), "{message}");
         }
         let first = record(&[0], 0);
-        let message = problem(&SMALL_10, &[("data_batch_1.bin", &first)], "train");
+        let files: [(&str, &[u8]); 1] = [("data_batch_1.bin", &first)];
+        fn there(files: &[(&str, &[u8])], split: &str) -> bool {
+            SMALL_10.is_there(folder(files).path(), split)
+        }
+        assert!(there(&files, "train") && !there(&files, "test"));
+        assert!(!there(&[("notes.txt", &first)], "train") && !there(&[], "train"));
+        assert!(there(&[("cifar-10-python.tar.gz", PYTHON_2)], "test"));
+        assert!(there(&[("cifar-10-batches-py/test_batch", &first)], "test"));
+        let message = problem(&SMALL_10, &files, "train");
         assert!(
             message.contains("cannot read") && message.contains("data_batch_2.bin"),
             "{message}"

@@ -20,18 +20,10 @@ const LETTERS: i64 = 10;
 /// # Errors
 /// Files that are missing, truncated or damaged, or do not belong together.
 pub(super) fn load(path: &Path, variant: &str, split: &str) -> Result<Images, DataError> {
-    let names =
-        ["images-idx3", "labels-idx1"].map(|kind| format!("emnist-{variant}-{split}-{kind}-ubyte"));
-    let unpacked = |name: &String| {
-        let places = [path.join("gzip"), path.to_path_buf()];
-        let files = places
-            .iter()
-            .flat_map(|place| ["", ".gz"].map(|end| place.join(format!("{name}{end}"))));
-        files.into_iter().find(|file| file.is_file())
-    };
-    let zip = if path.is_dir() { path.join("gzip.zip") } else { path.to_path_buf() };
+    let names = names(variant, split);
+    let zip = packed(path);
     let read = |name: &String| -> Result<(PathBuf, Vec<u8>), DataError> {
-        let (file, bytes) = if let Some(file) = unpacked(name) {
+        let (file, bytes) = if let Some(file) = unpacked(path, name) {
             let bytes = at_most(LIMIT, open(&file)?).map_err(|e| format(&file, e.to_string()))?;
             (file, bytes)
         } else {
@@ -66,6 +58,30 @@ pub(super) fn load(path: &Path, variant: &str, split: &str) -> Result<Images, Da
     // Columns come first in the files.
     transpose(&mut images.pixels, height);
     Ok(images)
+}
+
+/// Whether the files that [`load`] reads for a split are there, packed or not.
+pub(super) fn is_there(folder: &Path, variant: &str, split: &str) -> bool {
+    packed(folder).is_file()
+        || names(variant, split).iter().all(|name| unpacked(folder, name).is_some())
+}
+
+/// The files of images and of labels.
+fn names(variant: &str, split: &str) -> [String; 2] {
+    ["images-idx3", "labels-idx1"].map(|kind| format!("emnist-{variant}-{split}-{kind}-ubyte"))
+}
+
+/// A file out of the archive, if it is there.
+fn unpacked(path: &Path, name: &str) -> Option<PathBuf> {
+    let places = [path.join("gzip"), path.to_path_buf()];
+    let files =
+        places.iter().flat_map(|place| ["", ".gz"].map(|end| place.join(format!("{name}{end}"))));
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// The archive, there or not.
+fn packed(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("gzip.zip") } else { path.to_path_buf() }
 }
 
 /// What of `byclass` or `bymerge` is no digit, labels as they are: nothing that MNIST has too.
@@ -124,6 +140,7 @@ mod tests {
             let images = load(path, "byclass", "test").unwrap();
             assert_eq!((images.shape, images.pixels.as_slice()), ([1, 2, 2], upright.as_slice()));
             assert_eq!(images.labels, Some(vec![9, 10, 61]));
+            assert!(is_there(path, "byclass", "test"));
         };
         for place in ["", "gzip"] {
             for compressed in [false, true] {
@@ -132,8 +149,11 @@ mod tests {
                 std::fs::create_dir_all(&place).unwrap();
                 for (name, bytes) in files() {
                     let (end, bytes) = if compressed { (".gz", gz(&bytes)) } else { ("", bytes) };
+                    assert!(!is_there(folder.path(), "byclass", "test"));
                     std::fs::write(place.join(format!("{name}{end}")), bytes).unwrap();
                 }
+                assert!(!is_there(folder.path(), "byclass", "train"));
+                assert!(!is_there(folder.path(), "letters", "test"));
                 check(folder.path());
             }
         }
@@ -186,7 +206,7 @@ mod tests {
             |bytes: Vec<u8>| from_zip(&zipped(&[(IMAGES, bytes), files()[1].clone()])).unwrap_err();
         let message = with(self::images([3, 1, 2], &[0; 6]));
         assert!(message.contains("its pictures are 1 x 2 (height x width)"), "{message}");
-        assert!(with(self::images([u32::MAX; 3], &[0; 6])).contains("6 follow"));
+        assert!(with(self::images([u32::MAX; 3], &[0; 6])).contains("more than memory"));
         assert!(with(self::images([2, 2, 2], &[0; 8])).contains("do not belong together"));
         assert!(with(labels(&[1; 20])).contains("magic number is 0x00000801"));
     }

@@ -63,10 +63,18 @@ pub enum DataError {
         /// Samples there are.
         len: usize,
     },
+    /// Pictures where vectors are meant.
+    #[error(
+        "`{name}` holds pictures of single pixels, but the model takes vectors; use a file of numbers: .csv, .parquet, or .npz with `features`"
+    )]
+    Pixels {
+        /// The set.
+        name: String,
+    },
     /// Images of another shape than the model's.
     #[error(
-        "`{name}` holds images of shape {found:?} (channels, height, width), but the model takes {expected:?}; \
-         use a model configured for that shape (`model.shape`) or other data"
+        "`{name}` holds samples of shape {found:?} (channels, height, width; a vector is [D, 1, 1]), but the model takes {expected:?}; \
+         use a model configured for that shape (`model.shape`, of vectors `model.dimension`) or other data"
     )]
     Shape {
         /// The set.

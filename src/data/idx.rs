@@ -60,48 +60,63 @@ fn format(path: &Path, problem: impl Into<String>) -> DataError {
     DataError::Format { path: path.to_path_buf(), problem: problem.into() }
 }
 
-/// Decompress where the gzip magic says so, then take the header and the bytes apart.
+/// Decompress where the gzip magic says so, and take the header and the bytes apart. The header is read first, and then no more than one byte beyond what
+/// it announces: a small file made to unpack to more than memory is refused.
 fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), DataError> {
-    let mut inflated = Vec::new();
-    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
+    let mut stream: Box<dyn Read + '_> = if bytes.starts_with(&[0x1f, 0x8b]) {
         // Reads to the end of the file, so that bytes after the compressed stream are an error too.
-        MultiGzDecoder::new(bytes).read_to_end(&mut inflated).map_err(|error| {
+        Box::new(MultiGzDecoder::new(bytes))
+    } else {
+        Box::new(bytes)
+    };
+    let mut read = |most: u64| {
+        let mut part = Vec::new();
+        stream.by_ref().take(most).read_to_end(&mut part).map_err(|error| {
             format(
                 path,
                 format!("the gzip data is truncated or corrupt ({error}); fetch the file again"),
             )
         })?;
-        &inflated
-    } else {
-        bytes
+        Ok(part)
     };
-    let header = 4 + 4 * usize::from(rank);
-    if bytes.len() < header {
+    let size = 4 + 4 * usize::from(rank);
+    let header = read(size as u64)?;
+    if header.len() < size {
         let problem =
-            format!("it ends after {} bytes, before the idx header is complete", bytes.len());
+            format!("it ends after {} bytes, before the idx header is complete", header.len());
         return Err(format(path, problem));
     }
-    if bytes[..2] != [0, 0] || bytes[2] != 8 || bytes[3] != rank {
+    if header[..2] != [0, 0] || header[2] != 8 || header[3] != rank {
         let expected = u32::from_be_bytes([0, 0, 8, rank]);
-        let found = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let found = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
         let problem = format!(
             "its magic number is {found:#010x}, an idx file of {rank}-dimensional bytes starts with {expected:#010x}"
         );
         return Err(format(path, problem));
     }
-    let dims: Vec<usize> = bytes[4..header]
+    let dims: Vec<usize> = header[4..]
         .chunks_exact(4)
         .map(|d| u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize)
         .collect();
-    let expected = dims.iter().try_fold(1usize, |product, &d| product.checked_mul(d));
-    let found = bytes.len() - header;
-    if expected != Some(found) {
+    let Some(expected) = dims
+        .iter()
+        .try_fold(1usize, |product, &d| product.checked_mul(d))
+        .filter(|&expected| isize::try_from(expected).is_ok())
+    else {
         let problem = format!(
-            "its header announces {dims:?} bytes, but {found} follow: the file is truncated or damaged; fetch it again"
+            "its header announces {dims:?} bytes, more than memory can have: the file is damaged; fetch it again"
+        );
+        return Err(format(path, problem));
+    };
+    let data = read(expected as u64 + 1)?;
+    if data.len() != expected {
+        let found = if data.len() > expected { "more".into() } else { data.len().to_string() };
+        let problem = format!(
+            "its header announces {dims:?} bytes, {expected} in all, but {found} follow: the file is truncated or damaged; fetch it again"
         );
         return Err(format(path, problem));
     }
-    Ok((dims, bytes[header..].to_vec()))
+    Ok((dims, data))
 }
 
 #[cfg(test)]
@@ -158,15 +173,39 @@ mod tests {
         assert!(problem(&trailing, None).contains("truncated or corrupt"));
         let mut corrupt = compressed.clone();
         corrupt[14] ^= 0xff;
+        // The header is read before the checksum: it may be what is wrong.
+        let message = problem(&corrupt, None);
         assert!(
-            problem(&corrupt, None).contains("gzip") || problem(&corrupt, None).contains("header")
+            ["gzip", "header", "magic", "no images"].iter().any(|part| message.contains(part)),
+            "{message}"
         );
         assert!(problem(&idx(1, &[8], &[0; 8]), None).contains("0x00000801"));
         assert!(problem(&idx(3, &[0, 2, 2], &[]), None).contains("no images"));
-        assert!(problem(&[good.clone(), vec![1]].concat(), None).contains("9 follow"));
         assert!(
-            problem(&idx(3, &[u32::MAX, u32::MAX, u32::MAX], &[0; 8]), None).contains("8 follow")
+            problem(&[good.clone(), vec![1]].concat(), None).contains("8 in all, but more follow")
         );
+        assert!(problem(&idx(3, &[u32::MAX; 3], &[0; 8]), None).contains("more than memory"));
+    }
+
+    #[test]
+    fn what_inflates_to_more_than_is_announced_is_not_read_to_its_end() {
+        let bomb = gz(&idx(3, &[1, 2, 2], &vec![0; 10 << 20]));
+        assert!(bomb.len() < 1 << 18);
+        // Its end, with the checksum, is missing: reading that far would be another error.
+        for end in [bomb.len(), bomb.len() / 2] {
+            let message = problem(&bomb[..end], None);
+            assert!(
+                message.contains("announces [1, 2, 2] bytes, 4 in all, but more follow"),
+                "{message}"
+            );
+        }
+        let absurd = gz(&idx(3, &[u32::MAX; 3], &vec![0; 1 << 20]));
+        assert!(problem(&absurd, None).contains("more than memory"));
+        // What is announced is read to the end, where the checksum is.
+        let mut good = gz(&idx(3, &[1, 2, 2], &[1, 2, 3, 4]));
+        let checksum = good.len() - 8;
+        good[checksum] ^= 1;
+        assert!(problem(&good, None).contains("truncated or corrupt"));
     }
 
     #[test]

@@ -227,13 +227,18 @@ impl Images {
         }
     }
 
-    /// Refuse images of another shape.
+    /// Refuse samples of another shape; and pixels, which a model sees in [0, 1], where vectors of that many numbers are meant.
     ///
     /// # Errors
-    /// [`DataError::Shape`] with both shapes.
+    /// [`DataError::Shape`] with both shapes, [`DataError::Pixels`].
     pub fn expect_shape(&self, expected: [usize; 3]) -> Result<(), DataError> {
         if self.shape == expected {
-            return Ok(());
+            let [dimension, height, width] = expected;
+            let vectors = ![1, 3].contains(&dimension) && height * width == 1;
+            return match self.kind {
+                Kind::Pixels if vectors => Err(DataError::Pixels { name: self.name.clone() }),
+                _ => Ok(()),
+            };
         }
         Err(DataError::Shape { name: self.name.clone(), found: self.shape, expected })
     }

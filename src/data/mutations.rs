@@ -1,11 +1,17 @@
-//! Every reader on damaged files: seeded mutations of a corpus, which must end in images or in an error, never in a panic.
+//! The reader of every format on damaged files: seeded mutations of a corpus, which must end in images or in an error, never in a panic.
+//!
+//! Formats: npz, parquet, CSV, idx, PNG, JPEG and WebP in a folder, MATLAB, CIFAR's archives, zip archives (Omniglot's, Tiny ImageNet's, EMNIST's),
+//! checkpoints. CelebA's archive is left out: its reader differs in a list of its own beside the archive.
 //!
 //! `ATYPICAL_MUTATIONS=60` goes on for that many seconds; without it each file is mutated a few dozen times.
 
-use super::{Images, Spec, noise, to_npz, vectors_to_npz};
+use super::{Images, Spec, noise, to_npz, vectors_to_npz, zipped::zip_of};
+use flate2::{Compression, write::GzEncoder};
+use image::{DynamicImage, GrayImage, ImageFormat};
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::{
+    io::{Cursor, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -32,17 +38,69 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
     files.push(("vectors.npz".into(), vectors_to_npz(&[1.0, -2.0, 0.5, 3.0], 2).unwrap()));
     let mut idx = vec![0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 4];
     idx.extend(&grey.pixels);
+    files.push(("images-ubyte.gz".into(), gz(&idx)));
     files.push(("images-ubyte".into(), idx));
+    files.push(("vectors.csv".into(), b"id,a,b,label\n0,0.5,1,3\n1,-2,3e1,4\n".to_vec()));
+    let [png, jpeg, webp] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP].map(picture);
+    let drawing = |number| format!("images_background/A/character01/0001_0{number}.png");
+    let drawings = [(&*drawing(1), png.as_slice()), (&*drawing(2), png.as_slice())];
+    files.push(("images_background.zip".into(), zip_of(&drawings)));
+    let photographs: [(&str, &[u8]); 2] = [
+        ("tiny-imagenet-200/wnids.txt", b"n01\n"),
+        ("tiny-imagenet-200/train/n01/images/n01_0.JPEG", &jpeg),
+    ];
+    files.push(("tiny-imagenet-200.zip".into(), zip_of(&photographs)));
+    let (pixels, labels) =
+        ([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4], [0, 0, 8, 1, 0, 0, 0, 1, 5]);
+    let letters = [("images-idx3", gz(&pixels)), ("labels-idx1", gz(&labels))]
+        .map(|(kind, bytes)| (format!("gzip/emnist-letters-test-{kind}-ubyte.gz"), bytes));
+    files.push((
+        "gzip.zip".into(),
+        zip_of(&letters.each_ref().map(|(n, b)| (n.as_str(), b.as_slice()))),
+    ));
+    files.push(("picture.jpg".into(), jpeg));
+    files.push(("picture.webp".into(), webp));
     files
 }
 
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A small picture as a file; in colour where the format has no grey.
+fn picture(format: ImageFormat) -> Vec<u8> {
+    let mut picture: DynamicImage =
+        GrayImage::from_fn(9, 7, |x, y| image::Luma([(31 * x + 7 * y) as u8])).into();
+    if format == ImageFormat::WebP {
+        picture = picture.into_rgb8().into();
+    }
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// Where a file of a format is put in a folder, and the SPEC that reads it there, which is empty for that of the file itself.
+type Place = fn(&Path) -> (PathBuf, String);
+
 /// How a file is read, by the end of its name: where it is put, and the SPEC that reads it.
-const SUFFIXES: [(&str, fn(&Path) -> (PathBuf, String)); 9] = [
+const SUFFIXES: [(&str, Place); 15] = [
     (".npz", itself),
     (".parquet", itself),
     (".csv", itself),
     ("-ubyte", itself),
+    ("-ubyte.gz", itself),
     (".png", |dir| (dir.join("one.png"), format!("{}/", dir.display()))),
+    (".jpg", |dir| (dir.join("one.jpg"), format!("{}/", dir.display()))),
+    (".webp", |dir| (dir.join("one.webp"), format!("{}/", dir.display()))),
+    ("images_background.zip", |dir| {
+        (dir.join("omniglot/images_background.zip"), "omniglot:train".into())
+    }),
+    ("tiny-imagenet-200.zip", |dir| {
+        (dir.join("tiny-imagenet/tiny-imagenet-200.zip"), "tiny-imagenet:train".into())
+    }),
+    ("gzip.zip", |dir| (dir.join("emnist-letters/gzip.zip"), "emnist-letters:test".into())),
     ("_32x32.mat", |dir| (dir.join("svhn/train_32x32.mat"), "svhn:train".into())),
     ("cifar-10-python.tar.gz", |dir| {
         (dir.join("cifar10/cifar-10-python.tar.gz"), "cifar10:train".into())

@@ -1,6 +1,6 @@
 //! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
 
-use super::{DataError, Images, Kind};
+use super::{DataError, Images, Kind, vectors::FEATURES};
 use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
 use std::{
     io::{Cursor, Read},
@@ -61,8 +61,8 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
     })
 }
 
-/// Names of arrays of feature vectors, the likeliest first.
-const FEATURES: [&str; 4] = ["features", "embeddings", "embedding", "vectors"];
+/// Bytes of an array at most.
+const LIMIT: u64 = 64 << 30;
 
 type Archive = npyz::npz::NpzArchive<std::io::BufReader<std::fs::File>>;
 
@@ -206,25 +206,32 @@ fn kind<R: std::io::Read>(array: &NpyFile<R>) -> Option<(TypeChar, u64)> {
     }
 }
 
-/// The array with all of its bytes. Reads to the end of the archive's entry, where its checksum is verified.
+/// The array with all of its bytes. Reads to the end of the archive's entry, where its checksum is verified, but no more than one byte beyond what the
+/// header announces: a small file made to unpack to more than memory is refused.
 fn whole(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
     if array.order() == npyz::Order::Fortran {
         return Err("is in Fortran order; save it with np.ascontiguousarray".into());
     }
     let header = array.header().clone();
+    let announced = format!("announces shape {:?} of {}", header.shape(), header.dtype().descr());
+    let size = header.dtype().num_bytes().map(|size| size as u64);
+    let expected = header.shape().iter().try_fold(size, |bytes, &n| Some(bytes?.checked_mul(n)));
+    let Some(expected) = expected.flatten().filter(|&bytes| bytes <= LIMIT) else {
+        return Err(format!(
+            "{announced}, more than the {LIMIT} bytes that an array may have: it is damaged, or to be split into several files"
+        ));
+    };
     let mut raw = Vec::new();
     array
         .into_inner()
+        .take(expected + 1)
         .read_to_end(&mut raw)
         .map_err(|error| format!("is truncated or damaged ({error}); fetch it again"))?;
-    let size = header.dtype().num_bytes().map(|size| size as u64);
-    let expected = header.shape().iter().try_fold(size, |bytes, &n| Some(bytes?.checked_mul(n)));
-    if expected.flatten() != Some(raw.len() as u64) {
+    let found = raw.len() as u64;
+    if found != expected {
+        let found = if found > expected { "more".into() } else { found.to_string() };
         return Err(format!(
-            "announces shape {:?} of {}, but {} bytes follow: it is truncated or damaged; fetch it again",
-            header.shape(),
-            header.dtype().descr(),
-            raw.len()
+            "{announced}, {expected} bytes in all, but {found} follow: it is truncated or damaged; fetch it again"
         ));
     }
     Ok(NpyFile::with_header(header, Cursor::new(raw)))
@@ -446,8 +453,57 @@ mod tests {
         writer.finish().unwrap();
         let read = |npy: &[u8]| bytes(NpyFile::new(npy).unwrap());
         assert_eq!(read(&npy).unwrap(), [1, 2]);
-        assert!(read(&npy[..npy.len() - 1]).unwrap_err().contains("but 1 bytes follow"));
-        assert!(read(&[npy.as_slice(), &[3]].concat()).unwrap_err().contains("but 3 bytes follow"));
+        assert!(read(&npy[..npy.len() - 1]).unwrap_err().contains("2 bytes in all, but 1 follow"));
+        let longer = [npy.as_slice(), &[3]].concat();
+        assert!(read(&longer).unwrap_err().contains("2 bytes in all, but more follow"));
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_announced() {
+        let announcing = |kind: &str, shape: &str, data: Box<dyn Read>| {
+            let header =
+                format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+            npy.extend((header.len() as u16).to_le_bytes());
+            npy.extend(header.bytes());
+            bytes(NpyFile::new(Cursor::new(npy).chain(data)).unwrap())
+        };
+        // The stream has no end: it is left after the first byte too many.
+        let endless = |kind: &str, shape: &str| {
+            announcing(kind, shape, Box::new(std::io::repeat(0))).unwrap_err()
+        };
+        let message = endless("|u1", "(1, 2, 2)");
+        assert!(message.contains("4 bytes in all, but more follow"), "{message}");
+        // The last one is of 2^65 bytes.
+        for (kind, shape) in
+            [("|u1", "(68719476737,)"), ("<f8", "(8589934593,)"), ("<f8", "(4611686018427387904,)")]
+        {
+            let message = endless(kind, shape);
+            assert!(message.contains("more than the 68719476736 bytes"), "{message}");
+        }
+        let four = Box::new([1u8, 2, 3, 4].as_slice());
+        assert_eq!(announcing("|u1", "(1, 2, 2)", four).unwrap(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_entry_that_unpacks_to_more_than_it_announces_is_refused() {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npz");
+        let mut npy = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[1, 2, 2]);
+        let mut writer = options.writer(&mut npy).begin_nd().unwrap();
+        writer.extend([1u8, 2, 3, 4]).unwrap();
+        writer.finish().unwrap();
+        npy.resize(npy.len() + (10 << 20), 0);
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        zip.start_file("images.npy", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&npy).unwrap();
+        zip.finish().unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 1 << 18);
+        let message = problem(&path);
+        assert!(message.contains("`images` announces shape [1, 2, 2]"), "{message}");
+        assert!(message.contains("4 bytes in all, but more follow"), "{message}");
     }
 
     #[test]

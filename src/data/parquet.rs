@@ -1,6 +1,6 @@
 //! Parquet files of pictures: those of the Hugging Face hub, plain binary columns, lists of pixel values.
 
-use super::{DataError, Images, Kind};
+use super::{DataError, Images, Kind, vectors};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
 use parquet::{
     basic::{Compression, ConvertedType, LogicalType, Type},
@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Names of columns of pictures, the likeliest first.
-const PICTURES: [&str; 4] = ["image", "img", "images", "pixels"];
+pub(super) const PICTURES: [&str; 4] = ["image", "img", "images", "pixels"];
 
 /// Names of columns of labels, the likeliest first.
 pub(super) const LABELS: [&str; 3] = ["label", "labels", "fine_label"];
@@ -28,25 +28,30 @@ pub(super) const LABELS: [&str; 3] = ["label", "labels", "fine_label"];
 /// Rows that are read at a time: what bounds the memory beyond that of the pixels.
 const BATCH: usize = 256;
 
+/// A file without a picture.
+const NO_ROWS: &str = "it holds no pictures (0 rows)";
+
 /// Pixels of the largest picture that is decoded: the header of a small file can announce any size. Beside it, `image` has a bound on memory of its own.
 const MOST_PIXELS: u64 = 64 << 20;
 
 /// Pictures of rows `from..to` of a file, all where there are no bounds; bounds beyond the file read what there is. The first picture of the file, whatever
-/// the slice, decides on its size and whether it is grey.
+/// the slice, decides on its size and whether it is grey: in a file in colour, grey pictures have three equal channels; in a grey one, colour would be lost,
+/// and is refused.
 ///
 /// # Errors
-/// Files that cannot be read, are damaged, or have no column of pictures; pictures that are missing, damaged, or of two sizes; labels that are missing.
+/// Files that cannot be read, are damaged, or have no column of pictures; pictures that are missing, damaged, of two sizes, or in colour after a grey first
+/// one; labels that are missing.
 pub(super) fn load(
     path: &Path,
     (from, to): (Option<usize>, Option<usize>),
 ) -> Result<Images, DataError> {
     let table = Table::open(path)?;
     if table.rows() == 0 {
-        return Err(table.error("it holds no pictures (0 rows)".into()));
+        return Err(table.error(NO_ROWS.into()));
     }
     let to = to.unwrap_or(usize::MAX).min(table.rows());
     let rows = from.unwrap_or(0).min(to)..to;
-    let column = pictures(&table)?;
+    let column = the_one(&table, &candidates(&table))?;
     let labels = table.labels(rows.clone())?;
     let (shape, pixels) = match column {
         Pictures::Encoded { bytes, .. } => decoded(&table, bytes, rows.clone())?,
@@ -66,12 +71,21 @@ pub(super) fn load(
     })
 }
 
-/// Whether a file has a column of pictures; otherwise it may be vectors.
+/// Whether a file has a column of pictures; otherwise it has numbers that may be vectors.
 ///
 /// # Errors
-/// A file that is no parquet file, or damaged.
+/// A file that is no parquet file, damaged, or without rows; neither pictures nor numbers; several columns that may be the pictures.
 pub(super) fn has_pictures(path: &Path) -> Result<bool, DataError> {
-    Ok(pictures(&Table::open(path)?).is_ok())
+    let table = Table::open(path)?;
+    let candidates = candidates(&table);
+    let vectors = candidates.is_empty() && vectors::has_numbers(&table);
+    if !vectors {
+        the_one(&table, &candidates)?;
+    }
+    match table.rows() {
+        0 => Err(table.error(if vectors { vectors::NO_ROWS } else { NO_ROWS }.into())),
+        _ => Ok(!vectors),
+    }
 }
 
 /// Number of rows of a file.
@@ -327,8 +341,8 @@ enum Pictures {
     Numbers(usize),
 }
 
-/// The column of pictures: by its name, or the only one.
-fn pictures(table: &Table) -> Result<Pictures, DataError> {
+/// The columns that may be pictures, with their names.
+fn candidates<'a>(table: &'a Table) -> Vec<(&'a str, Pictures)> {
     let schema = table.schema();
     let mut found: Vec<(&str, Pictures)> = Vec::new();
     for (root, field) in schema.root_schema().get_fields().iter().enumerate() {
@@ -360,8 +374,13 @@ fn pictures(table: &Table) -> Result<Pictures, DataError> {
             }
         }
     }
+    found
+}
+
+/// The column of pictures: by its name, or the only one.
+fn the_one(table: &Table, found: &[(&str, Pictures)]) -> Result<Pictures, DataError> {
     let by_name = PICTURES.iter().find_map(|name| found.iter().find(|f| f.0 == *name));
-    match (by_name, &found[..]) {
+    match (by_name, found) {
         (Some((_, column)), _) | (None, [(_, column)]) => Ok(*column),
         (None, []) => Err(table.error(format!(
             "it has no column of pictures; it has {}. Pictures are a group `image` of `bytes` and `path` as on the Hugging Face hub, a binary column of PNG, \
@@ -451,6 +470,11 @@ fn decode(
         return Err(format!(
             "is {h} x {w} (height x width), but the first picture of the file is {height} x {width}; bring all pictures to one size"
         ));
+    }
+    if channels == 1 && decoder.color_type().channel_count() >= 3 {
+        return Err(
+            "is in colour, but the first picture of the file is grey; turn all to one kind".into(),
+        );
     }
     if channels == 1 && decoder.color_type() == ColorType::L8 {
         return decoder.read_image(out).map_err(|error| broken(&error));
@@ -660,32 +684,95 @@ mod tests {
 
     #[test]
     fn the_first_picture_decides_on_the_channels() {
-        let images = all("plain_mixed.parquet");
-        assert_eq!((images.shape, images.len()), ([1, 4, 6], 7));
-        assert!(images.sample(0) == expected(0..1, images.shape));
-        assert!(images.sample(3) == expected(3..4, images.shape));
-        assert!(images.sample(4) == expected(4..5, images.shape));
-        // Labels are uint8.
-        assert_eq!(images.labels.unwrap(), [249, 250, 251, 252, 253, 254, 255]);
-        // As pictures in a folder are converted.
-        let table_path = fixture("plain_mixed.parquet");
-        let table = Table::open(&table_path).unwrap();
-        let pixels = images.pixels;
+        let path = fixture("plain_mixed.parquet");
+        let of = |row: usize| load(&path, (Some(row), Some(row + 1)));
+        let table = Table::open(&path).unwrap();
+        let mut files = Vec::new();
         table
             .read::<ByteArrayType>(0, 0..7, |rows| {
-                let one_by_one = rows
-                    .values
-                    .iter()
-                    .flat_map(|bytes| super::super::decode(bytes.data(), "x", 1).unwrap().pixels);
-                assert!(one_by_one.eq(pixels.iter().copied()));
-                let mut colour = [0; 72];
-                for bytes in &rows.values {
-                    decode(bytes.data(), [3, 4, 6], &mut colour).unwrap();
-                    assert!(super::super::decode(bytes.data(), "x", 3).unwrap().pixels == colour);
-                }
+                files.extend(rows.values.iter().map(|bytes| bytes.data().to_vec()));
                 Ok(())
             })
             .unwrap();
+        assert_eq!(files.len(), 7);
+        // Grey: PNG, PNG with transparency, JPEG, PNG of 16 bits. As pictures in a folder are converted; labels are uint8.
+        for row in [0, 3, 5, 6] {
+            let images = of(row).unwrap();
+            assert_eq!((images.shape, images.labels), ([1, 4, 6], Some(vec![249 + row as i64])));
+            assert!(row > 3 || images.pixels == expected(row..row + 1, images.shape));
+            assert!(super::super::decode(&files[row], "x", 1).unwrap().pixels == images.pixels);
+        }
+        // In colour: PNG, PNG with transparency, WebP, which has no other kind.
+        for row in [1, 2, 4] {
+            let message = of(row).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!(
+                    "plain_mixed.parquet is not usable: row {row} (from 0) of column `picture` is in colour, but the first picture of the file is grey; turn \
+                     all to one kind"
+                )),
+                "{message}"
+            );
+        }
+        assert!(problem("plain_mixed.parquet").contains("row 1 (from 0)"));
+        // In a file in colour, all of them are read.
+        let mut colour = [0; 72];
+        for bytes in &files {
+            decode(bytes, [3, 4, 6], &mut colour).unwrap();
+            assert!(super::super::decode(bytes, "x", 3).unwrap().pixels == colour);
+        }
+        decode(&files[0], [3, 4, 6], &mut colour).unwrap();
+        assert!(colour.chunks_exact(24).all(|channel| channel == expected(0..1, [1, 4, 6])));
+    }
+
+    #[test]
+    fn what_has_no_pictures_may_be_vectors() {
+        for (name, pictures) in [
+            ("hf_grey.parquet", true),
+            ("pixels_grid.parquet", true),
+            ("null_picture.parquet", true),
+            ("vectors_list.parquet", false),
+            ("vectors_columns_pandas.parquet", false),
+            // What is wrong with them as vectors is said when they are read.
+            ("vectors_text.parquet", false),
+            ("vectors_ragged.parquet", false),
+        ] {
+            assert_eq!(has_pictures(&fixture(name)).unwrap(), pictures, "{name}");
+        }
+        for (name, part) in [
+            ("two_pictures.parquet", "its columns `left`, `right` may all be pictures"),
+            ("no_rows.parquet", "it holds no pictures (0 rows)"),
+        ] {
+            let message = has_pictures(&fixture(name)).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains(part), "{message}");
+        }
+        // Files of these columns, and no rows.
+        let list = |name: &str| {
+            format!(
+                "required group {name} (LIST) {{ repeated group list {{ required float element; }} }}"
+            )
+        };
+        for (columns, part) in [
+            ("required binary text (UTF8);", "it has no column of pictures"),
+            ("required int64 label;", "it has no column of pictures"),
+            (&list("pixels"), "it has no column of pictures"),
+            (&list("found"), "it holds no vectors (0 rows)"),
+            ("required double a; required binary text (UTF8);", "it holds no vectors (0 rows)"),
+            ("required binary left; required binary right;", "its columns `left`, `right`"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x.parquet");
+            let schema = format!("message schema {{ {columns} }}");
+            let schema = parquet::schema::parser::parse_message_type(&schema).unwrap();
+            let file = File::create(&path).unwrap();
+            let writer = parquet::file::writer::SerializedFileWriter::new(
+                file,
+                schema.into(),
+                Default::default(),
+            );
+            writer.unwrap().close().unwrap();
+            let message = has_pictures(&path).unwrap_err().to_string();
+            assert!(message.contains("x.parquet") && message.contains(part), "{message}");
+        }
     }
 
     #[test]

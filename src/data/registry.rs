@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A data set known by name.
 #[derive(Debug)]
 pub struct Dataset {
-    /// Its name, and that of its folder under `DATA_DIR`.
+    /// Its name.
     pub name: &'static str,
     /// What it shows.
     pub title: &'static str,
@@ -389,13 +389,13 @@ impl Dataset {
     /// # Errors
     /// Files that are missing, with those looked for, or damaged; another number of images than the set has.
     pub(super) fn load(&self, split: &str, data_dir: &Path) -> Result<Images, DataError> {
-        let folder = data_dir.join(self.name);
+        let folder = data_dir.join(self.folder());
         for layout in self.layout {
             if layout.is_there(&folder, split) {
                 return layout.load(&folder, split);
             }
         }
-        match self.fetched(split)? {
+        match self.fetched(split, true)? {
             Some(path) => {
                 let images = parquet::load(&path, (None, None))?;
                 let published = self.splits.iter().find(|s| s.name == split).and_then(|s| s.images);
@@ -417,9 +417,18 @@ impl Dataset {
 
     /// Whether a split can be read: there are files of it under `data_dir`, or it was fetched of the hub.
     pub fn is_there(&self, split: &str, data_dir: &Path) -> bool {
-        let folder = data_dir.join(self.name);
+        let folder = data_dir.join(self.folder());
         self.layout.iter().any(|layout| layout.is_there(&folder, split))
-            || self.fetched(split).is_ok_and(|path| path.is_some())
+            || self.fetched(split, false).is_ok_and(|path| path.is_some())
+    }
+
+    /// Its folder under `DATA_DIR`: sets that are read from one archive share it.
+    pub fn folder(&self) -> &'static str {
+        match self.layout {
+            [Layout::Emnist(..)] => "emnist",
+            [Layout::CelebA(_)] => "celeba",
+            _ => self.name,
+        }
     }
 
     /// What the hub has of a split.
@@ -440,10 +449,14 @@ impl Dataset {
         hub.dataset_file(file.repository, file.revision, file.file, file.sha256, progress)
     }
 
-    /// What was fetched before of a split; nothing is downloaded.
-    fn fetched(&self, split: &str) -> Result<Option<PathBuf>, DataError> {
-        let Some(file) = self.on_hub(split) else { return Ok(None) };
-        let found = Hub::from_environment(true).and_then(|hub| self.fetch(file, &hub, &|_, _| {}));
+    /// What was fetched before of a split, its checksum compared where that is asked for; nothing is downloaded.
+    fn fetched(&self, split: &str, verified: bool) -> Result<Option<PathBuf>, DataError> {
+        let Some(HubFile { repository, revision, file, sha256, .. }) = self.on_hub(split) else {
+            return Ok(None);
+        };
+        let sha256 = sha256.filter(|_| verified);
+        let found = Hub::from_environment(true)
+            .and_then(|hub| hub.dataset_file(repository, revision, file, sha256, &|_, _| {}));
         match found {
             Ok(path) => Ok(Some(path)),
             Err(HubError::Offline { .. }) => Ok(None),
@@ -459,12 +472,13 @@ impl Dataset {
             }
             None => String::new(),
         };
-        let path = match self.layout[0].file(folder, split) {
+        let path = match self.layout.iter().find_map(|layout| layout.file(folder, split)) {
             Some(path) => path,
             None => folder.to_path_buf(),
         };
         let hint = format!(
-            "\n`{name}` is read from its original files: {files}. Put them there, or set DATA_DIR (environment or .env) to the folder that holds `{name}/`{fetch}."
+            "\n`{name}` is read from its original files: {files}. Put them there, or set DATA_DIR (environment or .env) to the folder that holds `{}/`{fetch}.",
+            self.folder()
         );
         DataError::Read { path, source: std::io::ErrorKind::NotFound.into(), hint }
     }
@@ -491,8 +505,11 @@ impl Layout {
     fn is_there(self, folder: &Path, split: &str) -> bool {
         match self.file(folder, split) {
             Some(file) => file.exists(),
-            // Several names: a folder with anything in it is looked through.
-            None => std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()),
+            None => match self {
+                Self::Emnist(variant, _) => emnist::is_there(folder, variant, split),
+                Self::Cifar(cifar) => cifar.is_there(folder, split),
+                _ => false,
+            },
         }
     }
 
@@ -580,6 +597,9 @@ mod tests {
         std::fs::write(folder.join("test.npz"), npz::to_npz(&images.pixels, images.shape).unwrap())
             .unwrap();
         assert_eq!(load("test").unwrap().pixels, images.pixels);
+        // A file of one split is none of another.
+        assert!(cifar.is_there("test", dir.path()) && !cifar.is_there("train", dir.path()));
+        assert!(load("train").unwrap_err().contains("atypical data fetch cifar10"));
         // What is there is told of, not what else could be.
         std::fs::write(folder.join("train.npz"), b"damaged").unwrap();
         assert!(load("train").unwrap_err().contains("train.npz is not usable"));

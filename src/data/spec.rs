@@ -16,6 +16,9 @@ const FILES: [&str; 7] = [".npz", ".parquet", ".csv", "-ubyte", "-ubyte.gz", ".i
 /// Points or pictures that are drawn where the SPEC has no end.
 const DRAWN: usize = 10_000;
 
+/// Values that are drawn at most: a gigabyte of numbers.
+const MOST_DRAWN: usize = 1 << 28;
+
 /// Seed of what is drawn by a SPEC: the same name, the same images.
 const SEED: u64 = 0;
 
@@ -82,9 +85,11 @@ impl FromStr for Spec {
                 (body, (bound(from)?, bound(to)?))
             }
         };
-        // A folder may have `@` in its name.
+        // Files and folders may have `@` in their names, and a run of the hub a revision behind one.
+        let is_name =
+            FILES.iter().any(|end| body.ends_with(end)) || body.starts_with("generated:hf://");
         let (body, prepare) = match body.rsplit_once('@') {
-            Some((body, options)) if !options.contains(['/', ':']) => {
+            Some((body, options)) if !options.contains(['/', ':']) && !is_name => {
                 (body, options.parse::<Prepare>().map_err(error)?)
             }
             _ => (body, Prepare::default()),
@@ -134,12 +139,12 @@ impl FromStr for Spec {
             let guess = if path.is_dir() {
                 format!("did you mean the folder `{body}/`? ")
             } else if path.is_file() {
-                format!("`{body}` is a file, but no .npz, no .parquet and no idx file; ")
+                format!("`{body}` is a file, but no .npz, .parquet, .csv or idx file; ")
             } else {
                 did_you_mean(name, &names)
             };
             return Err(error(format!(
-                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz, .parquet or idx), a folder of pictures (its name ends in /) or generated:RUN",
+                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz, .parquet, .csv or idx), a folder of pictures (its name ends in /), generated:RUN, toy:NAME, manifold:NAME or random:1x28x28",
                 names.join(", ")
             )));
         };
@@ -209,16 +214,19 @@ impl Spec {
                 vectors::load(path)?
             }
             Source::Toy(name) => {
-                toy::sample(name, self.drawn(), SEED).ok_or_else(|| unknown(name))?
+                toy::sample(name, self.drawn(DRAWN, 2)?, SEED).ok_or_else(|| unknown(name))?
             }
             Source::Manifold(name) => {
-                let points = Manifold::by_name(name)?.sample(self.drawn(), SEED);
+                let manifold = Manifold::by_name(name)?;
+                let points = manifold.sample(self.drawn(DRAWN, manifold.dimension)?, SEED);
                 // Its label is the true dimension at a point.
                 let dimensions = points.lid.iter().map(|&d| d.round() as i64).collect();
                 let values: Vec<f32> = points.values.iter().map(|&v| v as f32).collect();
                 Images::of_vectors(self.to_string(), points.dimension, &values, Some(dimensions))
             }
-            Source::Random(shape) => Images::random(self.drawn(), *shape, SEED),
+            Source::Random(shape) => {
+                Images::random(self.drawn(DRAWN, shape.iter().product())?, *shape, SEED)
+            }
             Source::File(path) => idx::load(path, None)?,
             // Pictures of many sizes become one size before they are put together.
             Source::Folder(path) => {
@@ -232,12 +240,36 @@ impl Spec {
                 });
             }
         };
+        self.prepared(images)
+    }
+
+    /// What this SPEC makes of the images of its source: prepared as its options say, cut to its slice, under its name.
+    ///
+    /// # Errors
+    /// Options that these images do not take, a slice outside the set or empty.
+    pub fn prepared(&self, images: Images) -> Result<Images, DataError> {
         self.cut(self.prepare.images(images)?)
     }
 
-    /// How many are drawn, so that a slice is a part of what has no slice.
-    fn drawn(&self) -> usize {
-        self.slice.1.unwrap_or(DRAWN)
+    /// How many samples of `dimension` values are drawn where the source has no end: `usual`, or as many as the slice needs, of which the first are the same.
+    ///
+    /// # Errors
+    /// More than there is memory for.
+    pub fn drawn(&self, usual: usize, dimension: usize) -> Result<usize, DataError> {
+        let n = match (self.prepare.part, self.slice.1) {
+            (None, Some(end)) => end,
+            // A part is one of the usual number, wherever the slice ends.
+            _ => usual,
+        };
+        match n.checked_mul(dimension) {
+            Some(values) if values <= MOST_DRAWN => Ok(n),
+            _ => Err(DataError::Spec {
+                spec: self.to_string(),
+                problem: format!(
+                    "{n} samples of {dimension} values each are more than the {MOST_DRAWN} values that are drawn at most; ask for a slice, [:1000]"
+                ),
+            }),
+        }
     }
 
     /// Of a parquet file only the slice is read: a set may be larger than memory.
@@ -300,6 +332,8 @@ mod tests {
             "manifold:lollipop",
             "random:3x32x32[:10]",
             "photos@home/",
+            "x@2x.npz",
+            "generated:hf://org/name@v1[:10]",
             "photos@home/@crop=20,size=28x32,grey[:3]",
             "mnist:test@first=0.5,seed=3",
         ] {
@@ -320,6 +354,18 @@ mod tests {
         assert!(error("photos/@sise=3").contains("did you mean `size`?"));
         assert!(error("mnist:test[a:3]").contains("`a` in the slice is no number"));
         assert!(error("mnist:test[3]").contains("a slice is written [a:b]"));
+    }
+
+    #[test]
+    fn what_is_drawn_has_a_bound_and_parts_that_do_not_depend_on_the_slice() {
+        let load = |text: &str| text.parse::<Spec>().unwrap().load(Path::new("nowhere"));
+        for text in ["toy:sine[:99999999999999]", "random:3x4096x4096"] {
+            assert!(load(text).unwrap_err().to_string().contains("ask for a slice"), "{text}");
+        }
+        let part = load("toy:sine@first=0.8[:500]").unwrap();
+        assert_eq!(part.len(), 500);
+        assert_eq!(part.sample(0), load("toy:sine@first=0.8[:100]").unwrap().sample(0));
+        assert_eq!(load("toy:sine@first=0.8").unwrap().len(), 8000);
     }
 
     #[test]

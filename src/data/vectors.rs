@@ -2,7 +2,7 @@
 
 use super::{
     DataError, Images,
-    parquet::{LABELS, Rows, Table, is_integer, kind},
+    parquet::{LABELS, PICTURES, Rows, Table, is_integer, kind},
 };
 use parquet::{
     basic::Type,
@@ -11,11 +11,14 @@ use parquet::{
 };
 use std::{ops::Range, path::Path};
 
-/// Names of columns of lists that are vectors, the likeliest first.
-const LISTS: [&str; 4] = ["features", "embedding", "embeddings", "vector"];
+/// Names of what holds vectors, the likeliest first: columns of lists here, arrays of an npz archive.
+pub(super) const FEATURES: [&str; 5] = ["features", "embeddings", "embedding", "vectors", "vector"];
 
 /// Names of columns that count rows; pandas leaves that of its index empty in CSV.
 const INDICES: [&str; 4] = ["index", "id", "__index_level_0__", ""];
+
+/// A file without a vector.
+pub(super) const NO_ROWS: &str = "it holds no vectors (0 rows)";
 
 /// Vectors of one dimension, one a row, as they come out of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +32,8 @@ struct Vectors {
     labels: Option<Vec<i64>>,
 }
 
-/// Vectors by extension: `.parquet` (numeric columns, one a dimension, or a column `features`, `embedding`, `embeddings` or `vector` of lists) or `.csv` (with
-/// a header; lines that begin with `#` are left out). Columns `label`, `labels` and `fine_label` are labels; `index` and `id` are left out.
+/// Vectors by extension: `.parquet` (numeric columns, one a dimension, or a column of lists that is called as one of [`FEATURES`]) or `.csv` (with a header;
+/// lines that begin with `#` are left out). Columns `label`, `labels` and `fine_label` are labels; `index` and `id` are left out.
 ///
 /// # Errors
 /// Files that cannot be read, are damaged or empty; columns that are not numeric; lists of different lengths; values that are missing, NaN or infinite.
@@ -60,7 +63,7 @@ fn is_dimension(name: &str) -> bool {
 /// Vectors whose values are whole; `columns` names the dimensions.
 fn finite(vectors: Vectors, path: &Path, columns: &[String]) -> Result<Vectors, DataError> {
     if vectors.values.is_empty() {
-        return Err(format(path, "it holds no vectors (0 rows)".into()));
+        return Err(format(path, NO_ROWS.into()));
     }
     let mut bad = vectors.values.iter().enumerate().filter(|(_, v)| !v.is_finite());
     match bad.next() {
@@ -165,9 +168,12 @@ fn line_of(bytes: &[u8], record: &csv::StringRecord) -> usize {
 
 fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
     let table = Table::open(path)?;
+    if table.rows() == 0 {
+        return Err(format(path, NO_ROWS.into()));
+    }
     let rows = 0..table.rows();
     let columns = table.schema().columns();
-    let list = LISTS.iter().find_map(|name| {
+    let list = FEATURES.iter().find_map(|name| {
         columns
             .iter()
             .position(|c| c.path().parts()[0] == *name && c.max_rep_level() == 1 && is_number(c))
@@ -193,19 +199,44 @@ fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
     if leaves.is_empty() {
         return Err(table.error(format!("it has no column of numbers; it has {}", table.columns())));
     }
+    // All room before anything is read.
+    let mut all = room(&table, rows.len(), leaves.len())?;
     let mut by_column = Vec::with_capacity(leaves.len());
     for &leaf in &leaves {
-        let mut values = Vec::new();
+        let mut values = room(&table, rows.len(), 1)?;
         floats(&table, leaf, rows.clone(), |rows| {
             values.extend(with_nulls(&rows, columns[leaf].max_def_level()));
             Ok(())
         })?;
         by_column.push(values);
     }
-    let values = rows.flat_map(|row| by_column.iter().map(move |column| column[row])).collect();
+    all.extend(rows.flat_map(|row| by_column.iter().map(move |column| column[row])));
     let names: Vec<String> =
         leaves.iter().map(|&i| format!("`{}`", columns[i].path().string())).collect();
-    finite(Vectors { name, dimension: leaves.len(), values, labels }, path, &names)
+    finite(Vectors { name, dimension: leaves.len(), values: all, labels }, path, &names)
+}
+
+/// Whether a file that has no pictures is one of vectors: it has a column of numbers, or of lists of them, that is not called as pictures are. Whether they
+/// make vectors is told when they are read.
+pub(super) fn has_numbers(table: &Table) -> bool {
+    table.schema().columns().iter().any(|column| {
+        let name = column.path().parts()[0].as_str();
+        is_dimension(name)
+            && !PICTURES.contains(&name)
+            && is_number(column)
+            && column.max_rep_level() <= 1
+    })
+}
+
+/// Room for the values of that many vectors.
+fn room(table: &Table, rows: usize, dimension: usize) -> Result<Vec<f32>, DataError> {
+    let mut values = Vec::new();
+    match rows.checked_mul(dimension).map(|size| values.try_reserve_exact(size)) {
+        Some(Ok(())) => Ok(values),
+        _ => Err(table.error(format!(
+            "its {rows} vectors of {dimension} values do not fit in memory; write fewer rows or columns to a file of their own"
+        ))),
+    }
 }
 
 fn is_number(column: &ColumnDescriptor) -> bool {
@@ -239,7 +270,7 @@ fn floats(
 /// The dimension, and the values of a column of lists.
 fn lists(table: &Table, leaf: usize, rows: Range<usize>) -> Result<(usize, Vec<f32>), DataError> {
     let column = table.schema().column(leaf);
-    let (mut dimension, mut values) = (None, Vec::new());
+    let (mut dimension, mut values, count) = (None, Vec::new(), rows.len());
     floats(table, leaf, rows, |rows| {
         let all = with_nulls(&rows, column.max_def_level());
         // A list that is null or empty has a place of its own, which is no element.
@@ -257,6 +288,9 @@ fn lists(table: &Table, leaf: usize, rows: Range<usize>) -> Result<(usize, Vec<f
                     "row {row} (from 0) of column `{}` has {found} values, row 0 has {expected}; vectors are of one length",
                     column.path().parts()[0]
                 )));
+            }
+            if values.capacity() == 0 {
+                values = room(table, count, expected)?;
             }
             values.extend_from_slice(&all[places]);
         }
@@ -334,6 +368,26 @@ mod tests {
             let message = read(&fixture(name)).unwrap_err().to_string();
             assert!(message.contains(name) && message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_in_memory_is_an_error() {
+        let path = fixture("vectors_list.parquet");
+        let table = Table::open(&path).unwrap();
+        assert!(room(&table, 4, 3).unwrap().capacity() >= 12);
+        for (rows, dimension) in [(usize::MAX, 1), (usize::MAX, usize::MAX), (1 << 40, 1 << 20)] {
+            let message = room(&table, rows, dimension).unwrap_err().to_string();
+            assert!(
+                message.contains("vectors_list.parquet") && message.contains("fit in memory"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_without_rows_says_so() {
+        let message = read(&fixture("no_rows.parquet")).unwrap_err().to_string();
+        assert!(message.contains("no_rows.parquet is not usable: it holds no vectors (0 rows)"));
     }
 
     #[test]

@@ -143,7 +143,8 @@ fn describe<'a>(config: &'a TrainConfig, run: &'a str) -> Description<'a> {
     let flow = config.model.flow();
     let mut transform = Vec::new();
     unroll(&flow.transform, &mut transform);
-    let middle = "0.5, the middle of the pixel's cell";
+    let vectors = train::is_vector(flow.shape);
+    let middle = if vectors { "none" } else { "0.5, the middle of the pixel's cell" };
     Description {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION"),
@@ -151,16 +152,25 @@ fn describe<'a>(config: &'a TrainConfig, run: &'a str) -> Description<'a> {
         shape: flow.shape,
         transform,
         input: Input {
-            formula: "x = (pixel + u) / 256, pixel from 0 to 255, channels first",
-            u_in_training: if config.data.dequantize { "uniform on [0, 1)" } else { middle },
+            formula: match vectors {
+                true => "x as it is",
+                false => "x = (pixel + u) / 256, pixel from 0 to 255, channels first",
+            },
+            u_in_training: match config.data.dequantize && !vectors {
+                true => "uniform on [0, 1)",
+                false => middle,
+            },
             u_without_noise: middle,
             train: &config.data.train,
             noise: config.data.noise,
             mutation: config.data.mutation,
         },
         log_prob: LogProb {
-            unit: "nats of x in [0, 1]^D",
-            bits_per_dimension: "8 - log_prob / (D ln 2)",
+            unit: if vectors { "nats of x" } else { "nats of x in [0, 1]^D" },
+            bits_per_dimension: match vectors {
+                true => "-log_prob / (D ln 2)",
+                false => "8 - log_prob / (D ln 2)",
+            },
         },
     }
 }
@@ -175,16 +185,20 @@ fn unroll(steps: &[Step], all: &mut Vec<Step>) {
     }
 }
 
-/// Samples, which lie where the density does, and uniform draws, which lie far from it.
+/// Samples, which lie where the density does, and draws of the whole range, most of which lie far from it.
 fn reference<B: FlowBackend>(flow: &Flow<B>, seed: u64, device: &B::Device) -> Reference {
     // On a backend that differentiates, dropout is on otherwise.
     let flow = flow.clone().without_dropout();
     let dimension = flow.dimension();
     B::seed(device, seed);
     let mut x = train::draw(&flow, INPUTS, device);
-    x.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    x.extend((0..INPUTS * dimension).map(|_| rng.random::<f32>()));
+    if train::is_vector(flow.shape()) {
+        x.extend((0..INPUTS * dimension).map(|_| 2.0 * crate::data::normal(&mut rng) as f32));
+    } else {
+        x.iter_mut().for_each(|x| *x = x.clamp(0.0, 1.0));
+        x.extend((0..INPUTS * dimension).map(|_| rng.random::<f32>()));
+    }
     let batch = Tensor::from_data(TensorData::new(x.clone(), [2 * INPUTS, dimension]), device);
     let log_prob = flow.log_prob(batch).into_data().iter::<f32>().collect();
     Reference { x: x.chunks(dimension).map(<[f32]>::to_vec).collect(), log_prob }

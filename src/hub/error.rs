@@ -28,7 +28,7 @@ pub enum HubError {
     },
     /// Not in the cache, and nothing may be fetched.
     #[error(
-        "{what} is not in the cache ({looked}), and nothing is fetched offline; run the same command once without --offline (and without HF_HUB_OFFLINE)"
+        "{what} is not in the cache ({looked}), and nothing is fetched offline; run the same command once without HF_HUB_OFFLINE and --offline"
     )]
     Offline {
         /// What is missing.
@@ -37,9 +37,7 @@ pub enum HubError {
         looked: PathBuf,
     },
     /// Something that needs the hub, offline.
-    #[error(
-        "publishing `{0}` needs the hub; run it without --offline (and without HF_HUB_OFFLINE)"
-    )]
+    #[error("publishing `{0}` needs the hub; run it without HF_HUB_OFFLINE")]
     PushOffline(String),
     /// No token where one is needed.
     #[error(
@@ -91,7 +89,7 @@ pub enum HubError {
     },
     /// No answer after all tries.
     #[error(
-        "cannot reach {url}: {problem} ({tries} tries); try again later, or use what is in the cache with --offline"
+        "cannot reach {url}: {problem} ({tries} tries); try again later, or use what is in the cache with HF_HUB_OFFLINE=1"
     )]
     Unreachable {
         /// What was asked for.

@@ -29,6 +29,10 @@ use std::{
     time::Duration,
 };
 
+/// What is fetched of a run: files, and folders with all in them.
+const RUN: [&str; 6] =
+    ["config.yaml", "model/", "metrics.jsonl", "import.json", "README.md", "samples.png"];
+
 /// Makes a repository a run. Fetched last, so that a folder that has it is whole.
 const MARK: &str = "config.yaml";
 
@@ -202,7 +206,8 @@ impl Hub {
         for sibling in listing["siblings"].as_array().into_iter().flatten() {
             let name = sibling["rfilename"].as_str().ok_or_else(|| answer("a file has no name"))?;
             names::file(name)?;
-            if !name.starts_with('.') {
+            // What a run consists of; a repository may hold more, of any size.
+            if RUN.iter().any(|part| name.starts_with(part)) {
                 files.push((name, sibling["size"].as_u64().unwrap_or(0)));
             }
         }

@@ -172,7 +172,7 @@ fn a_silent_server_is_given_up_after_a_few_tries() {
     );
     drop(listener);
     let message = fetch(&silent).unwrap_err().to_string();
-    assert!(message.contains("refused") && message.contains("--offline"), "{message}");
+    assert!(message.contains("refused") && message.contains("HF_HUB_OFFLINE"), "{message}");
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn offline_uses_the_cache_and_says_what_it_lacks() {
     let message = fetch(&offline).unwrap_err().to_string();
     assert!(
         message.contains(&format!("{FILE} of owner/set at revision {COMMIT}"))
-            && message.contains("without --offline"),
+            && message.contains("without HF_HUB_OFFLINE"),
         "{message}"
     );
     assert!(message.contains(&cache.path().display().to_string()), "{message}");
@@ -306,7 +306,7 @@ fn offline_uses_the_cache_and_says_what_it_lacks() {
             .push("owner/run", true, &[], "")
             .unwrap_err()
             .to_string()
-            .contains("without --offline")
+            .contains("without HF_HUB_OFFLINE")
     );
     assert!(server.seen().is_empty());
     hub(&server, cache.path()).dataset_file(REPO, "main", FILE, None, &|_, _| {}).unwrap();

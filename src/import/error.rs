@@ -42,6 +42,9 @@ pub enum ImportError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A run of that name is there already.
+    #[error("the run {0} exists already; choose another name with --out")]
+    Exists(PathBuf),
     /// A flow that cannot be built.
     #[error(transparent)]
     Flow(#[from] FlowError),

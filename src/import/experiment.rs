@@ -1,11 +1,19 @@
 //! An OOD experiment of the reference as one of ours.
 
-use super::{ImportError, reader::Reader, training::set};
+use super::{
+    ImportError,
+    reader::Reader,
+    training::{left_out, set},
+};
 use crate::{
     config::{Method, OodConfig, Section},
     lid::{Estimator, Scale},
 };
 use std::path::Path;
+
+/// What to do where an old set is unknown.
+const WRITE_IT: &str =
+    "write a name into the old file that `atypical data list` has, and put yours into the new one";
 
 /// Translate the YAML given to the reference's `main_ood.py`. Returns the experiment and what is to be said about it, one sentence each.
 ///
@@ -34,13 +42,15 @@ pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> 
     let mut loader = inside.section("dataloader_args")?;
     let in_batch = batch(&mut loader, &split)?;
     // The loader of in-distribution images is what methods are fitted on; held-out images are scored.
-    let held_out = set(&mut loader.clone(), "test")?;
-    config.calibration = set(&mut loader, "train")?;
+    let held_out = set(&mut loader.clone(), "test", WRITE_IT, &mut notes)?;
+    // The same set again, with nothing new to say.
+    config.calibration = set(&mut loader, "train", WRITE_IT, &mut Vec::new())?;
+    let in_loader = loader;
     let mut outside = data.section("out_of_distribution")?;
     let split: String = outside.take("pick_loader")?.unwrap_or_else(|| "test".into());
     let mut loader = outside.section("dataloader_args")?;
     let out_batch = batch(&mut loader, &split)?;
-    let scored = set(&mut loader, &split)?;
+    let scored = set(&mut loader, &split, WRITE_IT, &mut notes)?;
     if scored == held_out || scored == config.calibration {
         return Err(outside.error(
             "dataloader_args.dataset",
@@ -72,9 +82,9 @@ pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> 
     for key in ["verbose", "checkpointing_buffer"] {
         arguments.take::<serde_json::Value>(key)?;
     }
-    let left =
-        [&old, &base, &data, &section, &arguments].into_iter().flat_map(|section| section.left());
-    notes.extend(left.map(|key| format!("`{key}` has no counterpart here and was left out")));
+    let sections =
+        [&old, &base, &data, &inside, &in_loader, &outside, &loader, &section, &arguments];
+    notes.extend(sections.into_iter().flat_map(left_out));
     config.validate().map_err(|(key, problem)| ImportError::Key {
         path: path.to_path_buf(),
         key,
@@ -111,9 +121,11 @@ fn methods(class: &str) -> Option<Vec<Method>> {
 fn run(base: &mut Reader, notes: &mut Vec<String>) -> Result<String, ImportError> {
     let config: String = base.need("config_dir")?;
     let checkpoint: Option<String> = base.take("checkpoint_dir")?;
-    let folder = Path::new(&config).parent().and_then(Path::file_name);
-    let name =
-        folder.map_or_else(|| "imported".to_owned(), |name| name.to_string_lossy().into_owned());
+    // Of W&B every run lies in a folder `files`, of others some in `checkpoints`: those say nothing.
+    let folders = Path::new(&config).ancestors().skip(1).filter_map(Path::file_name);
+    let mut names = folders.map(|name| name.to_string_lossy().into_owned());
+    let name = names.find(|name| !["files", "checkpoints"].contains(&name.as_str()));
+    let name = name.unwrap_or_else(|| "imported".to_owned());
     if let Some(checkpoint) = checkpoint {
         notes.push(format!(
             "first import the model: atypical import nflows --config {config} --checkpoint {checkpoint} --out {name}"
@@ -178,7 +190,14 @@ fn lid(
             }
         }
         Some("find_plateau") => Scale::usual_plateau(),
-        Some("fixed") => Scale::Fixed { r: settings.need("base_scale")? },
+        Some("fixed") => {
+            let r: f64 = settings.need("base_scale")?;
+            notes.push(format!(
+                "`base_scale` {r} is kept; of a flow with a logit, the reference's decoder shrinks x by 0.95, so that its scale is {:.3} here",
+                r - 0.95f64.ln()
+            ));
+            Scale::Fixed { r }
+        }
         Some(other) => {
             return Err(arguments.error(
                 "scale_selection_algorithm",

@@ -3,6 +3,10 @@
 use super::{ImportError, reader::Reader};
 use atypical_models::flow::{Conditioner, Elementwise, FlowConfig, LogitForm, Mask, Step};
 
+/// Most steps of one flow.
+const MAX_STEPS: usize = 10_000;
+const ONLY_BEFORE_LU: &str = "is a permutation: only one right before an LULinear can be imported";
+
 /// What PyTorch calls an inner list of modules.
 const INNER: &str = "_transforms";
 
@@ -102,8 +106,18 @@ fn unroll(list: Vec<Reader>, notes: &mut Vec<String>) -> Result<Vec<Old>, Import
     let mut waiting: Option<Reader> = None;
     for mut item in list {
         if item.has("repeat_n") {
+            if let Some(before) = &waiting {
+                return Err(before.error("class_path", ONLY_BEFORE_LU));
+            }
             let times: usize = item.need("repeat_n")?;
             let content = item.list("content")?;
+            // Counted before they are made.
+            if times.saturating_mul(content.len()) > MAX_STEPS {
+                return Err(item.error(
+                    "repeat_n",
+                    format!("is {times}: a flow has at most {MAX_STEPS} steps"),
+                ));
+            }
             for turn in 0..times {
                 let mut said = Vec::new();
                 all.extend(unroll(content.clone(), &mut said)?);
@@ -119,10 +133,7 @@ fn unroll(list: Vec<Reader>, notes: &mut Vec<String>) -> Result<Vec<Old>, Import
             if let Some(before) = &waiting
                 && !matches!(step, Part::Linear)
             {
-                return Err(before.error(
-                    "class_path",
-                    "is a permutation: only one right before an LULinear can be imported",
-                ));
+                return Err(before.error("class_path", ONLY_BEFORE_LU));
             }
             waiting = matches!(step, Part::Permutation).then(|| item.clone());
             if waiting.is_some() && split {

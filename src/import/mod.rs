@@ -16,7 +16,7 @@ pub use training::{Translated, training};
 
 use crate::{
     config::{ConfigError, TrainConfig},
-    run::{RunDir, write_atomic},
+    run::{RunDir, RunError, write_atomic},
     train,
 };
 use atypical_models::flow::Flow;
@@ -31,6 +31,12 @@ use std::path::Path;
 pub fn translate(path: &Path, data: Option<&str>) -> Result<(String, Vec<String>), ImportError> {
     let old = reader::Reader::open(path)?;
     let (yaml, notes) = if old.has("ood") {
+        if data.is_some() {
+            return Err(old.error(
+                "ood",
+                "makes this an experiment, and --data names the images of a training",
+            ));
+        }
         let (config, notes) = experiment(path)?;
         (yaml(&config)?, notes)
     } else if old.has("model") {
@@ -78,18 +84,22 @@ pub fn nflows<B: Backend>(
         std::fs::read(checkpoint).map_err(|source| ImportError::read(checkpoint, source))?;
     let mut flow = Flow::<B>::new(&config.model.flow(), config.seed, device)?;
     notes.extend(weights::load(&mut flow, &plan, checkpoint, device)?);
-    let run = RunDir::create(model_dir, name)?;
+    let run = match RunDir::create(model_dir, name) {
+        Err(RunError::Exists(root)) => return Err(ImportError::Exists(root)),
+        run => run?,
+    };
+    let staged = run.stage()?;
+    let place = staged.folder();
     let origin = serde_json::json!({
         "checkpoint": checkpoint.file_name().map(|name| name.to_string_lossy()),
         "sha256": crate::hex(&Sha256::digest(&bytes)),
         "notes": notes,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    write_atomic(&run.root().join("import.json"), origin.to_string().as_bytes())?;
-    write_atomic(&run.best_model(), &train::to_bytes(&flow)?)?;
-    // Last: what has a configuration counts as a run.
-    write_atomic(&run.config(), yaml(&config)?.as_bytes())?;
-    Ok(Imported { run, flow, config, notes })
+    write_atomic(&place.root().join("import.json"), origin.to_string().as_bytes())?;
+    write_atomic(&place.best_model(), &train::to_bytes(&flow)?)?;
+    write_atomic(&place.config(), yaml(&config)?.as_bytes())?;
+    Ok(Imported { run: staged.commit()?, flow, config, notes })
 }
 
 /// Read a checkpoint of the golden flow on vectors, whatever is wrong with it.
@@ -261,6 +271,12 @@ mod tests {
             ),
             (
                 "image_rq",
+                "repeat_n: 1",
+                "repeat_n: 400000000",
+                "`model.init_args.transform.1.repeat_n` is 400000000",
+            ),
+            (
+                "image_rq",
                 "dataset: fashion-mnist",
                 "dataset: fasion",
                 "name the images with --data SPEC",
@@ -283,6 +299,37 @@ mod tests {
             let message = refused(name, |text| text.replace(from, to));
             assert!(message.contains(said), "{from} to {to}: {message}");
         }
+    }
+
+    #[test]
+    fn a_permutation_is_not_moved_past_a_repeat() {
+        let permutation = "- class_path: nflows.transforms.permutations.RandomPermutation\n      init_args:\n        features: 6\n    ";
+        let message = refused("vector", |text| {
+            text.replace("- repeat_n: 2", &format!("{permutation}- repeat_n: 2"))
+        });
+        assert!(message.contains("only one right before an LULinear"), "{message}");
+    }
+
+    #[test]
+    fn what_differs_of_the_old_data_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.yaml");
+        let text = std::fs::read_to_string(golden("image_rq.yaml")).unwrap();
+        let translated = |from: &str, to: &str| {
+            std::fs::write(&path, text.replace(from, to)).unwrap();
+            training(&path, None)
+        };
+        let celeba = translated("dataset: fashion-mnist", "dataset: celeba").unwrap();
+        assert_eq!(celeba.config.data.train, "celeba-32:train");
+        assert!(celeba.notes.iter().any(|note| note.contains("148")), "{:?}", celeba.notes);
+        let noisy = translated("denoising_sigma: null", "denoising_sigma: 2.0").unwrap();
+        assert_eq!(noisy.config.data.noise, 0.0);
+        assert!(noisy.notes.iter().any(|note| note.contains("2 grey levels")), "{:?}", noisy.notes);
+        let aligned = translated(
+            "dataset: fashion-mnist",
+            "dataset: medmnist\n  additional_dataset_args: {subclass: ChestMNIST, align: true}",
+        );
+        assert!(aligned.unwrap_err().to_string().contains("align` changes the pictures"));
     }
 
     #[test]

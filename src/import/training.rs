@@ -14,8 +14,8 @@ use crate::{
 };
 use std::path::Path;
 
-/// Grey levels: what noise in units of pixels is divided by.
-const LEVELS: f64 = 256.0;
+/// What to do where the old name of the training images is unknown.
+const NAME_THEM: &str = "name the images with --data SPEC";
 
 /// A translated training.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
     let mut section = old.section("data")?;
     let spec = match data {
         Some(spec) => spec.to_owned(),
-        None => set(&mut section, "train")?,
+        None => set(&mut section, "train", NAME_THEM, &mut notes)?,
     };
     let mut trainer = old.section("trainer")?;
     let mut config = TrainConfig {
@@ -61,7 +61,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
             valid: None,
             valid_fraction: 0.1,
             dequantize: dequantize > 0.0,
-            noise: noise / LEVELS,
+            noise,
             mutation,
             limit: section.take("training_limit")?,
         },
@@ -88,10 +88,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
     {
         section.take::<serde_json::Value>(key)?;
     }
-    let left = [&old, &section, &trainer, &model, &arguments]
-        .into_iter()
-        .flat_map(|section| section.left());
-    notes.extend(left.map(|key| format!("`{key}` has no counterpart here and was left out")));
+    notes.extend([&old, &section, &trainer, &model, &arguments].into_iter().flat_map(left_out));
     config.validate().map_err(|(key, problem)| ImportError::Key {
         path: path.to_path_buf(),
         key,
@@ -100,7 +97,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
     Ok(Translated { config, plan, notes })
 }
 
-/// The flow and what was done to its data: whether pixels are dequantised (1 or 0), noise in units of pixels, the rate of mutations.
+/// The flow and what was done to its data: whether noise is seeded by it (1 or 0), the noise of vectors, the rate of mutations.
 fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, [f64; 3]), ImportError> {
     let shape: Vec<usize> = arguments.need("data_shape")?;
     let shape = match shape[..] {
@@ -139,11 +136,16 @@ fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, [f64; 
         notes.push("without dequantisation the reference sees pixel / 255, here it is (pixel + 1/2) / 256: densities differ a little".into());
     }
     flag(arguments, "clamp_samples")?;
-    let noise = arguments.take("denoising_sigma")?.unwrap_or(0.0);
+    let mut noise: f64 = arguments.take("denoising_sigma")?.unwrap_or(0.0);
+    if images && noise > 0.0 {
+        notes.push(format!("it was trained with noise of {noise} grey levels (`denoising_sigma`), which its logit has no room for here: training would go on without"));
+        noise = 0.0;
+    }
     let mutation = arguments.take("background_augmentation")?.unwrap_or(0.0);
     base(arguments)?;
     let plan = plan(arguments, shape, (scaled, logit), notes)?;
-    Ok((plan, [f64::from(u8::from(dequantize)), noise, mutation]))
+    // Vectors are not dequantised, whatever is said.
+    Ok((plan, [f64::from(u8::from(dequantize || !images)), noise, mutation]))
 }
 
 /// The prior must be the standard normal.
@@ -162,24 +164,65 @@ fn base(arguments: &mut Reader) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// The SPEC of the set that an old file names.
-pub(super) fn set(section: &mut Reader, split: &str) -> Result<String, ImportError> {
+/// The SPEC of the set that an old file names; `notes` gains what is different about it here.
+pub(super) fn set(
+    section: &mut Reader,
+    split: &str,
+    way_out: &str,
+    notes: &mut Vec<String>,
+) -> Result<String, ImportError> {
     let name: String = section.need("dataset")?;
     let mut arguments = section.section("additional_dataset_args")?;
+    let note = match name.as_str() {
+        "celeba" => "the reference shrinks whole pictures, here the middle 148 x 148 is shrunk",
+        "emnist" | "emnist-minus-mnist" => {
+            "the reference reads EMNIST lying on its side and tests on a tenth of its training images; here it is upright, with its own test images: \
+             densities of a model of the reference are of other pictures"
+        }
+        "svhn" => {
+            "the reference trains and tests on the test split alone: name that with --data svhn:test for a model of the reference"
+        }
+        "tiny-imagenet" => "the reference trains on the validation images too",
+        "omniglot" => "the reference divides the background set in ten parts",
+        _ => "",
+    };
+    notes.extend((!note.is_empty()).then(|| format!("{name}: {note}")));
     let name = match name.as_str() {
         // Its sets have names of their own here.
         "medmnist" => arguments.need::<String>("subclass")?.to_lowercase(),
+        "celeba" => "celeba-32".to_owned(),
         _ => name,
     };
+    for key in ["align", "resize_image"] {
+        if arguments.take::<serde_json::Value>(key)?.is_some_and(|value| value != false) {
+            let at = format!("additional_dataset_args.{key}");
+            return Err(section.error(&at, format!("changes the pictures, which the sets here do not; write them to a file and {way_out}")));
+        }
+    }
+    notes.extend(left_out(&arguments));
     let known = DATASETS.iter().find(|set| set.name == name);
     match known {
         Some(set) if set.splits.iter().any(|s| s.name == split) => Ok(format!("{name}:{split}")),
-        Some(set) => Err(section.error(
-            "dataset",
-            format!("is `{name}`, which here has no split `{split}` but {}; name the images with --data SPEC", set.splits.iter().map(|split| split.name).collect::<Vec<_>>().join(", ")),
-        )),
-        None => Err(section.error("dataset", format!("is `{name}`, which is unknown here; name the images with --data SPEC"))),
+        Some(set) => {
+            let splits: Vec<&str> = set.splits.iter().map(|split| split.name).collect();
+            Err(section.error(
+                "dataset",
+                format!(
+                    "is `{name}`, which here has no split `{split}` but {}; {way_out}",
+                    splits.join(", ")
+                ),
+            ))
+        }
+        None => {
+            Err(section.error("dataset", format!("is `{name}`, which is unknown here; {way_out}")))
+        }
     }
+}
+
+/// What was not read of a section, one sentence each.
+pub(super) fn left_out(section: &Reader) -> Vec<String> {
+    let left = section.left().into_iter();
+    left.map(|key| format!("`{key}` has no counterpart here and was left out")).collect()
 }
 
 fn batch_size(section: &mut Reader) -> Result<usize, ImportError> {

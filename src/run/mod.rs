@@ -249,10 +249,26 @@ impl RunDir {
         {
             return Ok(run);
         }
+        // Only one process copies; another waits for it, and takes what it made.
+        let lock = run.root.with_file_name(format!(".{}.lock", run.name()));
+        if let Some(folder) = lock.parent() {
+            std::fs::create_dir_all(folder).map_err(|source| RunError::Write {
+                path: folder.to_path_buf(),
+                source,
+                hint: " (set MODEL_DIR to a folder that you may write to)".into(),
+            })?;
+        }
+        let lock = std::fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        if std::fs::read_to_string(&known).is_ok_and(|known| known == mark) && run.config().exists()
+        {
+            return Ok(run);
+        }
         let staged = run.stage()?;
         copy(from, staged.folder().root())?;
         write_atomic(&staged.folder().root().join(".from"), mark.as_bytes())?;
-        staged.commit()
+        let run = staged.commit();
+        drop(lock);
+        run
     }
 
     /// The sample grid of the latest epoch, where there is one.

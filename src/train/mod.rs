@@ -23,6 +23,7 @@ pub use error::TrainError;
 pub use samples::draw;
 pub use strategy::Outcome;
 pub use trainee::Trainee;
+pub(crate) use trainee::is_vector;
 pub(crate) use weights::to_bytes;
 pub use weights::{Checksum, load_flow, open_damaged_flow, open_flow};
 

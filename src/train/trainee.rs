@@ -55,7 +55,7 @@ pub(super) fn bits(log_prob: f64, shape: [usize; 3]) -> f64 {
 }
 
 /// Whether a model of this shape is one of vectors.
-pub(super) fn is_vector([_, height, width]: [usize; 3]) -> bool {
+pub(crate) fn is_vector([_, height, width]: [usize; 3]) -> bool {
     height * width == 1
 }
 
