@@ -1326,6 +1326,9 @@ fn a_flow_of_the_reference_goes_on_here() {
     );
     bench.ok("score --run old --data other.npz --method likelihood --out scores.csv");
     bench.ok("sample --run old --n 4 --out samples.png");
+    // Its training images are not here: a likelihood is that of the model alone.
+    bench.ok(&format!("{import} --out without --quiet"));
+    bench.ok("score --run without --data other.npz --method likelihood --out alone.csv");
     let config = bench.ok(&format!("config import {golden}.yaml"));
     assert!(
         config.contains("train: fashion-mnist:train") && config.contains("epochs: 400"),
@@ -1366,6 +1369,11 @@ fn vectors_are_data_like_others() {
     // Points in the plane fill it: no scale gives them all of its dimensions.
     let message = bench.error("score --run moons --data points.csv --method lid --out scores.csv");
     assert!(message.contains("choose a scale"), "{message}");
+    bench.ok("lid --data toy:two-moons[:200] --estimator mle,lpca --out lids.csv");
+    let lids = std::fs::read_to_string(bench.path("lids.csv")).unwrap();
+    let rows = lids.lines().filter(|line| line.starts_with("toy:two-moons"));
+    assert_eq!(rows.count(), 200, "{lids}");
+    assert!(bench.error("gate --run moons sheet.png").contains("a gate reads pictures"));
     let drawn = bench.ok("data info generated:moons[:20]");
     assert!(drawn.contains("20 vectors of 2 numbers"), "{drawn}");
     let part = bench.ok("data info generated:moons@first=0.5[:20]");

@@ -51,7 +51,7 @@ First line of a YAML file, for editors with the YAML language server:
     #[command(after_help = "\
 Examples:
   atypical config import example_grayscale_train.yaml > flow.yaml
-  atypical config import lid_ood_1.yaml --out lid_ood.yaml
+  atypical config import lid_ood_2.yaml --out lid_ood.yaml
 
 A training (it has `trainer`) or an OOD experiment (it has `ood`). What has no counterpart here is said on standard error.")]
     Import {

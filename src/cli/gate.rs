@@ -93,6 +93,12 @@ impl Gate {
         let backend = common.backend()?;
         let run = super::load::open_run(common, &environment, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
+        if train::is_vector(trained.model.flow().shape) {
+            return Err(CliError::Other(format!(
+                "the run `{}` is one of vectors, and a gate reads pictures; score vectors with: atypical score --run {} --data FILE --method likelihood",
+                self.run, self.run
+            )));
+        }
         let spec = &trained.data.train;
         let loaded =
             super::score::settings(common, &self.run, &self.method, spec, spec, &self.set)?;

@@ -23,7 +23,13 @@ pub(super) fn open_run(
     name: &str,
 ) -> Result<RunDir, CliError> {
     let Some(repo) = name.strip_prefix("hf://") else {
-        return Ok(RunDir::open(&environment.model_dir, name)?);
+        let run = RunDir::open(&environment.model_dir, name)?;
+        if run.metrics().exists() && !run.weights().exists() {
+            return Err(CliError::Other(format!(
+                "`{name}` is an experiment of `ood`, not a trained run; `atypical runs` lists both"
+            )));
+        }
+        return Ok(run);
     };
     let hub = Hub::from_environment(false)?;
     Ok(shown(common, name, |progress| hub.open_run(repo, &environment.model_dir, progress))?)

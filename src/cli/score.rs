@@ -57,7 +57,14 @@ impl Score {
             let load = |spec: &str| {
                 super::load::load::<B>(common, spec, &environment, config.seed, &device)
             };
-            Ok::<_, CliError>([load(&self.data)?, load(&config.calibration)?])
+            let images = load(&self.data)?;
+            // A likelihood is that of the model alone, whose training images may be elsewhere.
+            let none = images.take(0);
+            let calibration = match Plan::new(config, &none).is_fitted() {
+                true => load(&config.calibration)?,
+                false => none,
+            };
+            Ok::<_, CliError>([images, calibration])
         })?;
         let plan = Plan::new(config, &calibration);
         let (scores, chosen) = with_backend!(backend, common.device, |B, device| {

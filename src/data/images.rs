@@ -184,6 +184,20 @@ impl Images {
         out
     }
 
+    /// All values without noise, in their own units: grey levels, or the numbers of vectors.
+    ///
+    /// # Shapes
+    /// - output: `[n, D]`, row-major
+    pub fn numbers(&self) -> Vec<f64> {
+        match self.kind {
+            Kind::Pixels => self.pixels.iter().map(|&pixel| f64::from(pixel)).collect(),
+            Kind::Vectors => {
+                let all: Vec<usize> = (0..self.len()).collect();
+                self.unit(&all, Noise::Off).into_iter().map(f64::from).collect()
+            }
+        }
+    }
+
     /// [`unit`](Self::unit) with pixel values mutated and Gaussian noise added, by the same seeds; dequantisation must be on. Vectors are not mutated.
     pub fn corrupted(&self, index: &[usize], noise: Noise, corruption: Corruption) -> Vec<f32> {
         let mut out = self.unit(index, noise);
@@ -351,6 +365,8 @@ mod tests {
             assert_eq!(vectors.unit(&[2, 0], noise), [7.0, -0.0, 0.5, -3.0]);
         }
         assert_eq!(vectors.select(&[1]).unit(&[0], Noise::Off), [1e-7, 2e9]);
+        assert_eq!(vectors.numbers()[..2], [0.5, -3.0]);
+        assert_eq!(vectors.numbers().len(), 6);
         let noisy = Corruption { noise: 0.1, mutation: 0.9 };
         let moved = vectors.corrupted(&[0], Noise::Training { seed: 1, epoch: 2 }, noisy);
         assert!((moved[0] - 0.5).abs() < 1.0 && moved[0] != 0.5);

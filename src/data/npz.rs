@@ -86,7 +86,9 @@ fn vectors(
             )));
         }
     };
-    let array = whole(array).map_err(|problem| format(format!("`{name}` {problem}")))?;
+    // As pandas writes a table: column by column.
+    let by_column = array.order() == npyz::Order::Fortran;
+    let array = raw(array).map_err(|problem| format(format!("`{name}` {problem}")))?;
     let found: Result<Vec<f32>, String> = match kind(&array) {
         Some((TypeChar::Float, 4)) => values(array),
         Some((TypeChar::Float, 8)) => {
@@ -97,7 +99,11 @@ fn vectors(
             array.dtype().descr()
         )),
     };
-    let found = found.map_err(|problem| format(format!("`{name}` {problem}")))?;
+    let mut found = found.map_err(|problem| format(format!("`{name}` {problem}")))?;
+    if by_column {
+        let rows = found.len() / dimension;
+        found = (0..found.len()).map(|i| found[i % dimension * rows + i / dimension]).collect();
+    }
     let bad = found.iter().filter(|v| !v.is_finite()).count();
     if bad > 0 {
         return Err(format(format!(
@@ -212,6 +218,11 @@ fn whole(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> 
     if array.order() == npyz::Order::Fortran {
         return Err("is in Fortran order; save it with np.ascontiguousarray".into());
     }
+    raw(array)
+}
+
+/// The same, in whatever order its values are.
+fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
     let header = array.header().clone();
     let announced = format!("announces shape {:?} of {}", header.shape(), header.dtype().descr());
     let size = header.dtype().num_bytes().map(|size| size as u64);
@@ -354,6 +365,16 @@ mod tests {
             load(&write(dir.path(), &[("embeddings", &[2, 3], &double)]), None).unwrap().pixels,
             vectors.pixels
         );
+        // As pandas writes a table: column by column.
+        let path = dir.path().join("x.npz");
+        let mut npz = npyz::npz::NpzWriter::create(&path).unwrap();
+        let array = npz.array("features", Default::default()).unwrap();
+        let order = npyz::Order::Fortran;
+        let mut writer = array.default_dtype().shape(&[2, 3]).order(order).begin_nd().unwrap();
+        writer.extend([1.5f32, 4.0, -2.0, 5.0, 0.0, 6.0]).unwrap();
+        writer.finish().unwrap();
+        drop(npz);
+        assert_eq!(load(&path, None).unwrap().pixels, vectors.pixels);
         assert!(
             problem(&write(dir.path(), &[("features", &[6], &values)]))
                 .contains("vectors are [N, D]")

@@ -440,6 +440,11 @@ fn decoded(
 
 /// The header of a picture, of a size that can be decoded.
 fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder, String> {
+    if super::picture::ends_early(bytes) {
+        return Err(
+            "is a JPEG picture that ends early: it is truncated; mend or drop the row".into()
+        );
+    }
     let decoder = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(image::ImageError::IoError)

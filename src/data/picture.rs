@@ -67,7 +67,20 @@ pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, Da
     Ok(images)
 }
 
+/// Whether a file is a JPEG that ends before its picture does: the decoder fills up with grey what is missing, and says nothing.
+pub(super) fn ends_early(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    // The last scan must be closed. A thumbnail within, which has an end of its own, comes before it.
+    bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xda]) >= last([0xff, 0xd9])
+}
+
 fn read(bytes: &[u8], name: &str) -> Result<image::DynamicImage, DataError> {
+    if ends_early(bytes) {
+        return Err(DataError::Format {
+            path: name.into(),
+            problem: "it is a JPEG picture that ends early: it is truncated; fetch it again".into(),
+        });
+    }
     image::load_from_memory(bytes).map_err(|e| DataError::Format {
         path: name.into(),
         problem: format!("it is no PNG, JPEG or WebP picture, or damaged ({e})"),
@@ -122,6 +135,18 @@ mod tests {
         }
         let jpeg = decode(&encoded(&colours(), ImageFormat::Jpeg), "c.jpg", 3).unwrap();
         assert_eq!(jpeg.shape, [3, 1, 2]);
+    }
+
+    #[test]
+    fn a_jpeg_that_ends_early_is_not_filled_up_with_grey() {
+        let grey = GrayImage::from_fn(64, 64, |x, y| image::Luma([(x * 3 + y * 5) as u8]));
+        let bytes = encoded(&grey.into(), ImageFormat::Jpeg);
+        decode(&bytes, "a.jpg", 1).unwrap();
+        for end in 0..bytes.len() - 1 {
+            assert!(decode(&bytes[..end], "a.jpg", 1).is_err(), "{end} of {} bytes", bytes.len());
+        }
+        // What a camera writes behind the end is no harm.
+        decode(&[bytes.as_slice(), b"more"].concat(), "a.jpg", 1).unwrap();
     }
 
     #[test]

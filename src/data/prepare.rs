@@ -47,12 +47,17 @@ impl FromStr for Prepare {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut prepare, mut seed) = (Self::default(), None);
+        let mut seen = Vec::new();
         for option in text.split(',') {
             let (key, value) = option.split_once('=').map_or((option, None), |(k, v)| (k, Some(v)));
             let plain = |given: Option<&str>| match given {
                 None => Ok(()),
                 Some(value) => Err(format!("`{key}` takes no value, but has `{value}`")),
             };
+            if seen.contains(&key) {
+                return Err(format!("`{key}` is there twice"));
+            }
+            seen.push(key);
             match key {
                 "crop" => prepare.crop = Some(sides(key, value)?),
                 "size" => prepare.size = Some(sides(key, value)?),
@@ -245,6 +250,7 @@ mod tests {
             ("grey=1", "takes no value"),
             ("first=80", "`first=80` is no share"),
             ("first=0.5,rest=0.5", "not both"),
+            ("size=3,size=4", "`size` is there twice"),
             ("seed=3", "goes with `first` or `rest`"),
             ("", "no option ``"),
         ] {

@@ -136,16 +136,22 @@ impl FromStr for Spec {
         let Some((_, splits)) = known.iter().find(|k| k.0 == name) else {
             let names: Vec<&str> = known.iter().map(|k| k.0).collect();
             let path = Path::new(body);
+            let picture = [".png", ".jpg", ".jpeg", ".webp"].iter().any(|end| body.ends_with(end));
             let guess = if path.is_dir() {
                 format!("did you mean the folder `{body}/`? ")
+            } else if body.contains("[") || body.contains("]@") {
+                "the slice comes last, behind the options: photos/@size=28[:100]. ".to_owned()
+            } else if path.is_file() && picture {
+                "a single picture is data in a folder of its own: name the folder, with a / at the end. ".to_owned()
             } else if path.is_file() {
-                format!("`{body}` is a file, but no .npz, .parquet, .csv or idx file; ")
+                format!("`{body}` is a file, but no .npz, .parquet, .csv or idx file. ")
             } else {
-                did_you_mean(name, &names)
+                did_you_mean(&name.to_lowercase(), &names)
             };
             return Err(error(format!(
-                "no data set is called `{name}`; {guess}There are {}, or give a file (.npz, .parquet, .csv or idx), a folder of pictures (its name ends in /), generated:RUN, toy:NAME, manifold:NAME or random:1x28x28",
-                names.join(", ")
+                "no data set is called `{name}`; {guess}Data are a set's name and split (`atypical data list` has {} of them), a file (.npz, .parquet, .csv or idx), a folder of \
+                 pictures (its name ends in /), generated:RUN, toy:NAME, manifold:NAME or random:1x28x28",
+                names.len()
             )));
         };
         match split {
@@ -351,6 +357,8 @@ mod tests {
         assert!(error("toy:two-mons").contains("did you mean `two-moons`?"));
         assert!(error("manifold:lolipop").contains("lollipop"));
         assert!(error("random:28x28").contains("random:1x28x28"));
+        assert!(error("Fashion-MNIST:test").contains("did you mean `fashion-mnist`?"));
+        assert!(error("photos/[:3]@size=32").contains("the slice comes last"));
         assert!(error("photos/@sise=3").contains("did you mean `size`?"));
         assert!(error("mnist:test[a:3]").contains("`a` in the slice is no number"));
         assert!(error("mnist:test[3]").contains("a slice is written [a:b]"));

@@ -200,6 +200,12 @@ fn load(
 ) -> Result<Images, DataError> {
     let picture = |archive: &mut Archive, name: &str| {
         let bytes = entry(path, archive, name, LIMIT)?;
+        if super::picture::ends_early(&bytes) {
+            return Err(format(
+                path,
+                format!("`{name}` in it is a JPEG picture that ends early: it is truncated"),
+            ));
+        }
         let picture = decode(&bytes).map_err(|error| {
             format(
                 path,

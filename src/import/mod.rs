@@ -42,6 +42,8 @@ pub fn translate(path: &Path, data: Option<&str>) -> Result<(String, Vec<String>
     } else if old.has("model") {
         let Translated { config, notes, .. } = training(path, data)?;
         (yaml(&config)?, notes)
+    } else if old.has("base_config") {
+        return Err(old.error("base_config", "makes this a sweep, which is not translated; write its `base_config`, with one of its values in place, into a file of its own"));
     } else {
         return Err(old.error("model", "is missing, and so is `ood`: this is neither a training nor an OOD experiment of the reference"));
     };

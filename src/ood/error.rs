@@ -44,7 +44,7 @@ pub enum OodError {
     /// A dimension that no LID takes.
     #[error(
         "the scale cannot be calibrated to dimension {target}: LID lies below the data's {dimension}; choose a scale, e.g. \
-         lid.scale={{kind: fixed, r: -1}}, or a dimension, lid.scale.dimension"
+         lid.scale={{kind: fixed, r: -1}} (`lid --scale -1`), or a dimension, lid.scale.dimension (`lid --dimension`)"
     )]
     Dimension {
         /// The dimension asked for.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::{LidConfig, OodConfig},
-    data::{Images, Noise},
+    data::{Images, Kind, Noise},
     jacobian::{self, Differential, JacobianError, Linearized, Memory},
     lid::{
         Estimator, MatrixFree, Prepared, Route, Scale, Spectrum, SpectrumError, StopAt,
@@ -428,8 +428,7 @@ pub fn largest(a: f64, b: f64) -> f64 {
 /// Dimension of the images by LPCA, without noise.
 fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, ModelFreeError> {
     let images = images.draw(LPCA_IMAGES, seed);
-    let points: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p)).collect();
-    let found = lpca::global(&points, images.dimension(), alpha)?;
+    let found = lpca::global(&images.numbers(), images.dimension(), alpha)?;
     // n points span n - 1 dimensions: what is found of a few is their number.
     let needed = 5 * found;
     if images.len() < needed {
@@ -445,8 +444,11 @@ pub(super) fn points(
     k: Option<usize>,
     bar: &mut Progress,
 ) -> Result<Vec<Outcome>, OodError> {
-    let pixels: Vec<f64> = images.pixels.iter().map(|&p| f64::from(p) / 255.0).collect();
-    let local = estimator.local(&pixels, images.dimension(), estimator.k(k));
+    let mut values = images.numbers();
+    if images.kind == Kind::Pixels {
+        values.iter_mut().for_each(|value| *value /= 255.0);
+    }
+    let local = estimator.local(&values, images.dimension(), estimator.k(k));
     let lids = local.map_err(|problem| OodError::Local { estimator: estimator.name(), problem })?;
     bar.advance(images.len(), "");
     Ok(lids.into_iter().map(|lid| Ok(Prepared::Point(lid))).collect())
