@@ -3,7 +3,7 @@
 //! Formats: npz, parquet, CSV, idx, PNG, JPEG and WebP in a folder, MATLAB, CIFAR's archives, zip archives (Omniglot's, Tiny ImageNet's, EMNIST's),
 //! checkpoints. CelebA's archive is left out: its reader differs in a list of its own beside the archive.
 //!
-//! `ATYPICAL_MUTATIONS=60` goes on for that many seconds; without it each file is mutated a few dozen times.
+//! `MUTATION_SECONDS=60` goes on for that many seconds; without it each file is mutated a few dozen times.
 
 use super::{Images, Spec, noise, to_npz, vectors_to_npz, zipped::zip_of};
 use flate2::{Compression, write::GzEncoder};
@@ -166,7 +166,7 @@ fn read(name: &str, bytes: &[u8], dir: &Path) -> Result<Result<(), String>, ()> 
 
 #[test]
 fn no_damage_makes_a_reader_panic() {
-    let seconds = std::env::var("ATYPICAL_MUTATIONS").ok().map(|s| s.parse().unwrap());
+    let seconds = std::env::var("MUTATION_SECONDS").ok().map(|s| s.parse().unwrap());
     let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
     let corpus = corpus();
     assert!(corpus.len() > 20);
