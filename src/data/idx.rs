@@ -1,6 +1,6 @@
 //! The idx format of MNIST: big-endian magic, dimensions, bytes; plain or gzip-compressed.
 
-use super::{DataError, Images, Kind};
+use super::{DataError, Images, original::format};
 use flate2::read::MultiGzDecoder;
 use std::{io::Read, path::Path};
 
@@ -38,14 +38,7 @@ pub(super) fn decode(
             Ok(labels.into_iter().map(i64::from).collect())
         })
         .transpose()?;
-    Ok(Images {
-        name: path.display().to_string(),
-        shape,
-        pixels,
-        labels,
-        kind: Kind::Pixels,
-        files: None,
-    })
+    Ok(Images::of_pixels(path.display().to_string(), shape, pixels, labels))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
@@ -54,10 +47,6 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
         source,
         hint: String::new(),
     })
-}
-
-fn format(path: &Path, problem: impl Into<String>) -> DataError {
-    DataError::Format { path: path.to_path_buf(), problem: problem.into() }
 }
 
 /// Decompress where the gzip magic says so, and take the header and the bytes apart. The header is read first, and then no more than one byte beyond what

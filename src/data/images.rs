@@ -110,6 +110,16 @@ impl Images {
         &self.pixels[index * bytes..][..bytes]
     }
 
+    /// Images as a reader finds them, without files of their own.
+    pub fn of_pixels(
+        name: String,
+        shape: [usize; 3],
+        pixels: Vec<u8>,
+        labels: Option<Vec<i64>>,
+    ) -> Self {
+        Self { name, shape, kind: Kind::Pixels, pixels, labels, files: None }
+    }
+
     /// Vectors `[n, dimension]`, as samples.
     pub fn of_vectors(
         name: String,
@@ -262,7 +272,7 @@ impl Images {
         let mut rng = noise::rng(seed);
         let pixels = (0..n * shape.iter().product::<usize>()).map(|_| rng.random()).collect();
         let name = format!("random:{seed}");
-        Self { name, shape, kind: Kind::Pixels, pixels, labels: None, files: None }
+        Self::of_pixels(name, shape, pixels, None)
     }
 }
 

@@ -1,6 +1,6 @@
 //! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
 
-use super::{DataError, Images, Kind, vectors::FEATURES};
+use super::{DataError, Images, vectors::FEATURES};
 use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
 use std::{
     io::{Cursor, Read},
@@ -51,14 +51,7 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
     let pixels = bytes(array).map_err(|problem| format(format!("`{images}` {problem}")))?;
     let pixels = channels_first(pixels, shape);
     let labels = labels(path, &mut archive, &name("labels"), &names, n)?;
-    Ok(Images {
-        name: path.display().to_string(),
-        shape,
-        pixels,
-        labels,
-        kind: Kind::Pixels,
-        files: None,
-    })
+    Ok(Images::of_pixels(path.display().to_string(), shape, pixels, labels))
 }
 
 /// Bytes of an array at most.
@@ -303,7 +296,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Noise;
+    use crate::data::{Kind, Noise};
     use npyz::WriterBuilder;
     use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Parquet files of pictures: those of the Hugging Face hub, plain binary columns, lists of pixel values.
 
-use super::{DataError, Images, Kind, vectors};
+use super::{DataError, Images, vectors};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
 use parquet::{
     basic::{Compression, ConvertedType, LogicalType, Type},
@@ -61,14 +61,8 @@ pub(super) fn load(
         Pictures::Encoded { path: Some(path), .. } => texts(&table, path, rows)?,
         _ => None,
     };
-    Ok(Images {
-        name: path.display().to_string(),
-        shape,
-        pixels,
-        labels,
-        kind: Kind::Pixels,
-        files,
-    })
+    let images = Images::of_pixels(path.display().to_string(), shape, pixels, labels);
+    Ok(Images { files, ..images })
 }
 
 /// Whether a file has a column of pictures; otherwise it has numbers that may be vectors.
@@ -168,6 +162,12 @@ impl<'a> Table<'a> {
     /// What is wrong with the file.
     pub(super) fn error(&self, problem: String) -> DataError {
         DataError::Format { path: self.path.to_path_buf(), problem }
+    }
+
+    /// What is wrong with a row of a column.
+    fn error_in(&self, leaf: usize, row: usize, problem: String) -> DataError {
+        let column = self.schema().column(leaf);
+        self.error(format!("row {row} (from 0) of column `{}` {problem}", column.path().string()))
     }
 
     /// The columns and their types, for messages.
@@ -404,9 +404,7 @@ fn decoded(
     rows: Range<usize>,
 ) -> Result<([usize; 3], Vec<u8>), DataError> {
     let column = table.schema().column(leaf);
-    let error = |row: usize, problem: String| {
-        table.error(format!("row {row} (from 0) of column `{}` {problem}", column.path().string()))
-    };
+    let error = |row, problem| table.error_in(leaf, row, problem);
     let there = |rows: &Rows<ByteArray>| match null(rows, &column) {
         None => Ok(()),
         Some(place) => {
@@ -534,9 +532,7 @@ fn numbers(
     rows: Range<usize>,
 ) -> Result<([usize; 3], Vec<u8>), DataError> {
     let column = table.schema().column(leaf);
-    let error = |row: usize, problem: String| {
-        table.error(format!("row {row} (from 0) of column `{}` {problem}", column.path().string()))
-    };
+    let error = |row, problem| table.error_in(leaf, row, problem);
     // All rows have the repetition levels of the first, once its lists turn out to be of equal lengths.
     let mut pattern = Vec::new();
     let mut shape = [0; 3];

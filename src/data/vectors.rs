@@ -2,6 +2,7 @@
 
 use super::{
     DataError, Images,
+    original::format,
     parquet::{LABELS, PICTURES, Rows, Table, is_integer, kind},
 };
 use parquet::{
@@ -47,12 +48,8 @@ fn read(path: &Path) -> Result<Vectors, DataError> {
     match extension.to_ascii_lowercase().as_str() {
         "parquet" => from_parquet(path),
         "csv" => from_csv(path),
-        _ => Err(format(path, "feature vectors are read from .parquet and .csv".into())),
+        _ => Err(format(path, "feature vectors are read from .parquet and .csv")),
     }
-}
-
-fn format(path: &Path, problem: String) -> DataError {
-    DataError::Format { path: path.to_path_buf(), problem }
 }
 
 /// Whether a column of that name is a dimension.
@@ -63,7 +60,7 @@ fn is_dimension(name: &str) -> bool {
 /// Vectors whose values are whole; `columns` names the dimensions.
 fn finite(vectors: Vectors, path: &Path, columns: &[String]) -> Result<Vectors, DataError> {
     if vectors.values.is_empty() {
-        return Err(format(path, NO_ROWS.into()));
+        return Err(format(path, NO_ROWS));
     }
     let mut bad = vectors.values.iter().enumerate().filter(|(_, v)| !v.is_finite());
     match bad.next() {
@@ -99,7 +96,7 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
     let header = reader.headers().map_err(error)?.clone();
     let dimensions: Vec<usize> = (0..header.len()).filter(|&i| is_dimension(&header[i])).collect();
     if dimensions.is_empty() {
-        return Err(format(path, "it has no column of numbers in its header line".into()));
+        return Err(format(path, "it has no column of numbers in its header line"));
     }
     if let Some(number) = dimensions.iter().find(|&&i| header[i].parse::<f64>().is_ok()) {
         return Err(format(
@@ -169,7 +166,7 @@ fn line_of(bytes: &[u8], record: &csv::StringRecord) -> usize {
 fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
     let table = Table::open(path)?;
     if table.rows() == 0 {
-        return Err(format(path, NO_ROWS.into()));
+        return Err(format(path, NO_ROWS));
     }
     let rows = 0..table.rows();
     let columns = table.schema().columns();

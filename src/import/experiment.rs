@@ -206,11 +206,6 @@ fn lid(
         }
         None => Scale::default(),
     };
-    notes.extend(
-        settings
-            .left()
-            .into_iter()
-            .map(|key| format!("`{key}` has no counterpart here and was left out")),
-    );
+    notes.extend(left_out(&settings));
     Ok(())
 }

@@ -45,7 +45,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
         ));
     }
     let mut arguments = model.section("init_args")?;
-    let (plan, [dequantize, noise, mutation]) = flow(&mut arguments, &mut notes)?;
+    let (plan, Treatment { dequantize, noise, mutation }) = flow(&mut arguments, &mut notes)?;
 
     let mut section = old.section("data")?;
     let spec = match data {
@@ -60,7 +60,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
             train: spec,
             valid: None,
             valid_fraction: 0.1,
-            dequantize: dequantize > 0.0,
+            dequantize,
             noise,
             mutation,
             limit: section.take("training_limit")?,
@@ -97,8 +97,17 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
     Ok(Translated { config, plan, notes })
 }
 
-/// The flow and what was done to its data: whether noise is seeded by it (1 or 0), the noise of vectors, the rate of mutations.
-fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, [f64; 3]), ImportError> {
+/// What was done to the data of a training.
+struct Treatment {
+    dequantize: bool,
+    /// Standard deviation of Gaussian noise.
+    noise: f64,
+    /// Rate of mutated values.
+    mutation: f64,
+}
+
+/// The flow, and what was done to its data.
+fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, Treatment), ImportError> {
     let shape: Vec<usize> = arguments.need("data_shape")?;
     let shape = match shape[..] {
         [d] => [d, 1, 1],
@@ -145,7 +154,7 @@ fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, [f64; 
     base(arguments)?;
     let plan = plan(arguments, shape, (scaled, logit), notes)?;
     // Vectors are not dequantised, whatever is said.
-    Ok((plan, [f64::from(u8::from(dequantize || !images)), noise, mutation]))
+    Ok((plan, Treatment { dequantize: dequantize || !images, noise, mutation }))
 }
 
 /// The prior must be the standard normal.
@@ -281,11 +290,6 @@ fn optimizer(
             }
         }
     };
-    notes.extend(
-        arguments
-            .left()
-            .into_iter()
-            .map(|key| format!("`{key}` has no counterpart here and was left out")),
-    );
+    notes.extend(left_out(&arguments));
     Ok((optimizer, scheduler))
 }
