@@ -21,6 +21,26 @@ pub trait DensityModel<B: Backend> {
     fn sample(&self, n: usize, device: &B::Device) -> Tensor<B, 2>;
 }
 
+/// A model that represents an input by a latent vector and makes an input of a latent.
+pub trait LatentModel<B: Backend> {
+    /// Dimension `d` of the latent.
+    fn latent_dimension(&self) -> usize;
+
+    /// The latent of each input; where the encoder is random, its mean.
+    ///
+    /// # Shapes
+    /// - x: `[batch, D]`
+    /// - output: `[batch, d]`
+    fn encode(&self, x: Tensor<B, 2>) -> Tensor<B, 2>;
+
+    /// The input that each latent stands for; where the decoder is random, its mean.
+    ///
+    /// # Shapes
+    /// - z: `[batch, d]`
+    /// - output: `[batch, D]`
+    fn decode(&self, z: Tensor<B, 2>) -> Tensor<B, 2>;
+}
+
 /// Bits per dimension of images with 256 levels that were scaled to [0, 1].
 ///
 /// `log_prob` is the log-density, in nats, of `x = (pixel + u) / 256` on the unit cube. The discrete pixel has probability

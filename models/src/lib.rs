@@ -15,9 +15,21 @@
 //! assert_eq!(flow.log_prob(x).dims(), [5]);
 //! ```
 
+pub mod autoencoder;
+pub mod autoregressive;
 mod density;
+pub mod energy;
 pub mod flow;
+mod init;
+mod learn;
+pub mod mixture;
+mod model;
+pub mod network;
 pub mod ops;
+pub mod two_step;
 
-pub use density::{DensityModel, bits_per_dimension};
+pub use density::{DensityModel, LatentModel, bits_per_dimension};
+pub use init::Init;
+pub use learn::{Learn, Learned, Objective, Turn};
+pub use model::{Ability, AnyAutoencoder, AnyEstimator, Model, ModelError, TwoStep, Undefined};
 pub use ops::FlowBackend;

@@ -9,8 +9,8 @@ mod common;
 mod golden;
 
 use atypical_models::{
-    DensityModel, FlowBackend,
-    flow::{Conditioner, ConvResidualNet, Init, Layer},
+    DensityModel, FlowBackend, Init,
+    flow::{Conditioner, ConvResidualNet, Layer},
     ops::{CouplingMap, Direction, SplineShape, elementwise},
 };
 use burn::{backend::Autodiff, tensor::Tensor};

@@ -1,6 +1,6 @@
 //! Convolutions that keep the map's size, and the residual network made of them.
 
-use super::init::Init;
+use crate::init::Init;
 use crate::ops::{FlowBackend, conv_product, rectified_conv, same_conv, tiled};
 use burn::{
     module::{Module, Param},

@@ -1,6 +1,7 @@
 //! Invertible 1x1 convolution.
 
-use super::{Bijection, init::Init};
+use super::Bijection;
+use crate::init::Init;
 use crate::ops::{FlowBackend, same_conv};
 use burn::{
     module::{Module, Param, ParamId},

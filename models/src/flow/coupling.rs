@@ -1,7 +1,10 @@
 //! Coupling layers.
 
-use super::{Bijection, ConvResidualNet, Elementwise, Mask, init::Init, sum_per_sample};
-use crate::ops::{CouplingMap, Direction, FlowBackend, SplineShape, elementwise};
+use super::{Bijection, ConvResidualNet, Elementwise, Mask, sum_per_sample};
+use crate::{
+    init::Init,
+    ops::{CouplingMap, Direction, FlowBackend, SplineShape, elementwise},
+};
 use burn::{
     module::Module,
     tensor::{Tensor, backend::Backend, s},

@@ -2,12 +2,15 @@
 
 use super::{
     ActNorm, Bijection, Conv1x1, Coupling, Elementwise, FlowConfig, FlowError, Layer, Logit,
-    Squeeze, Step, init::Init,
+    Squeeze, Step,
 };
-use crate::{DensityModel, ops::FlowBackend};
+use crate::{DensityModel, Learn, Learned, Objective, init::Init, ops::FlowBackend};
 use burn::{
     module::Module,
-    tensor::{Distribution, Tensor, backend::Backend},
+    tensor::{
+        Distribution, Tensor,
+        backend::{AutodiffBackend, Backend},
+    },
 };
 
 /// Multiscale normalizing flow (Dinh et al. 2017, arXiv 1605.08803; Durkan et al. 2019, arXiv 1906.04032).
@@ -189,6 +192,22 @@ impl<B: FlowBackend> DensityModel<B> for Flow<B> {
     fn sample(&self, n: usize, device: &B::Device) -> Tensor<B, 2> {
         let normal = Distribution::Normal(0.0, 1.0);
         self.decode(Tensor::random([n, self.dimension()], normal, device)).0
+    }
+}
+
+impl<B: FlowBackend> Objective<B> for Flow<B> {
+    fn objective(&self, x: Tensor<B, 2>) -> Tensor<B, 1> {
+        -self.log_prob(x)
+    }
+}
+
+impl<B> Learn<B> for Flow<B>
+where
+    B: AutodiffBackend + FlowBackend,
+    B::InnerBackend: FlowBackend,
+{
+    fn learn(&mut self, _turn: usize, x: Tensor<B, 2>) -> Learned<B> {
+        Learned::Loss(-self.log_prob(x).mean())
     }
 }
 

@@ -12,7 +12,7 @@ mod coupling;
 mod error;
 #[allow(clippy::module_inception)]
 mod flow;
-mod init;
+
 mod layer;
 mod logit;
 mod squeeze;
@@ -27,7 +27,7 @@ pub use conv1x1::Conv1x1;
 pub use coupling::Coupling;
 pub use error::FlowError;
 pub use flow::{Flow, Initialization, Level};
-pub use init::Init;
+
 pub use layer::Layer;
 pub use logit::Logit;
 pub use squeeze::Squeeze;

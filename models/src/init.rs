@@ -1,4 +1,4 @@
-//! Initial weights, drawn on the host so that every backend starts from the same numbers.
+//! Initial weights and fixed noise, drawn on the host so that every backend has the same numbers.
 
 use burn::{
     module::Param,
@@ -26,6 +26,20 @@ impl Init {
         let values: Vec<f32> =
             (0..dims.iter().product()).map(|_| self.0.random_range(-bound..=bound)).collect();
         Param::from_data(TensorData::new(values, dims), device)
+    }
+
+    /// Standard normal numbers, by Box and Muller.
+    pub fn normal<B: Backend, const D: usize>(
+        &mut self,
+        dims: [usize; D],
+        device: &B::Device,
+    ) -> Tensor<B, D> {
+        let mut draw = || {
+            let radius = (-2.0 * (1.0 - self.0.random::<f64>()).ln()).sqrt();
+            (radius * (std::f64::consts::TAU * self.0.random::<f64>()).cos()) as f32
+        };
+        let values: Vec<f32> = (0..dims.iter().product()).map(|_| draw()).collect();
+        Tensor::from_data(TensorData::new(values, dims), device)
     }
 
     /// A random permutation of `0..n`.

@@ -1,0 +1,5 @@
+//! Tests of `atypical_models::autoencoder`.
+
+mod ae;
+mod likelihood;
+mod vae;
