@@ -2,9 +2,12 @@
 //!
 //! Plain f64, no tensors: these are numbers of record. [`Roc`] treats one score, [`dual`] the pair (likelihood, LID),
 //! [`LidMetrics`] holds estimates of LID against known ones; [`bootstrap`] puts intervals around both. The convention is [`CONVENTION`], written into every output.
+//!
+//! [`generation`] compares a model's samples with real ones.
 
 pub mod bootstrap;
 pub mod dual;
+pub mod generation;
 mod lid;
 mod roc;
 
@@ -65,6 +68,43 @@ pub enum EvalError {
         /// How many there are.
         count: usize,
     },
+    /// Generated and real samples of different kinds.
+    #[error(
+        "the generated samples are {generated}, the real ones {real}; only samples of one kind and shape can be compared"
+    )]
+    Different {
+        /// What the generated ones are.
+        generated: String,
+        /// What the real ones are.
+        real: String,
+    },
+    /// A comparison of too few samples.
+    #[error("there are {count} {side} samples, but the comparison needs at least {needed}")]
+    TooFewSamples {
+        /// Which side.
+        side: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// Samples with numbers that are not finite.
+    #[error(
+        "{count} numbers of the {side} samples are NaN or infinite, the first in sample {first} (counted from 0); mend or drop those samples"
+    )]
+    NotFinite {
+        /// Which side.
+        side: &'static str,
+        /// How many numbers.
+        count: usize,
+        /// Index of the first sample that has one.
+        first: usize,
+    },
+    /// Samples whose distances overflow.
+    #[error(
+        "the samples hold numbers so large that their distances overflow; look for strays among them, or scale all of them down"
+    )]
+    TooLarge,
 }
 
 /// Refuse empty and NaN scores. Infinities have a rank and are fine.
