@@ -44,7 +44,7 @@ fn batch() -> Tensor<Flex, 2> {
 
 fn benches(c: &mut Criterion) {
     // Parameters are tracked only on the backend that differentiates.
-    let mut descent = Descent::new(flow(), &config::Optimizer::default(), None);
+    let mut descent = Descent::new(flow().into(), &config::Optimizer::default(), None);
     let (flow, x) = (flow().valid(), batch());
     let mut group = c.benchmark_group("rq_nsf_small");
     group.sample_size(10);

@@ -91,7 +91,7 @@ fn seconds<B: FlowBackend>(arguments: Arguments, device: &B::Device) -> f64 {
         }),
         Work::Train => {
             drop(inner);
-            let mut descent = Descent::new(flow, &Optimizer::default(), Some(1.0));
+            let mut descent = Descent::new(flow.into(), &Optimizer::default(), Some(1.0));
             let x = Tensor::from_inner(x);
             repeated(budget, || {
                 descent.step(x.clone(), 1e-3);

@@ -772,7 +772,7 @@ fn lid_says_what_is_missing() {
         assert!(error.contains(when), "{error}");
     }
     let error = bench.error("lid --run train --data train.npz --dimension 64");
-    assert!(error.contains("LID lies below the data's 64"), "{error}");
+    assert!(error.contains("LID lies below 64"), "{error}");
     bench.npz("wide.npz", &[2, 9, 9], &[1u8; 162]);
     let error = bench.error("lid --run train --data train.npz --calibration wide.npz");
     assert!(error.contains("wide.npz"), "{error}");
@@ -919,6 +919,77 @@ fn samples_of_a_run_are_data() {
     assert!(error.contains("did you mean `train`?"), "{error}");
     let error = bench.error("train --config train.yaml --set data.train=generated:train --run b");
     assert!(error.contains("atypical sample --run"), "{error}");
+}
+
+#[test]
+fn samples_are_compared_with_data() {
+    let bench = Bench::trained();
+    let command = "quality --run train --data train.npz --n 40";
+    let out = bench.ok(&format!("{command} --json --quiet"));
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let quality = &said["quality"];
+    assert_eq!((quality["n_generated"].as_u64(), quality["n_real"].as_u64()), (Some(40), Some(40)));
+    for space in ["pixels", "features"] {
+        let distance = &quality["kernel_distance"][space];
+        assert!(distance["value"].is_f64(), "{out}");
+        assert!(distance["standard_error"].as_f64().unwrap() > 0.0, "{out}");
+    }
+    for share in ["precision", "recall", "coverage"] {
+        assert!((0.0..=1.0).contains(&quality[share].as_f64().unwrap()), "{share}: {out}");
+    }
+    assert!(quality["density"].as_f64().unwrap() >= 0.0, "{out}");
+    // The pixels are 7 random bits each, which a training of seconds nearly finds.
+    assert!((6.9..8.0).contains(&said["bits_per_dimension"].as_f64().unwrap()), "{out}");
+    // The same seed, the same samples; another one, others.
+    assert_eq!(bench.ok(&format!("{command} --json --quiet")), out);
+    assert_ne!(bench.ok(&format!("{command} --json --quiet --seed 9")), out);
+
+    // All data there are, and as many samples.
+    let output = bench.run("quality --run train --data train.npz");
+    let (text, error) = texts(&output);
+    assert!(text.starts_with("48 samples of train against 48 of train.npz"), "{text}");
+    for line in ["kernel distance, features", "precision", "coverage", "bits per dimension"] {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line}: {text}");
+    }
+    assert!(error.contains("note: train.npz has only 48"), "{error}");
+
+    let message = bench.error("quality --run train --data other.npz");
+    assert!(message.contains("`other.npz` has 8 samples") && message.contains("20"), "{message}");
+    bench.npz("nine.npz", &[30, 9, 9], &[9; 30 * 81].map(|v: u8| v));
+    let message = bench.error("quality --run train --data nine.npz");
+    assert!(message.contains("[1, 9, 9]") && message.contains("[1, 8, 8]"), "{message}");
+    bench.usage(&format!("{command}0000"));
+    bench.usage("quality --run train --data train.npz --n 19");
+
+    // A weight that is NaN, in a file without a checksum.
+    let weights = bench.path("runs/train/model/best.safetensors");
+    let mut contents = std::fs::read(&weights).unwrap();
+    let (header, tensors) = safetensors::SafeTensors::read_metadata(&contents).unwrap();
+    let all = tensors.tensors();
+    let (_, tensor) = all.iter().find(|(name, _)| name.ends_with("log_scale")).unwrap();
+    let at = header + 8 + tensor.data_offsets.0;
+    contents[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let tensors = safetensors::SafeTensors::deserialize(&contents).unwrap();
+    std::fs::write(&weights, safetensors::serialize(tensors.tensors(), None).unwrap()).unwrap();
+    let message = bench.error(command);
+    assert!(
+        message.contains("NaN or infinite") && message.contains("atypical doctor"),
+        "{message}"
+    );
+}
+
+#[test]
+fn samples_of_vectors_are_compared_by_their_numbers() {
+    let bench = Bench::new();
+    bench.file("moons.yaml", MOONS);
+    bench.ok("train --config moons.yaml --quiet");
+    let out = bench.ok("quality --run moons --data toy:two-moons[512:812] --n 300 --json --quiet");
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(said["quality"]["kernel_distance"]["features"].is_null(), "{out}");
+    assert!(said["quality"]["kernel_distance"]["pixels"]["value"].is_f64(), "{out}");
+    assert!(said["quality"]["coverage"].as_f64().unwrap() > 0.2, "{out}");
+    let text = bench.ok("quality --run moons --data toy:two-moons[512:812] --n 100");
+    assert!(text.lines().any(|line| line.starts_with("kernel distance   ")), "{text}");
 }
 
 /// In headless Chromium, where there is one: at a desktop's and a phone's width, nothing is wider than the page and every image is shown.
@@ -1368,7 +1439,7 @@ fn vectors_are_data_like_others() {
     assert!(info.contains("30 vectors of 2 numbers"), "{info}");
     // Points in the plane fill it: no scale gives them all of its dimensions.
     let message = bench.error("score --run moons --data points.csv --method lid --out scores.csv");
-    assert!(message.contains("choose a scale"), "{message}");
+    assert!(message.contains("or a scale, lid.scale="), "{message}");
     bench.ok("lid --data toy:two-moons[:200] --estimator mle,lpca --out lids.csv");
     let lids = std::fs::read_to_string(bench.path("lids.csv")).unwrap();
     let rows = lids.lines().filter(|line| line.starts_with("toy:two-moons"));
@@ -1399,4 +1470,195 @@ fn vectors_are_data_like_others() {
     );
     bench.file("bad.csv", "a,b\n1,NaN\n");
     assert!(bench.error("data info bad.csv").contains("NaN"));
+}
+
+/// The models beside the flows, tiny: a name, and the `model` section.
+const ZOO: [(&str, &str); 11] = [
+    ("autoencoder", "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}"),
+    (
+        "vae",
+        "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, importance_samples: 4",
+    ),
+    (
+        "vae",
+        "shape: [1, 8, 8], latent: 3, likelihood: {kind: discretized_logistic}, network: {kind: conv, channels: [4, 4], strides: [2, 1]}",
+    ),
+    (
+        "avb",
+        "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, noise_dimension: 4, critic_hidden: [16], samples: 2",
+    ),
+    (
+        "wae",
+        "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, penalty: {kind: mmd}",
+    ),
+    (
+        "bigan",
+        "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, critic_hidden: [16]",
+    ),
+    (
+        "energy",
+        "shape: [1, 8, 8], network: {kind: mlp, hidden: [16], activation: silu}, buffer: 32, langevin: {steps: 3}",
+    ),
+    ("pixel_cnn", "shape: [1, 8, 8], hidden: 4, blocks: 1, mixtures: 2"),
+    ("lstm_mixture", "shape: [1, 8, 8], hidden: 8, mixtures: 2"),
+    ("gaussian_mixture", "shape: [1, 8, 8], components: 2, covariance: diagonal, floor: 1e-3"),
+    (
+        "two_step",
+        "first: {name: autoencoder, shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}}, second: {name: rq_nsf_vector, dimension: 3, layers: 1, hidden: 8}",
+    ),
+];
+
+fn zoo(bench: &Bench) -> Vec<String> {
+    let configurations = ZOO.iter().enumerate().map(|(i, (name, keys))| {
+        let run = format!("zoo{i}");
+        let text = format!(
+            "run: {run}\ndata: {{train: train.npz}}\nmodel: {{name: {name}, {keys}}}\nepochs: 3\nbatch_size: 8\nsamples: {{count: 4}}\ncheckpoint_steps: 3\n"
+        );
+        bench.file(&format!("{run}.yaml"), &text);
+        run
+    });
+    configurations.collect()
+}
+
+#[test]
+fn every_model_trains_scores_and_samples() {
+    let bench = Bench::new();
+    for (run, (name, _)) in zoo(&bench).iter().zip(ZOO) {
+        bench.ok(&format!("train --config {run}.yaml --quiet"));
+        let samples = format!("sample --run {run} --n 3 --out {run}.npz");
+        if name == "autoencoder" {
+            let message = bench.error(&samples);
+            assert!(message.contains("an autoencoder has no samples"), "{message}");
+        } else {
+            bench.ok(&samples);
+        }
+        let latent = ["autoencoder", "vae", "avb", "wae", "bigan", "two_step"].contains(&name);
+        let pictures = [
+            format!("sample --run {run} --reconstruct other.npz --out {run}.png"),
+            format!("sample --run {run} --walk --reconstruct other.npz --out {run}-walk.png"),
+        ];
+        for picture in &pictures {
+            if latent {
+                bench.ok(picture);
+            } else {
+                let message = bench.error(picture);
+                assert!(message.contains("has no latents"), "{message}");
+            }
+        }
+        let density = !["autoencoder", "wae", "bigan"].contains(&name);
+        let score = |method: &str| {
+            format!(
+                "score --run {run} --data other.npz --method {method} --set lid.scale.kind=fixed --set lid.scale.r=-3 --out {run}-{method}.csv --quiet"
+            )
+        };
+        for (method, defined) in [
+            ("likelihood", density),
+            ("reconstruction", latent),
+            ("latent_norm", latent && name != "autoencoder"),
+            ("lid", latent),
+            ("likelihood_regret", name == "vae"),
+            ("complexity", density && !["energy", "two_step"].contains(&name)),
+            ("invertibility", false),
+        ] {
+            if defined {
+                bench.ok(&score(method));
+            } else {
+                let message = bench.error(&score(method));
+                let expected = format!("the method {method} cannot judge by this run: a");
+                assert!(message.contains(&expected), "{name}: {message}");
+            }
+        }
+    }
+    // A model beside the one in question needs a density, too; and a step that is done does not go on.
+    let message = bench.error("score --run zoo1 --data other.npz --method likelihood_ratio --set background=zoo0 --out r.csv");
+    assert!(
+        message.contains("the run `zoo0` cannot do that: an autoencoder has no log-density"),
+        "{message}"
+    );
+    let message = bench.error("train --resume --run zoo10 --set epochs=5");
+    assert!(message.contains("the first step is done, after 3 epochs"), "{message}");
+    let reconstructions = bench.path("runs/zoo0/reconstructions/epoch-0003.png");
+    assert!(reconstructions.exists());
+    let message = bench.error("doctor --run zoo1");
+    assert!(message.contains("`doctor` needs a flow, and the run `zoo1` is a VAE"), "{message}");
+}
+
+/// Killed wherever it stands, in either step, every model resumes to the same weights.
+#[test]
+fn every_killed_model_resumes_to_the_same_weights() {
+    let bench = Bench::new();
+    for run in zoo(&bench) {
+        bench.ok(&format!("train --config {run}.yaml --quiet --run whole-{run}"));
+        let two_step = bench.path(&format!("runs/whole-{run}/second")).exists();
+        let parts: &[&str] = if two_step { &["/first", "/second"] } else { &[""] };
+        for part in parts {
+            let name = format!("cut-{run}{}", part.replace('/', "-"));
+            let checkpoints = bench.path(&format!("runs/{name}{part}/checkpoints"));
+            // Not what is still being written.
+            let is_whole =
+                |e: std::fs::DirEntry| e.file_name().to_string_lossy().starts_with("step-");
+            let begun = || {
+                std::fs::read_dir(&checkpoints).is_ok_and(|mut d| d.any(|e| e.is_ok_and(is_whole)))
+            };
+            bench.kill(&format!("train --config {run}.yaml --quiet --run {name}"), begun);
+            bench.ok(&format!("train --resume --run {name} --quiet"));
+            let weights = |run: &str| {
+                std::fs::read(bench.path(&format!("runs/{run}/model/best.safetensors"))).unwrap()
+            };
+            assert!(weights(&name) == weights(&format!("whole-{run}")), "{run}{part}");
+        }
+    }
+}
+
+#[test]
+fn halves_that_do_not_fit_are_named() {
+    let bench = Bench::new();
+    let two_step = |first: &str, second: &str| {
+        let text = format!(
+            "data: {{train: train.npz}}\nmodel: {{name: two_step, first: {{{first}}}, second: {{{second}}}}}\n"
+        );
+        bench.file("two.yaml", &text);
+        bench.error("train --config two.yaml")
+    };
+    let first = "name: vae, shape: [1, 8, 8], latent: 3";
+    let second = "name: rq_nsf_vector, dimension: 3";
+    for (first, second, expected) in [
+        (
+            first,
+            "name: rq_nsf_vector, dimension: 4",
+            "`model.second.dimension` makes the second step a density of inputs of shape [4, 1, 1], but the latents of the first are vectors of dimension 3",
+        ),
+        (first, "name: energy, shape: [1, 2, 2]", "`model.second.shape`"),
+        (
+            first,
+            "name: vae, shape: [3, 1, 1], latent: 2",
+            "`model.second.name` is no density estimator",
+        ),
+        (second, second, "`model.first.name` is no autoencoder"),
+        (
+            "name: vae, shape: [1, 8, 8], latent: 65",
+            second,
+            "`model.first.latent` is 65, but it must be at most the data's dimension, 64",
+        ),
+        ("name: vae, shape: [1, 8, 8], latent: 3, beta: 0", second, "`model.first.beta` is 0"),
+    ] {
+        let message = two_step(first, second);
+        assert!(message.contains(expected), "{message}");
+    }
+    for (model, expected) in [
+        (
+            "name: pixel_cnn, shape: [5, 1, 1]",
+            "`model.shape` is [5, 1, 1], but it must be that of images",
+        ),
+        (
+            "name: vae, shape: [5, 1, 1], latent: 2, likelihood: {kind: discretized_logistic}",
+            "`model.likelihood.kind` is discretized_logistic",
+        ),
+    ] {
+        bench.file("two.yaml", &format!("data: {{train: train.npz}}\nmodel: {{{model}}}\n"));
+        let message = bench.error("train --config two.yaml");
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = two_step(&format!("{first}, latnt: 4"), second);
+    assert!(message.contains("latnt") && message.contains("did you mean `latent`"), "{message}");
 }

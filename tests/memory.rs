@@ -78,7 +78,7 @@ fn products_are_made_for_as_many_points_as_fit() {
 
 #[test]
 fn training_takes_no_more_from_step_to_step() {
-    let mut descent = Descent::new(flow(), &config::Optimizer::default(), Some(1.0));
+    let mut descent = Descent::new(flow().into(), &config::Optimizer::default(), Some(1.0));
     let x =
         Tensor::<Autodiff<Flex>, 2>::random([8, 256], Distribution::Default, &Default::default());
     let mut steps = |count| {

@@ -22,7 +22,7 @@ const DIMENSION: f64 = 36.0;
 
 fn scorer(flow: Flow<Flex>) -> Scorer<Flex> {
     let lid = LidConfig::default();
-    Scorer::new(flow, Noise::Off, 4, &lid, 0, Default::default(), Verbosity::Quiet)
+    Scorer::new(flow.into(), Noise::Off, 4, &lid, 0, Default::default(), Verbosity::Quiet)
 }
 
 fn standard_normal() -> Flow<Flex> {
@@ -66,6 +66,7 @@ fn models() -> Models<Flex> {
             ..Default::default()
         },
         shells: ShellsConfig { radius: 0.2, chains: 100, ..Default::default() },
+        regret: Default::default(),
         optimum: OptimumConfig::default(),
         hessian: HessianConfig { sigma: 0.5, probes: 2, steps: 4 },
         seed: 5,

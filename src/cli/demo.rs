@@ -15,9 +15,9 @@ use clap::Args;
 use serde::Serialize;
 use std::{path::Path, time::Instant};
 
-/// Train a small flow on real images and show the likelihood paradox and its cure.
+/// Train a small model on real images and show the likelihood paradox and its cure.
 ///
-/// Trains a small neural spline flow on Fashion-MNIST images that the program carries, scores held-out Fashion-MNIST and
+/// Trains a small neural spline model on Fashion-MNIST images that the program carries, scores held-out Fashion-MNIST and
 /// MNIST images by likelihood, by local intrinsic dimension and by both, and writes a report. Minutes on 2 cores; nothing is
 /// downloaded.
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ impl Demo {
         scored.outside[0].name = "MNIST".into();
         if !common.quiet {
             eprintln!(
-                "Training a neural spline flow on {} Fashion-MNIST images, then scoring {} + {} images.",
+                "Training a neural spline model on {} Fashion-MNIST images, then scoring {} + {} images.",
                 images.0.len(),
                 scored.inside[0].len(),
                 scored.outside[0].len()
@@ -114,7 +114,7 @@ impl Demo {
                 eprintln!("{reason} after step {}; the demo starts anew next time", outcome.steps);
                 return Err(CliError::Stopped);
             }
-            let (flow, _) = train::open_flow::<B>(&run, &device)?;
+            let (model, _) = train::open_model::<B>(&run, &device)?;
             let bits = outcome.best_bits_per_dimension.map_or("-".into(), |b| format!("{b:.3}"));
             let facts = vec![
                 (
@@ -127,7 +127,7 @@ impl Demo {
             let title = "The likelihood paradox and its cure".to_owned();
             let yaml = experiment.yaml()?;
             let config = &experiment.config;
-            let model = ood::Opened { flow, run: None, name: None };
+            let model = ood::Opened { model, run: None, name: None };
             let models = ood::models(common, config, model, ood::Others::none(), &device);
             let judged = ood::judge(config, run.name(), &models, scored, facts)?;
             let facts = ood::provenance(backend.name(), config.seed);

@@ -63,7 +63,8 @@ impl Doctor {
         let run = super::load::open_run(common, &environment, &self.run)?;
         let (whole, damaged) = checkpoints(&run);
         let (health, spec, checksum) = with_backend!(backend, common.device, |B, device| {
-            let (flow, config, checksum) = train::open_damaged_flow::<B>(&run, &device)?;
+            let (flow, config, checksum) =
+                train::open_damaged_flow::<B>(&run, "`doctor`", &device)?;
             let seed = common.seed.unwrap_or(config.seed);
             B::seed(&device, seed);
             let text = self.data.as_ref().unwrap_or(&config.data.train).clone();

@@ -31,7 +31,7 @@ impl Export {
         let backend = common.backend()?;
         let run = load::open_run(common, &environment, &self.run)?;
         let (files, weights) = with_backend!(backend, common.device, |B, device| {
-            let (flow, config) = train::open_flow::<B>(&run, &device)?;
+            let (flow, config) = train::open_flow::<B>(&run, "`export`", &device)?;
             let seed = common.seed.unwrap_or(config.seed);
             let files = export::folder(&flow, &config, &run.name(), &self.out, seed, &device)?;
             Ok::<_, CliError>((files, flow.num_params()))

@@ -93,7 +93,7 @@ impl Gate {
         let backend = common.backend()?;
         let run = super::load::open_run(common, &environment, &self.run)?;
         let trained = Loaded::<crate::config::TrainConfig>::file(&run.config())?.config;
-        if train::is_vector(trained.model.flow().shape) {
+        if train::is_vector(trained.model.shape()) {
             return Err(CliError::Other(format!(
                 "the run `{}` is one of vectors, and a gate reads pictures; score vectors with: atypical score --run {} --data FILE --method likelihood",
                 self.run, self.run
@@ -107,13 +107,13 @@ impl Gate {
         let held_out = held_out.draw(self.held_out as usize, config.seed);
         let plan = Plan::new(config, &fitted);
         with_backend!(backend, common.device, |B, device| {
-            let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+            let (model, trained) = train::open_model::<B>(&run, &device)?;
             let others =
                 super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
             let mut fingerprints = others.fingerprints();
             fingerprints.push(super::ood::fingerprint(&run, &trained)?);
             // A gate's images come once; what it is calibrated on is kept with the gate.
-            let model = super::ood::Opened { flow, run: None, name: None };
+            let model = super::ood::Opened { model, run: None, name: None };
             let models = super::ood::models(common, config, model, others, &device);
             let gate = self.gate(&run, &fingerprints, config, &plan, &models, &held_out)?;
             // From here on, an image at a time: no bars.

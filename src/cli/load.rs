@@ -10,7 +10,7 @@ use crate::{
     run::RunDir,
     train,
 };
-use atypical_models::{DensityModel, FlowBackend};
+use atypical_models::{Ability, DensityModel, FlowBackend, Model};
 use std::cell::RefCell;
 
 /// Samples that are drawn where the SPEC has no end.
@@ -33,6 +33,20 @@ pub(super) fn open_run(
     };
     let hub = Hub::from_environment(false)?;
     Ok(shown(common, name, |progress| hub.open_run(repo, &environment.model_dir, progress))?)
+}
+
+/// Refuse a run whose model has not what is asked for.
+pub(super) fn expect<B: FlowBackend>(
+    run: &RunDir,
+    model: &Model<B>,
+    ability: Ability,
+) -> Result<(), CliError> {
+    match model.lacks(ability) {
+        Some(why) => {
+            Err(CliError::Other(format!("the run `{}` cannot do that: {why}", run.name())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A download with a bar of its own.
@@ -67,16 +81,17 @@ pub(super) fn load<B: FlowBackend>(
         return Ok(spec.load(&environment.data_dir)?);
     };
     let run = open_run(common, environment, name)?;
-    let (flow, _) = train::open_flow::<B>(&run, device)?;
+    let (model, _) = train::open_model::<B>(&run, device)?;
+    expect(&run, &model, Ability::Samples)?;
     B::seed(device, seed);
     // From the first on, so that a slice is a part of what has no slice.
-    let samples = train::draw(&flow, spec.drawn(GENERATED, flow.dimension())?, device);
-    if train::is_vector(flow.shape()) {
+    let samples = train::draw(&model, spec.drawn(GENERATED, model.dimension())?, device);
+    if train::is_vector(model.shape()) {
         let broken = samples.iter().filter(|v| !v.is_finite()).count();
         if broken > 0 {
             return Err(not_finite(broken, samples.len(), &spec, name));
         }
-        let vectors = Images::of_vectors(spec.to_string(), flow.dimension(), &samples, None);
+        let vectors = Images::of_vectors(spec.to_string(), model.dimension(), &samples, None);
         return Ok(spec.prepared(vectors)?);
     }
     let (pixels, broken) = to_pixels(&samples);
@@ -85,7 +100,7 @@ pub(super) fn load<B: FlowBackend>(
     }
     let images = Images {
         name: spec.to_string(),
-        shape: flow.shape(),
+        shape: model.shape(),
         pixels,
         labels: None,
         kind: Kind::Pixels,

@@ -13,6 +13,7 @@ mod import;
 mod lid;
 mod load;
 mod ood;
+mod quality;
 mod runs;
 mod sample;
 mod score;
@@ -22,6 +23,7 @@ use crate::{
     backend::{BackendError, BackendName},
     config::ConfigError,
     data::DataError,
+    eval::EvalError,
     export::ExportError,
     hub::{HubError, PublishError},
     import::ImportError,
@@ -83,6 +85,8 @@ enum Command {
     Export(export::Export),
     /// Draw samples from a trained run
     Sample(sample::Sample),
+    /// Compare samples of a trained run with real data: kernel distance, precision, recall, density, coverage
+    Quality(quality::QualityArgs),
     /// List the runs
     #[command(after_help = "\
 Examples:
@@ -151,6 +155,8 @@ enum CliError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -195,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => command.run(&cli.common),
         Command::Export(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
+        Command::Quality(command) => command.run(&cli.common),
         Command::Runs => runs::run(&cli.common),
         Command::Data(command) => command.run(&cli.common),
         Command::Hub(command) => command.run(&cli.common),

@@ -9,7 +9,7 @@ use crate::{
     run::{RunDir, RunError},
     train, with_backend,
 };
-use atypical_models::{FlowBackend, flow::Flow};
+use atypical_models::{Ability, FlowBackend, Model};
 use clap::Args;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
@@ -78,9 +78,9 @@ impl Ood {
                     super::load::load::<B>(common, spec, &environment, config.seed, &device)
                 };
                 let sets = images(config, load)?;
-                let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+                let (model, trained) = train::open_model::<B>(&run, &device)?;
                 for images in sets.inside.iter().chain(&sets.outside).chain([&sets.calibration]) {
-                    images.expect_shape(flow.shape())?;
+                    images.expect_shape(model.shape())?;
                 }
                 let others = Others::open(common, &environment, config, (&run, &trained), &device)?;
                 let [train, calibration] =
@@ -93,21 +93,21 @@ impl Ood {
                         config.calibration
                     );
                 }
-                opened.push((config, run, trained, sets, flow, others));
+                opened.push((config, run, trained, sets, model, others));
             }
             let mut judged: Vec<Judged> = Vec::new();
             let names: Vec<String> = opened.iter().map(|(_, run, ..)| run.name()).collect();
-            for (number, (config, run, trained, sets, flow, others)) in
+            for (number, (config, run, trained, sets, model, others)) in
                 opened.into_iter().enumerate()
             {
                 let weights = digest(&run)?;
                 let mut facts = facts(&run, &weights);
-                let parameters = burn::module::Module::num_params(&flow);
+                let parameters = burn::module::Module::num_params(&model);
                 facts.push(("parameters of the model".into(), parameters.to_string()));
                 let fingerprint = ood::fingerprint(&weights, &trained.model);
                 let name = distinct(&names, number);
                 let model = Opened {
-                    flow,
+                    model,
                     run: cached.then_some((&run, fingerprint)),
                     name: (names.len() > 1).then(|| name.clone()),
                 };
@@ -237,7 +237,7 @@ pub(super) fn images(
 
 /// A model, with its run and fingerprint where what it measures is to be kept there, and its name where there are several.
 pub(super) struct Opened<'a, B: FlowBackend> {
-    pub flow: Flow<B>,
+    pub model: Model<B>,
     pub run: Option<(&'a RunDir, String)>,
     pub name: Option<String>,
 }
@@ -251,7 +251,7 @@ pub(super) struct Others<B: FlowBackend> {
 /// A model beside the one in question.
 struct Other<B: FlowBackend> {
     run: RunDir,
-    flow: Flow<B>,
+    model: Model<B>,
     trained: TrainConfig,
     fingerprint: String,
 }
@@ -278,7 +278,7 @@ impl<B: FlowBackend> Others<B> {
     ) -> Result<Self, CliError> {
         let open = |key: &'static str, name: &str| -> Result<Other<B>, CliError> {
             let run = super::load::open_run(common, environment, name)?;
-            let (flow, other) = train::open_flow::<B>(&run, device)?;
+            let (model, other) = train::open_model::<B>(&run, device)?;
             if run.root() == own.root() {
                 return Err(CliError::Other(format!("`{key}` names the run itself: {name}")));
             }
@@ -287,8 +287,9 @@ impl<B: FlowBackend> Others<B> {
                 let run = name.to_owned();
                 return Err(OodError::OtherData { key, run, images, own: ours }.into());
             }
+            super::load::expect(&run, &model, Ability::Density)?;
             let fingerprint = fingerprint(&run, &other)?;
-            Ok(Other { run, flow, trained: other, fingerprint })
+            Ok(Other { run, model, trained: other, fingerprint })
         };
         let background = match config.background.as_deref() {
             Some(name) => {
@@ -327,18 +328,18 @@ pub(super) fn models<B: FlowBackend>(
     device: &B::Device,
 ) -> Models<B> {
     let (cached, several) = (model.run.is_some(), model.name.is_some());
-    let scorer = |flow, run: Option<(&RunDir, String)>, name| {
-        let scorer = Scorer::of(config, flow, device.clone(), common.verbosity()).with_name(name);
+    let scorer = |model, run: Option<(&RunDir, String)>, name| {
+        let scorer = Scorer::of(config, model, device.clone(), common.verbosity()).with_name(name);
         scorer.with_cache(run.map_or(Cache::none(), |(run, fingerprint)| cache(run, &fingerprint)))
     };
     let other = |other: Other<B>| {
         let name = several.then(|| other.run.name());
-        scorer(other.flow, cached.then_some((&other.run, other.fingerprint)), name)
+        scorer(other.model, cached.then_some((&other.run, other.fingerprint)), name)
     };
     Models {
         background: others.background.map(other),
         ensemble: others.ensemble.into_iter().map(other).collect(),
-        ..Models::new(config, scorer(model.flow, model.run, model.name))
+        ..Models::new(config, scorer(model.model, model.run, model.name))
     }
 }
 

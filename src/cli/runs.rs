@@ -1,7 +1,10 @@
 //! `runs`.
 
 use super::{CliError, Common, print, print_json};
-use crate::{config::Environment, run::RunDir};
+use crate::{
+    config::Environment,
+    run::{FIRST, RunDir},
+};
 
 pub fn run(common: &Common) -> Result<(), CliError> {
     let environment = Environment::read()?;
@@ -21,10 +24,14 @@ pub fn run(common: &Common) -> Result<(), CliError> {
     }
     for run in runs {
         let epoch = run.last_epoch().unwrap_or_default();
-        let state = match epoch["valid_bits_per_dimension"].as_f64() {
-            Some(bits) => format!("epoch {}, {bits:.3} bits/dim", epoch["epoch"]),
-            None if run.metrics().exists() => "experiment".into(),
-            None => "no epoch yet".into(),
+        let [bits, loss] =
+            ["valid_bits_per_dimension", "valid_loss"].map(|key| epoch[key].as_f64());
+        let state = match (bits, loss) {
+            (Some(bits), _) => format!("epoch {}, {bits:.3} bits/dim", epoch["epoch"]),
+            (None, Some(loss)) => format!("epoch {}, loss {loss:.4}", epoch["epoch"]),
+            _ if run.part(FIRST).config().exists() => "steps not finished".into(),
+            _ if run.metrics().exists() => "experiment".into(),
+            _ => "no epoch yet".into(),
         };
         print(format_args!("{:32} {state}", run.name()))?;
     }

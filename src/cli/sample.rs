@@ -1,19 +1,29 @@
 //! `sample`.
 
 use super::{CliError, Common, print, print_json};
-use crate::{config::Environment, data, report, run::write_atomic, train, with_backend};
-use atypical_models::DensityModel;
-use burn::tensor::{Tensor, backend::Backend};
+use crate::{
+    backend::BackendName,
+    config::Environment,
+    data::{self, Noise},
+    report,
+    run::{RunDir, write_atomic},
+    train, with_backend,
+};
+use atypical_models::{Ability, DensityModel, LatentModel};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Draw samples from a trained run, as a grid of images or as an npz archive.
+/// Draw samples from a trained run, as a grid of images or as an npz archive; or show what its latents make of images.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   atypical sample --run rq_nsf_fmnist_small --n 100 --out samples.png
   atypical sample --run rq_nsf_fmnist_small --n 5000 --out samples.npz   uint8 `images`, to use as data
-  atypical sample --run rq_nsf_fmnist_small --mode --out mode.png        the image at z = 0")]
+  atypical sample --run rq_nsf_fmnist_small --mode --out mode.png        the image at z = 0
+  atypical sample --run vae_fmnist --reconstruct fashion-mnist:test --n 32 --out again.png   images, under each row what the model makes of them
+  atypical sample --run vae_fmnist --walk --out walk.png                 from one latent to another, a walk a row
+  atypical sample --run vae_fmnist --walk --reconstruct mnist:test       walks between images of a set")]
 pub struct Sample {
     /// The run: a name under MODEL_DIR or a path
     #[arg(long)]
@@ -22,12 +32,21 @@ pub struct Sample {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     n: u64,
     /// Decode z = 0, the mode of the base density, instead
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["reconstruct", "walk"])]
     mode: bool,
+    /// Show these images, and under each row of them what the model makes of their latents
+    #[arg(long, value_name = "SPEC")]
+    reconstruct: Option<String>,
+    /// Walk through the latent space from one image to another: between samples, or between the images of --reconstruct
+    #[arg(long)]
+    walk: bool,
     /// File to write: a grid (.png) or an archive (.npz)
     #[arg(long, default_value = "samples.png")]
     out: PathBuf,
 }
+
+/// Ends of the walks between samples, two for each.
+const WALKS: usize = 16;
 
 /// Samples that a grid shows at most.
 const GRID: u64 = 10_000;
@@ -51,16 +70,21 @@ impl Sample {
             }
         }
         let run = super::load::open_run(common, &environment, &self.run)?;
+        if self.walk || self.reconstruct.is_some() {
+            return self.latents(common, &environment, backend, &run);
+        }
         let (x, shape) = with_backend!(backend, common.device, |B, device| {
-            let (flow, config) = train::open_flow::<B>(&run, &device)?;
+            let (model, config) = train::open_model::<B>(&run, &device)?;
+            let needed = if self.mode { Ability::NormalLatents } else { Ability::Samples };
+            super::load::expect(&run, &model, needed)?;
             B::seed(&device, common.seed.unwrap_or(config.seed));
             let x: Vec<f32> = if self.mode {
-                let mode = flow.decode(Tensor::zeros([1, flow.dimension()], &device)).0;
+                let mode = model.decode(Tensor::zeros([1, model.latent_dimension()], &device));
                 mode.into_data().iter::<f32>().collect()
             } else {
-                train::draw(&flow, self.n as usize, &device)
+                train::draw(&model, self.n as usize, &device)
             };
-            Ok::<_, CliError>((x, flow.shape()))
+            Ok::<_, CliError>((x, model.shape()))
         })?;
         let [dimension, height, width] = shape;
         if height * width == 1 {
@@ -85,6 +109,68 @@ impl Sample {
         }
         if common.quiet { Ok(()) } else { print(out) }
     }
+
+    /// What the model's latents make of images.
+    fn latents(
+        &self,
+        common: &Common,
+        environment: &Environment,
+        backend: BackendName,
+        run: &RunDir,
+    ) -> Result<(), CliError> {
+        let out = self.out.display();
+        if self.out.extension().is_none_or(|e| e != "png") {
+            let hint = format!("--walk and --reconstruct make pictures; name a .png, not {out}");
+            return Err(CliError::Other(hint));
+        }
+        let broken = with_backend!(backend, common.device, |B, device| {
+            let (model, config) = train::open_model::<B>(run, &device)?;
+            if train::is_vector(model.shape()) {
+                let hint =
+                    format!("the run `{}` is one of vectors, which make no picture", self.run);
+                return Err(CliError::Other(hint));
+            }
+            super::load::expect(run, &model, Ability::Latents)?;
+            let seed = common.seed.unwrap_or(config.seed);
+            let n = (self.n.min(GRID) as usize).max(2);
+            let x: Tensor<B, 2> = match &self.reconstruct {
+                Some(spec) => {
+                    let images = super::load::load::<B>(common, spec, environment, seed, &device)?;
+                    images.expect_shape(model.shape())?;
+                    if self.walk && images.len() < 2 {
+                        let hint = format!(
+                            "a walk goes between two images, and {spec} has {}",
+                            images.len()
+                        );
+                        return Err(CliError::Other(hint));
+                    }
+                    let index: Vec<usize> = (0..images.len().min(n)).collect();
+                    let data = images.unit(&index, Noise::Off);
+                    let shape = [index.len(), images.dimension()];
+                    Tensor::from_data(TensorData::new(data, shape), &device)
+                }
+                None => {
+                    super::load::expect(run, &model, Ability::Samples)?;
+                    B::seed(&device, seed);
+                    model.sample(n.min(WALKS), &device)
+                }
+            };
+            let (png, broken) = match self.walk {
+                true => train::walks_png(&model, x, model.shape()),
+                false => train::reconstructions_png(&model, x, model.shape()),
+            };
+            write_atomic(&self.out, &png)?;
+            Ok::<usize, CliError>(broken)
+        })?;
+        if broken > 0 {
+            eprintln!("warning: {broken} values of {out} are NaN or infinite; they are black");
+        }
+        if common.json {
+            return print_json(&serde_json::json!({ "out": self.out, "not_finite": broken }));
+        }
+        if common.quiet { Ok(()) } else { print(out) }
+    }
+
     /// Samples of a model of vectors are numbers, not pictures.
     fn vectors(&self, common: &Common, x: &[f32], dimension: usize) -> Result<(), CliError> {
         let out = self.out.display();

@@ -68,11 +68,11 @@ impl Score {
         })?;
         let plan = Plan::new(config, &calibration);
         let (scores, chosen) = with_backend!(backend, common.device, |B, device| {
-            let (flow, trained) = train::open_flow::<B>(&run, &device)?;
+            let (model, trained) = train::open_model::<B>(&run, &device)?;
             let others =
                 super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
             let fingerprint = super::ood::fingerprint(&run, &trained)?;
-            let model = Opened { flow, run: Some((&run, fingerprint)), name: None };
+            let model = Opened { model, run: Some((&run, fingerprint)), name: None };
             let models = super::ood::models(common, config, model, others, &device);
             Ok::<_, CliError>(ood::score(&plan, &models, &[&images])?)
         })?;

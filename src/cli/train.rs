@@ -2,7 +2,7 @@
 
 use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
-    config::{Environment, Loaded, Scheduler, TrainConfig},
+    config::{Environment, Loaded, ModelConfig, Scheduler, TrainConfig},
     run::RunDir,
     train::{self, Display, Outcome, TrainError},
     with_backend,
@@ -150,7 +150,15 @@ fn same(old: &TrainConfig, config: &TrainConfig) -> Result<(), CliError> {
         })
         .map(|(key, value)| format!("`{key}` was {} and is now {value}", before[key]))
         .collect();
-    if matches!(config.scheduler, Scheduler::OneCycle {}) && total(old) != total(config) {
+    let second = |c: &TrainConfig| match &c.model {
+        ModelConfig::TwoStep(two_step) => Some(c.second_step(two_step)),
+        _ => None,
+    };
+    let steps = [Some(old.clone()).zip(Some(config.clone())), second(old).zip(second(config))];
+    let one_cycle = |(old, new): &(TrainConfig, TrainConfig)| {
+        matches!(new.scheduler, Scheduler::OneCycle {}) && total(old) != total(new)
+    };
+    if steps.iter().flatten().any(one_cycle) {
         return Err(CliError::Other(
             "`epochs` and `max_steps` cannot change under the schedule one_cycle, whose learning rate has gone down to end at \
              the last step; start a new run with --run"
@@ -180,9 +188,13 @@ fn report(common: &Common, run: &RunDir, outcome: &Outcome) -> Result<(), CliErr
         ))?;
         return Err(CliError::Stopped);
     }
-    let best = outcome.best_bits_per_dimension.map_or("none".into(), |b| format!("{b:.3}"));
+    let best = match (outcome.best_bits_per_dimension, outcome.best_loss) {
+        (Some(bits), _) => format!("best {bits:.3} bits per dimension"),
+        (None, Some(loss)) => format!("loss {loss:.4}"),
+        (None, None) => "none measured".to_owned(),
+    };
     print(format_args!(
-        "{}: {} steps in {:.0} s, best {best} bits per dimension on validation images (epoch {})",
+        "{}: {} steps in {:.0} s, {best} on validation data (epoch {})",
         run.root().display(),
         outcome.steps,
         outcome.seconds,

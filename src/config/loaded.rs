@@ -302,6 +302,7 @@ mod tests {
     use super::super::{ModelConfig, OodConfig, TrainConfig};
     use super::*;
     use atypical_models::flow::Step;
+    use burn::backend::Flex;
 
     fn load(files: &[&str], sets: &[&str]) -> Result<Loaded<TrainConfig>, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
@@ -461,7 +462,7 @@ mod tests {
             "model={name: flow, shape: [2, 1, 1], transform: [{kind: squeeze, factor: 1}]}",
             "model.transform.0.kind=split",
         ]);
-        assert_eq!(flow.unwrap().config.model.flow().transform, [Step::Split {}]);
+        assert_eq!(flow.unwrap().config.model.flow().unwrap().transform, [Step::Split {}]);
     }
 
     #[test]
@@ -490,8 +491,12 @@ mod tests {
         for path in train {
             let loaded = Loaded::<TrainConfig>::new(std::slice::from_ref(&path), &[])
                 .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            let flow = loaded.config.model.flow();
-            assert_eq!(flow.shape[1], flow.shape[2], "{}", path.display());
+            let shape = loaded.config.model.shape();
+            assert_eq!(shape[1], shape[2], "{}", path.display());
+            if path.to_string_lossy().ends_with("_small.yaml") {
+                let model = loaded.config.model.build::<Flex>(0, &Default::default());
+                assert_eq!(model.unwrap().shape(), shape, "{}", path.display());
+            }
         }
         for path in ood {
             Loaded::<OodConfig>::new(std::slice::from_ref(&path), &[])

@@ -13,6 +13,7 @@ mod ood;
 mod schema;
 mod train;
 mod tree;
+mod two_step;
 
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -20,7 +21,8 @@ pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;
 pub use ood::{
     AroundConfig, BootstrapConfig, HessianConfig, LidConfig, Method, OodConfig, OptimumConfig,
-    ShellsConfig,
+    RegretConfig, ShellsConfig,
 };
 pub use schema::schema;
 pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};
+pub use two_step::{SecondTraining, TwoStepConfig};

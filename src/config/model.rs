@@ -1,10 +1,21 @@
 //! The `model` section.
 
-use super::train::check;
+use super::{train::check, two_step::TwoStepConfig};
 use atypical_models::{
-    flow::{Conditioner, Elementwise, FlowConfig, ImagePreset, LogitForm, Step, VectorPreset},
+    AnyAutoencoder, AnyEstimator, Model, ModelError, TwoStep,
+    autoencoder::{
+        Autoencoder, AutoencoderConfig, Avb, AvbConfig, BiGan, BiGanConfig, LikelihoodConfig, Vae,
+        VaeConfig, Wae, WaeConfig,
+    },
+    autoregressive::{LstmMixture, LstmMixtureConfig, PixelCnn, PixelCnnConfig},
+    energy::{Energy, EnergyConfig},
+    flow::{
+        Conditioner, Elementwise, Flow, FlowConfig, ImagePreset, LogitForm, Step, VectorPreset,
+    },
+    mixture::{GaussianMixture, MixtureConfig},
     ops::MAX_BINS,
 };
+use burn::tensor::backend::Backend;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +54,26 @@ pub enum ModelConfig {
     GlowVector(VectorPreset),
     /// A flow written out step by step.
     Flow(FlowConfig),
+    /// Deterministic autoencoder: no density of its own, and the first half of a two-step model.
+    Autoencoder(AutoencoderConfig),
+    /// Variational autoencoder.
+    Vae(VaeConfig),
+    /// Adversarial variational Bayes: a VAE with an implicit posterior.
+    Avb(AvbConfig),
+    /// Wasserstein autoencoder.
+    Wae(WaeConfig),
+    /// Bidirectional GAN with a gradient penalty.
+    Bigan(BiGanConfig),
+    /// Energy-based model.
+    Energy(EnergyConfig),
+    /// PixelCNN++ on images.
+    PixelCnn(PixelCnnConfig),
+    /// LSTM with a mixture of Gaussians for each coordinate.
+    LstmMixture(LstmMixtureConfig),
+    /// Gaussian mixture by expectation maximisation.
+    GaussianMixture(MixtureConfig),
+    /// An autoencoder, and then a density on its latents.
+    TwoStep(TwoStepConfig),
 }
 
 fn bins() -> usize {
@@ -58,26 +89,133 @@ fn vector_tail() -> f64 {
 }
 
 impl ModelConfig {
-    /// The written-out flow.
-    pub fn flow(&self) -> FlowConfig {
+    /// The written-out flow, if it is one.
+    pub fn flow(&self) -> Option<FlowConfig> {
         let spline = |&bins: &usize, &tail: &f64| Elementwise::RqSpline { bins, tail };
-        match self {
+        Some(match self {
             ModelConfig::RqNsf { preset, bins, tail } => preset.expand(&spline(bins, tail)),
             ModelConfig::Glow(preset) => preset.expand(&Elementwise::Affine {}),
             ModelConfig::RqNsfVector { preset, bins, tail } => preset.expand(&spline(bins, tail)),
             ModelConfig::GlowVector(preset) => preset.expand(&Elementwise::Affine {}),
             ModelConfig::Flow(flow) => flow.clone(),
+            _ => return None,
+        })
+    }
+
+    /// Shape of one input, `[channels, height, width]`; a vector of dimension `D` is `[D, 1, 1]`.
+    pub fn shape(&self) -> [usize; 3] {
+        match self {
+            ModelConfig::RqNsf { preset, .. } | ModelConfig::Glow(preset) => preset.shape,
+            ModelConfig::RqNsfVector { preset, .. } | ModelConfig::GlowVector(preset) => {
+                [preset.dimension, 1, 1]
+            }
+            ModelConfig::Flow(flow) => flow.shape,
+            ModelConfig::Autoencoder(config) => config.shape,
+            ModelConfig::Vae(config) => config.shape,
+            ModelConfig::Avb(config) => config.shape,
+            ModelConfig::Wae(config) => config.shape,
+            ModelConfig::Bigan(config) => config.shape,
+            ModelConfig::Energy(config) => config.shape,
+            ModelConfig::PixelCnn(config) => config.shape,
+            ModelConfig::LstmMixture(config) => config.shape,
+            ModelConfig::GaussianMixture(config) => config.shape,
+            ModelConfig::TwoStep(config) => config.first.shape(),
         }
+    }
+
+    /// Dimension of the latents of an autoencoder; none of another model.
+    pub fn latent(&self) -> Option<usize> {
+        match self {
+            ModelConfig::Autoencoder(config) => Some(config.latent),
+            ModelConfig::Vae(config) => Some(config.latent),
+            ModelConfig::Avb(config) => Some(config.latent),
+            ModelConfig::Wae(config) => Some(config.latent),
+            ModelConfig::Bigan(config) => Some(config.latent),
+            _ => None,
+        }
+    }
+
+    /// The model, with initial weights drawn from `seed`; the same on every backend.
+    ///
+    /// # Errors
+    /// Parts that do not fit one another.
+    pub fn build<B: Backend>(&self, seed: u64, device: &B::Device) -> Result<Model<B>, ModelError> {
+        if let ModelConfig::TwoStep(TwoStepConfig { first, second, .. }) = self
+            && let Some(latent) = first.latent()
+            && let Some(first) = first.autoencoder(seed, device)?
+            && let Some(second) = second.estimator(seed, device)?
+        {
+            let standard = [vec![0.0; latent], vec![1.0; latent]];
+            return Ok(Model::TwoStep(TwoStep::new(first, second, standard, device)));
+        }
+        if let Some(model) = self.autoencoder(seed, device)? {
+            return Ok(Model::Autoencoder(model));
+        }
+        let estimator = self.estimator(seed, device)?;
+        Ok(Model::Estimator(
+            estimator.expect("what is neither is a two-step model, whose halves were checked"),
+        ))
+    }
+
+    /// The autoencoder, if it is one.
+    fn autoencoder<B: Backend>(
+        &self,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Option<AnyAutoencoder<B>>, ModelError> {
+        Ok(Some(match self {
+            ModelConfig::Autoencoder(config) => {
+                AnyAutoencoder::Plain(Autoencoder::new(config, seed, device)?)
+            }
+            ModelConfig::Vae(config) => AnyAutoencoder::Vae(Vae::new(config, seed, device)?),
+            ModelConfig::Avb(config) => AnyAutoencoder::Avb(Avb::new(config, seed, device)?),
+            ModelConfig::Wae(config) => AnyAutoencoder::Wae(Wae::new(config, seed, device)?),
+            ModelConfig::Bigan(config) => AnyAutoencoder::BiGan(BiGan::new(config, seed, device)?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The density estimator, if it is one.
+    fn estimator<B: Backend>(
+        &self,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Option<AnyEstimator<B>>, ModelError> {
+        if let Some(flow) = self.flow() {
+            return Ok(Some(AnyEstimator::Flow(Flow::new(&flow, seed, device)?)));
+        }
+        Ok(Some(match self {
+            ModelConfig::Energy(config) => AnyEstimator::Energy(Energy::new(config, seed, device)?),
+            ModelConfig::PixelCnn(config) => {
+                AnyEstimator::PixelCnn(PixelCnn::new(config, seed, device)?)
+            }
+            ModelConfig::LstmMixture(config) => {
+                AnyEstimator::LstmMixture(LstmMixture::new(config, seed, device)?)
+            }
+            ModelConfig::GaussianMixture(config) => {
+                AnyEstimator::Mixture(GaussianMixture::new(config, seed, device)?)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Whether it is a density on all of its space, which can be the second half of a two-step model.
+    pub(super) fn is_estimator(&self) -> bool {
+        self.latent().is_none()
+            && !matches!(self, ModelConfig::TwoStep(_) | ModelConfig::PixelCnn(_))
     }
 }
 
 /// `(key path, what is wrong)`, as [`Section::validate`](super::Section::validate) gives it.
-type Checked = Result<(), (String, String)>;
+pub(super) type Checked = Result<(), (String, String)>;
 
 impl ModelConfig {
     /// Check the numbers before a device or a run directory is touched. Whether the steps of a written-out flow fit one another's
     /// shapes shows when the flow is built.
     pub(super) fn check(&self) -> Checked {
+        let within = |checked: Result<(), (&'static str, String)>| {
+            checked.map_err(|(key, problem)| (format!("model.{key}"), problem))
+        };
         match self {
             ModelConfig::RqNsf { preset, bins, tail } => {
                 image(preset)?;
@@ -94,6 +232,27 @@ impl ModelConfig {
                 check("model.shape", shape, !flow.shape.contains(&0), "without a 0")?;
                 steps("model.transform", &flow.transform)
             }
+            ModelConfig::Autoencoder(config) => within(config.check()),
+            ModelConfig::Vae(config) => {
+                within(config.check())?;
+                let discrete = config.likelihood == LikelihoodConfig::DiscretizedLogistic {};
+                let allowed = "gaussian for vectors, which have no grey levels";
+                let kind = "discretized_logistic";
+                check("model.likelihood.kind", kind, !discrete || has_pixels(config.shape), allowed)
+            }
+            ModelConfig::Avb(config) => within(config.check()),
+            ModelConfig::Wae(config) => within(config.check()),
+            ModelConfig::Bigan(config) => within(config.check()),
+            ModelConfig::Energy(config) => within(config.check()),
+            ModelConfig::PixelCnn(config) => {
+                within(config.check())?;
+                let allowed = "that of images: a PixelCNN++ is of pixels with grey levels, an lstm_mixture of vectors";
+                let shape = format!("{:?}", config.shape);
+                check("model.shape", shape, has_pixels(config.shape), allowed)
+            }
+            ModelConfig::LstmMixture(config) => within(config.check()),
+            ModelConfig::GaussianMixture(config) => within(config.check()),
+            ModelConfig::TwoStep(config) => config.check(),
         }
     }
 }
@@ -104,6 +263,15 @@ const DEVIATIONS: f64 = 5.5;
 impl ModelConfig {
     /// Whether x in [0, 1] with Gaussian noise of standard deviation `noise` stays where the flow is defined.
     pub(super) fn check_noise(&self, noise: f64) -> Checked {
+        let discrete = match self {
+            ModelConfig::PixelCnn(_) => true,
+            ModelConfig::Vae(config) => {
+                config.likelihood == LikelihoodConfig::DiscretizedLogistic {}
+            }
+            _ => false,
+        };
+        let allowed = "0 for a model of the 256 levels of a pixel, which noise leaves";
+        check("data.noise", noise, noise == 0.0 || !discrete, allowed)?;
         let margin = match self {
             ModelConfig::RqNsf { preset, .. } | ModelConfig::Glow(preset) => {
                 Some((preset.alpha, preset.logit))
@@ -112,7 +280,7 @@ impl ModelConfig {
                 Step::Logit { alpha, form } => Some((*alpha, *form)),
                 _ => None,
             }),
-            ModelConfig::RqNsfVector { .. } | ModelConfig::GlowVector(_) => None,
+            _ => None,
         };
         let Some((alpha, form)) = margin else { return Ok(()) };
         let room_above = noise == 0.0 || form == LogitForm::Symmetric;
@@ -132,6 +300,10 @@ impl ModelConfig {
         );
         check("data.noise", noise, DEVIATIONS * noise <= room, &allowed)
     }
+}
+
+fn has_pixels([_, height, width]: [usize; 3]) -> bool {
+    height * width > 1
 }
 
 fn image(preset: &ImagePreset) -> Checked {
@@ -234,15 +406,15 @@ mod tests {
             include_str!("../../configs/train/glow_cifar10.yaml"),
         ] {
             let config = shipped(text);
-            assert_eq!(couplings(&config.model.flow().transform), 16);
+            assert_eq!(couplings(&config.model.flow().unwrap().transform), 16);
             assert_eq!((config.epochs, config.batch_size), (400, 128));
             assert_eq!(config.clip_grad_norm, Some(1.0));
             assert_eq!(config.optimizer.lr(), 1e-3);
         }
         let small = shipped(include_str!("../../configs/train/rq_nsf_fmnist_small.yaml"));
-        assert_eq!(couplings(&small.model.flow().transform), 12);
+        assert_eq!(couplings(&small.model.flow().unwrap().transform), 12);
         let written_out = shipped(include_str!("../../configs/train/written_out.yaml"));
-        assert_eq!(couplings(&written_out.model.flow().transform), 5);
+        assert_eq!(couplings(&written_out.model.flow().unwrap().transform), 5);
     }
 
     #[test]

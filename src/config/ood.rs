@@ -75,6 +75,9 @@ pub struct OodConfig {
     /// The ascent from an image, for the method local_optimum.
     #[serde(default)]
     pub optimum: OptimumConfig,
+    /// The fit of the posterior, for the method likelihood_regret.
+    #[serde(default)]
+    pub regret: RegretConfig,
     /// The curvature of the density, for the methods laplace and hessian_spectrum.
     #[serde(default)]
     pub hessian: HessianConfig,
@@ -230,6 +233,10 @@ pub enum Method {
     Invertibility,
     /// How well the latent's coordinates fit their prior.
     GoodnessOfFit,
+    /// The error with which an autoencoder makes the image again.
+    Reconstruction,
+    /// How much the bound of a VAE gains where the posterior is fitted to the image.
+    LikelihoodRegret,
     /// Densities of all statistics that the other methods read, as if independent.
     Dose,
     /// How rare the other methods find the image, together.
@@ -268,6 +275,8 @@ impl Method {
             Self::HessianSpectrum => "hessian_spectrum",
             Self::Invertibility => "invertibility",
             Self::GoodnessOfFit => "goodness_of_fit",
+            Self::Reconstruction => "reconstruction",
+            Self::LikelihoodRegret => "likelihood_regret",
             Self::Dose => "dose",
             Self::Combined => "combined",
         }
@@ -390,6 +399,25 @@ pub struct OptimumConfig {
 impl Default for OptimumConfig {
     fn default() -> Self {
         Self { steps: 30 }
+    }
+}
+
+/// The fit of a VAE's posterior to one image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct RegretConfig {
+    /// Steps of Adam.
+    pub steps: usize,
+    /// Their size.
+    pub lr: f64,
+    /// Draws over which the bound is averaged, the same throughout.
+    pub draws: usize,
+}
+
+impl Default for RegretConfig {
+    fn default() -> Self {
+        Self { steps: 100, lr: 0.05, draws: 8 }
     }
 }
 
@@ -520,12 +548,16 @@ impl Section for OodConfig {
         check("shells.radius", radius, positive, "positive")?;
         let pairs = (2..=10_000).contains(&chains) && chains % 2 == 0;
         check("shells.chains", chains, pairs, "an even number from 2 to 10000")?;
+        let rate = self.regret.lr;
+        check("regret.lr", rate, rate > 0.0 && rate.is_finite(), "positive")?;
         let HessianConfig { sigma, probes, steps: lanczos } = self.hessian;
         check("hessian.sigma", sigma, sigma > 0.0 && sigma.is_finite(), "positive")?;
         for (key, number) in [
             ("shells.levels", levels),
             ("shells.steps", steps),
             ("optimum.steps", self.optimum.steps),
+            ("regret.steps", self.regret.steps),
+            ("regret.draws", self.regret.draws),
             ("hessian.probes", probes),
             ("hessian.steps", lanczos),
             ("batch", self.batch),
@@ -649,6 +681,9 @@ mod tests {
             ("shells.chains", "shells.chains=7"),
             ("shells.levels", "shells.levels=0"),
             ("optimum.steps", "optimum={steps: 0}"),
+            ("regret.steps", "regret={steps: 0}"),
+            ("regret.draws", "regret={draws: 0}"),
+            ("regret.lr", "regret={lr: 0}"),
             ("hessian.sigma", "hessian.sigma=0"),
             ("batch", "batch=0"),
         ] {

@@ -1,7 +1,10 @@
 //! What `train` reads.
 
 use super::{ModelConfig, Section};
-use crate::data::{Corruption, Spec};
+use crate::{
+    data::{Corruption, Spec},
+    eval::generation::FEWEST,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -161,11 +164,13 @@ pub struct SamplesConfig {
     pub every: usize,
     /// Samples in a grid.
     pub count: usize,
+    /// Samples that are compared with as many validation images whenever a grid is drawn: kernel distance, precision, recall, density, coverage; 0 for none.
+    pub quality: usize,
 }
 
 impl Default for SamplesConfig {
     fn default() -> Self {
-        Self { every: 1, count: 64 }
+        Self { every: 1, count: 64, quality: 0 }
     }
 }
 
@@ -258,7 +263,7 @@ impl Section for TrainConfig {
         }
         let mutation = self.data.mutation;
         check("data.mutation", mutation, (0.0..1.0).contains(&mutation), "in [0, 1)")?;
-        let [_, height, width] = self.model.flow().shape;
+        let [_, height, width] = self.model.shape();
         let pixels = mutation == 0.0 || height * width > 1;
         check("data.mutation", mutation, pixels, "0 for a model of vectors, which have no pixels")?;
         let seeded = mutation == 0.0 || self.data.dequantize;
@@ -281,7 +286,16 @@ impl Section for TrainConfig {
         check("early_stopping.patience", 0, patience != Some(0), "at least 1, or null")?;
         let count = self.samples.count;
         check("samples.count", count, (1..=4096).contains(&count), "from 1 to 4096")?;
+        let quality = self.samples.quality;
+        let enough = quality == 0 || (FEWEST..=10_000).contains(&quality);
+        check("samples.quality", quality, enough, &format!("0, or from {FEWEST} to 10000"))?;
         check("max_steps", 0, self.max_steps != Some(0), "at least 1, or null")?;
-        check("checkpoint_steps", 0, self.checkpoint_steps > 0, "at least 1")
+        check("checkpoint_steps", 0, self.checkpoint_steps > 0, "at least 1")?;
+        // Last: what both steps share is named as what it is.
+        if let ModelConfig::TwoStep(two_step) = &self.model {
+            let place = |(key, problem)| (format!("model.second_training.{key}"), problem);
+            self.second_step(two_step).validate().map_err(place)?;
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use atypical_models::{
     DensityModel, FlowBackend,
-    flow::{Flow, Step},
+    flow::{Flow, FlowConfig, Step},
 };
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -30,6 +30,9 @@ const INPUTS: usize = 4;
 /// A flow that cannot be exported.
 #[derive(Debug, Error)]
 pub enum ExportError {
+    /// A configuration of another family.
+    #[error("only flows can be exported, and this configuration is none")]
+    NotAFlow,
     /// The folder holds something.
     #[error(
         "the folder {0} is not empty: nothing was written; choose another with --out, or remove it"
@@ -98,7 +101,7 @@ struct Reference {
 /// `run` names the flow; `seed` decides the inputs of `reference.json`.
 ///
 /// # Errors
-/// A folder that is not empty, densities that are not finite, a disk that is full.
+/// A folder that is not empty, a configuration of another family, densities that are not finite, a disk that is full.
 pub fn folder<B: FlowBackend>(
     flow: &Flow<B>,
     config: &TrainConfig,
@@ -108,13 +111,14 @@ pub fn folder<B: FlowBackend>(
     device: &B::Device,
 ) -> Result<Vec<PathBuf>, ExportError> {
     expect_empty(out)?;
+    let plan = config.model.flow().ok_or(ExportError::NotAFlow)?;
     let reference = reference(flow, seed, device);
     let of = reference.log_prob.len();
     let count = reference.log_prob.iter().filter(|value| !value.is_finite()).count();
     if count > 0 {
         return Err(ExportError::NotFinite { count, of, run: run.to_owned() });
     }
-    let description = describe(config, run);
+    let description = describe(config, &plan, run);
     // The description last: without it the script reads nothing.
     let files = [
         ("model.safetensors", train::to_bytes(flow)?),
@@ -139,8 +143,7 @@ fn expect_empty(folder: &Path) -> Result<(), ExportError> {
     }
 }
 
-fn describe<'a>(config: &'a TrainConfig, run: &'a str) -> Description<'a> {
-    let flow = config.model.flow();
+fn describe<'a>(config: &'a TrainConfig, flow: &FlowConfig, run: &'a str) -> Description<'a> {
     let mut transform = Vec::new();
     unroll(&flow.transform, &mut transform);
     let vectors = train::is_vector(flow.shape);
@@ -241,7 +244,7 @@ model:
     }
 
     fn flow(config: &TrainConfig) -> Flow<Flex> {
-        Flow::new(&config.model.flow(), 0, &FlexDevice).unwrap()
+        Flow::new(&config.model.flow().unwrap(), 0, &FlexDevice).unwrap()
     }
 
     fn json(path: &Path) -> Value {

@@ -78,7 +78,7 @@ fn card(run: &RunDir, config: &TrainConfig, repo: &str, picture: bool) -> String
     let number = |key: &str| epoch[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.4}"));
     let kind = serde_json::to_value(&config.model).unwrap_or_default();
     let kind = kind["name"].as_str().unwrap_or("flow").to_owned();
-    let [c, h, w] = config.model.flow().shape;
+    let [c, h, w] = config.model.shape();
     let picture = if picture { "\n![samples of the model](samples.png)\n" } else { "" };
     format!(
         "---\nlibrary_name: atypical\ntags:\n- normalizing-flow\n- density-estimation\n- out-of-distribution-detection\n---\n\n\

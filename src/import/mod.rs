@@ -84,7 +84,7 @@ pub fn nflows<B: Backend>(
     config.run = Some(name.to_owned());
     let bytes =
         std::fs::read(checkpoint).map_err(|source| ImportError::read(checkpoint, source))?;
-    let mut flow = Flow::<B>::new(&config.model.flow(), config.seed, device)?;
+    let mut flow = Flow::<B>::new(&plan.config, config.seed, device)?;
     notes.extend(weights::load(&mut flow, &plan, checkpoint, device)?);
     let run = match RunDir::create(model_dir, name) {
         Err(RunError::Exists(root)) => return Err(ImportError::Exists(root)),
@@ -110,7 +110,8 @@ pub(crate) fn damaged(checkpoint: &Path) -> Result<(), ImportError> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/import/vector.yaml");
     let translated = training(&golden, None)?;
     let device = Default::default();
-    let mut flow = Flow::<burn::backend::Flex>::new(&translated.config.model.flow(), 0, &device)?;
+    let plan = &translated.plan.config;
+    let mut flow = Flow::<burn::backend::Flex>::new(plan, 0, &device)?;
     weights::load(&mut flow, &translated.plan, checkpoint, &device).map(drop)
 }
 
@@ -217,7 +218,8 @@ mod tests {
         let (checkpoint, config) = (golden("image_rq.pt"), golden("image_rq.yaml"));
         let place = (dir.path(), "imported");
         let imported = nflows::<Flex>(&checkpoint, &config, None, place, &FlexDevice).unwrap();
-        let (flow, trained) = train::open_flow::<Flex>(&imported.run, &FlexDevice).unwrap();
+        let (flow, trained) =
+            train::open_flow::<Flex>(&imported.run, "a test", &FlexDevice).unwrap();
         assert_eq!(trained, imported.config);
         assert_eq!(trained.data.train, "fashion-mnist:train");
         assert_eq!((trained.epochs, trained.early_stopping.patience), (400, Some(30)));

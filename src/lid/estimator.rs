@@ -3,6 +3,7 @@
 use super::{
     Densities, Gap, Krylov, Lidl, Spectral, Spectrum, Threshold, model_free::ModelFree, scale,
 };
+use atypical_models::Ability;
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,17 @@ impl Estimator {
         };
         let lid = |r: f64| if resolves(r) { self.lid(prepared, r) } else { f64::NAN };
         scale::shown().into_iter().map(lid).collect()
+    }
+
+    /// What a model must have for it; nothing where it reads the points alone. Products with the Jacobian are those of a flow.
+    pub fn needs(self) -> Option<Ability> {
+        Some(match self {
+            Estimator::Threshold | Estimator::Gap => Ability::Latents,
+            Estimator::Spectral => Ability::NormalLatents,
+            Estimator::MatrixFree => Ability::Bijection,
+            Estimator::Lidl => Ability::Density,
+            _ => return None,
+        })
     }
 
     /// Whether its LID depends on a scale.

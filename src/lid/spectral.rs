@@ -13,7 +13,7 @@ use super::{LidEstimator, Spectrum};
 pub struct Spectral;
 
 impl Spectral {
-    /// `log ρ_r(x)`, in nats.
+    /// `log ρ_r(x)`, in nats; of a decoder from fewer dimensions d than D, over the d dimensions that it spans, where the others add the same constant for all x at one scale.
     pub fn log_rho(&self, spectrum: &Spectrum, r: f64) -> f64 {
         let variance = (2.0 * r).exp();
         let dimension = spectrum.dimension() as f64;

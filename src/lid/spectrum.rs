@@ -50,7 +50,7 @@ impl Spectrum {
     /// Spectrum of a decoder Jacobian.
     ///
     /// # Shapes
-    /// - jacobian: `D x D` values, row-major; z0: `D` values
+    /// - jacobian: `D x d` values, row-major, with D at least d; z0: `d` values
     ///
     /// # Errors
     /// Entries that are not finite, sizes that do not fit, an iteration that does not converge.
@@ -59,14 +59,16 @@ impl Spectrum {
     /// Sequential: run samples in parallel.
     pub fn new(jacobian: &[f32], z0: &[f32]) -> Result<Self, SpectrumError> {
         let n = z0.len();
-        if jacobian.len() != n * n || n == 0 {
+        let fits = n > 0 && jacobian.len().is_multiple_of(n) && jacobian.len() >= n * n;
+        if !fits {
             return Err(SpectrumError::Shape { jacobian: jacobian.len(), latent: n });
         }
         let bad = jacobian.iter().chain(z0).filter(|v| !v.is_finite()).count();
         if bad > 0 {
             return Err(SpectrumError::NotFinite(bad));
         }
-        let j = Mat::<f64>::from_fn(n, n, |row, column| f64::from(jacobian[row * n + column]));
+        let rows = jacobian.len() / n;
+        let j = Mat::<f64>::from_fn(rows, n, |row, column| f64::from(jacobian[row * n + column]));
         let mut a = Mat::<f64>::zeros(n, n);
         matmul(a.as_mut(), faer::Accum::Replace, j.transpose(), &j, 1.0, Par::Seq);
 
@@ -83,7 +85,7 @@ impl Spectrum {
         Ok(Self { eigenvalues, diagonal, off_diagonal, latent, negative })
     }
 
-    /// Dimension D.
+    /// Dimension d of the latent: of a flow, that of the data.
     pub fn dimension(&self) -> usize {
         self.eigenvalues.len()
     }
@@ -242,8 +244,8 @@ pub(super) mod tests {
         let jacobian = [1.0, f32::NAN, f32::INFINITY, 1.0];
         assert_eq!(Spectrum::new(&jacobian, &[0.0, 0.0]).unwrap_err(), SpectrumError::NotFinite(2));
         assert_eq!(
-            Spectrum::new(&jacobian, &[0.0]).unwrap_err(),
-            SpectrumError::Shape { jacobian: 4, latent: 1 }
+            Spectrum::new(&jacobian, &[0.0; 3]).unwrap_err(),
+            SpectrumError::Shape { jacobian: 4, latent: 3 }
         );
     }
 }

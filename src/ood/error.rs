@@ -9,6 +9,7 @@ use crate::{
     report::ScoreError,
     run::RunError,
 };
+use atypical_models::Undefined;
 use thiserror::Error;
 
 /// An experiment that cannot be finished.
@@ -35,6 +36,22 @@ pub enum OodError {
     /// A second derivative.
     #[error("the Hessian of log p(x) cannot be had: {0}")]
     Hessian(#[from] atypical_forward::ForwardError),
+    /// A method or an estimator that reads what the model has not.
+    #[error("{what} cannot judge by this run: {why}")]
+    Undefined {
+        /// The method or the estimator.
+        what: String,
+        /// What the model lacks, and why.
+        why: Undefined,
+    },
+    /// Products with the Jacobian of a model that is no flow.
+    #[error(
+        "matrix-free LID needs a flow, and the model is {family}; ask for its spectrum instead, lid.estimator=threshold"
+    )]
+    NotAFlow {
+        /// The model's family.
+        family: &'static str,
+    },
     /// The scale of LID.
     #[error("the scale of LID cannot be chosen: {0}")]
     Scale(#[from] ScaleError),
@@ -43,13 +60,14 @@ pub enum OodError {
     Image(#[from] Failure),
     /// A dimension that no LID takes.
     #[error(
-        "the scale cannot be calibrated to dimension {target}: LID lies below the data's {dimension}; choose a scale, e.g. \
-         lid.scale={{kind: fixed, r: -1}} (`lid --scale -1`), or a dimension, lid.scale.dimension (`lid --dimension`)"
+        "the scale cannot be calibrated to dimension {target}: LID lies below {dimension}, the dimension of the model's latents; choose a dimension below, e.g. \
+         lid.scale.dimension={half} (`lid --dimension {half}`), or a scale, lid.scale={{kind: fixed, r: -1}} (`lid --scale -1`)",
+        half = dimension / 2
     )]
     Dimension {
         /// The dimension asked for.
         target: f64,
-        /// D.
+        /// Dimension of the latents.
         dimension: usize,
     },
     /// A journal that does not hold what was written to it.

@@ -51,6 +51,7 @@ pub struct Judged<'a> {
     rows: Vec<Row>,
     results: RunResults,
     samples: Vec<u8>,
+    latent_dimension: usize,
     timings: Vec<Timing>,
 }
 
@@ -160,7 +161,8 @@ pub fn judge<'a, B: FlowBackend>(
         all.extend(rows(inside, outside, &bootstrap(config))?);
     }
     let (samples, timings) = (models.scorer.samples(report::SHEET), models.timings());
-    Ok(Judged { rows: all, results, samples, timings, scores, experiment })
+    let latent_dimension = models.scorer.latent_dimension();
+    Ok(Judged { rows: all, results, samples, latent_dimension, timings, scores, experiment })
 }
 
 /// The sets that hold some of the images of others.
@@ -201,11 +203,13 @@ impl Judged<'_> {
                 mean(outside.get(Statistic::LogLikelihood)),
             );
             text = format!(
-                "An image of {} has a higher likelihood than one of {} in {:.0} % of all pairs ({b:.0} against {a:.0} nats on average): \
+                "An image of {} has a higher likelihood than one of {} in {:.0} % of all pairs ({} against {} nats on average): \
                  by likelihood alone the two are told apart with an AUROC of {likelihood:.3}. ",
                 outside.name,
                 inside.name,
-                100.0 * (1.0 - likelihood)
+                100.0 * (1.0 - likelihood),
+                nats(b),
+                nats(a)
             );
         }
         if let (Some(lid), Some(dual)) = (value(LID), value(DUAL_CROSS_FITTED)) {
@@ -290,12 +294,16 @@ impl Judged<'_> {
         let groups = |statistic| -> Vec<Group<'_>> {
             scores.iter().map(|s| Group { name: &s.name, values: s.get(statistic) }).collect()
         };
-        let mut figures = vec![report::histogram(
-            "likelihood",
-            "log-likelihood (nats)",
-            "Log-likelihood of each image. Where the OOD images lie to the right of the in-distribution ones, likelihood misleads.".into(),
-            &groups(Statistic::LogLikelihood),
-        )];
+        let mut figures = Vec::new();
+        let with_likelihood = !scores[0].get(Statistic::LogLikelihood).is_empty();
+        if with_likelihood {
+            figures.push(report::histogram(
+                "likelihood",
+                "log-likelihood (nats)",
+                "Log-likelihood of each image. Where the OOD images lie to the right of the in-distribution ones, likelihood misleads.".into(),
+                &groups(Statistic::LogLikelihood),
+            ));
+        }
         let with_lid = !scores[0].get(Statistic::Lid).is_empty();
         if with_lid {
             figures.push(report::histogram(
@@ -304,6 +312,8 @@ impl Judged<'_> {
                 "Local intrinsic dimension at each image: the number of directions in which the model lets it vary.".into(),
                 &groups(Statistic::Lid),
             ));
+        }
+        if with_lid && with_likelihood {
             let points: Vec<(&str, &[f64], &[f64])> = scores
                 .iter()
                 .map(|s| (s.name.as_str(), s.get(Statistic::LogLikelihood), s.get(Statistic::Lid)))
@@ -345,7 +355,7 @@ impl Judged<'_> {
                 &scales,
                 &bands,
                 &[("all", chosen)],
-                self.experiment.inside[0].dimension(),
+                self.latent_dimension,
             ));
         }
         figures
@@ -371,8 +381,8 @@ impl Judged<'_> {
                 curves.push(Curve { auroc: auroc(spec.title), ..curve });
             }
         }
-        let with_lid = !inside.get(Statistic::Lid).is_empty();
-        if with_lid {
+        let both = [Statistic::LogLikelihood, Statistic::Lid];
+        if both.iter().all(|statistic| !inside.get(*statistic).is_empty()) {
             curves.extend(Curve::dual(DUAL_ORACLE, inside.pairs(), outside.pairs()));
         }
         curves
@@ -441,7 +451,7 @@ pub fn write(
             }
         }
         let samples = of(run, "samples of the model");
-        if run.experiment.inside[0].kind == Kind::Pixels {
+        if run.experiment.inside[0].kind == Kind::Pixels && !run.samples.is_empty() {
             sheets.push(report::sheet(samples, &run.samples, run.experiment.inside[0].shape));
         }
         let (own, by) = run.ends();
@@ -474,6 +484,11 @@ pub fn write(
     };
     write_atomic(&out.report(), report::html(&page)?.as_bytes())?;
     Ok(results)
+}
+
+/// A log-density with digits enough to tell two apart.
+fn nats(value: f64) -> String {
+    if value.abs() < 10.0 { format!("{value:.3}") } else { format!("{value:.0}") }
 }
 
 /// A name that a file can have.

@@ -24,12 +24,12 @@ use thiserror::Error;
 ///
 /// let device = Default::default();
 /// let run = RunDir::open("runs".as_ref(), "rq_nsf_fmnist_small")?;
-/// let (flow, trained) = train::open_flow::<Flex>(&run, &device)?;
+/// let (model, trained) = train::open_model::<Flex>(&run, &device)?;
 /// let (training, held_out) = train::images(&trained, "data".as_ref())?;
 ///
 /// let config = OodConfig::by_methods(vec![Method::Likelihood, Method::Complexity, Method::Combined]);
 /// let plan = Plan::new(&config, &training);
-/// let models = Models::new(&config, Scorer::of(&config, flow, device, Verbosity::Quiet));
+/// let models = Models::new(&config, Scorer::of(&config, model, device, Verbosity::Quiet));
 /// let gate = Gate::calibrate(&plan, &models, &held_out, 0.05)?;
 ///
 /// let image = decode(&std::fs::read("photo.png")?, "photo.png", 1)?;

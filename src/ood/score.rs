@@ -11,7 +11,7 @@ use crate::{
     eval::dual::Pairs,
     lid::{LidEstimator, Prepared, Scale, Spectral, StopAt},
 };
-use atypical_models::FlowBackend;
+use atypical_models::{Ability, FlowBackend};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -50,15 +50,42 @@ impl<'a> Plan<'a> {
         self.calibration.draw(self.calibration_count, self.seed)
     }
 
-    /// Refuse too few of them, before anything is measured.
-    fn check(&self) -> Result<(), FitError> {
+    /// Refuse what the model has not and too few training images, before anything is measured.
+    fn check<B: FlowBackend>(&self, models: &Models<B>) -> Result<(), OodError> {
+        let model = models.scorer.model();
+        for &method in self.methods {
+            let coded = matches!(method, Method::Complexity | Method::ComplexityMixture);
+            if let (true, Some(why)) = (coded, model.lacks(Ability::Bits)) {
+                let what = format!("the method {}", method.name());
+                return Err(OodError::Undefined { what, why });
+            }
+            for statistic in method::reads(method) {
+                let needed = match statistic {
+                    Statistic::Lid => self.lid.estimator.needs(),
+                    statistic => statistic.needs(),
+                };
+                if let Some(why) = needed.and_then(|ability| model.lacks(ability)) {
+                    let what = format!("the method {}", method.name());
+                    return Err(OodError::Undefined { what, why });
+                }
+            }
+        }
         let found = self.calibration.len().min(self.calibration_count);
         match method::neediest(self.methods) {
             Some((method, needed)) if found < needed => {
-                Err(FitError::TooFew { method: method.name(), needed, found })
+                Err(FitError::TooFew { method: method.name(), needed, found }.into())
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is measured: all that the methods read, and the log-likelihood of a model that has one, for the report.
+    fn asked<B: FlowBackend>(&self, models: &Models<B>) -> BTreeSet<Statistic> {
+        let mut asked = method::statistics(self.methods);
+        if models.scorer.model().lacks(Ability::Density).is_none() {
+            asked.insert(Statistic::LogLikelihood);
+        }
+        asked
     }
 
     /// Whether anything is.
@@ -148,7 +175,7 @@ pub fn score<B: FlowBackend>(
     for images in sets.iter().copied().chain([plan.calibration]) {
         images.expect_shape(models.scorer.shape())?;
     }
-    plan.check()?;
+    plan.check(models)?;
     let batched = plan.methods.contains(&Method::BatchTypicality);
     if let Some(images) = sets.iter().find(|images| batched && images.len() < plan.batch) {
         let (set, batch, found) = (images.name.clone(), plan.batch, images.len());
@@ -185,9 +212,9 @@ pub fn score_with<B: FlowBackend>(
 /// # Errors
 /// Too few training images, statistics that are not finite, a scale that cannot be chosen.
 pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodError> {
-    plan.check()?;
+    plan.check(models)?;
     let scorer = &models.scorer;
-    let asked = method::statistics(plan.methods);
+    let asked = plan.asked(models);
     // Nothing is measured where nothing is fitted.
     let training = method::any_fitted(plan.methods).then(|| plan.drawn());
     let mut fit = Fit::default();
@@ -207,7 +234,15 @@ pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodEr
             prepared = training.is_some().then(|| all.clone());
             Ok(all)
         };
-        fit.chosen = Some(choose_scale(estimator, scale, plan.calibration, count, seed, prepare)?);
+        fit.chosen = Some(choose_scale(
+            estimator,
+            scale,
+            plan.calibration,
+            scorer.latent_dimension(),
+            count,
+            seed,
+            prepare,
+        )?);
     }
     if let Some(images) = &training {
         let prepared = match prepared {
@@ -227,7 +262,7 @@ fn measure<B: FlowBackend>(
     models: &Models<B>,
     images: &Images,
 ) -> Result<SetScores, OodError> {
-    let statistics = models.measure(images, &method::statistics(plan.methods))?;
+    let statistics = models.measure(images, &plan.asked(models))?;
     let name = images.name.clone();
     let p_values = statistics
         .get(&Statistic::LatentFit)
@@ -244,7 +279,7 @@ fn finish<B: FlowBackend>(
     mut set: SetScores,
     images: &Images,
 ) -> Result<SetScores, OodError> {
-    let asked = method::statistics(plan.methods);
+    let asked = plan.asked(models);
     if reads_spectrum(&asked) {
         let route = plan.lid.estimator.route();
         set.prepared = models.scorer.prepare_all(images, route, stop(fit.chosen))?;

@@ -1,4 +1,4 @@
-//! Likelihood and LID of images under a trained flow.
+//! Likelihood and LID of images under a trained model.
 
 use super::{
     OodError,
@@ -16,15 +16,15 @@ use crate::{
     progress::{Progress, Verbosity},
     report::to_pixels,
 };
-use atypical_models::{DensityModel, FlowBackend, flow::Flow};
+use atypical_models::{Ability, DensityModel, FlowBackend, LatentModel, Model, flow::Flow};
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::OnceLock;
 use thiserror::Error;
 
-/// A trained flow, ready to score.
+/// A trained model, ready to score.
 pub struct Scorer<B: FlowBackend> {
-    flow: Flow<B>,
+    model: Model<B>,
     noise: Noise,
     batch_size: usize,
     memory: Memory,
@@ -87,7 +87,7 @@ const LPCA_IMAGES: usize = 5000;
 impl<B: FlowBackend> Scorer<B> {
     /// `seed` decides the random probes of matrix-free LID.
     pub fn new(
-        flow: Flow<B>,
+        model: Model<B>,
         noise: Noise,
         batch_size: usize,
         lid: &LidConfig,
@@ -100,7 +100,7 @@ impl<B: FlowBackend> Scorer<B> {
         let krylov_batch = OnceLock::new();
         let (cache, name) = (Cache::none(), None);
         Self {
-            flow,
+            model,
             noise,
             batch_size,
             memory,
@@ -130,13 +130,18 @@ impl<B: FlowBackend> Scorer<B> {
     }
 
     /// As the configuration of an experiment has it.
-    pub fn of(config: &OodConfig, flow: Flow<B>, device: B::Device, verbosity: Verbosity) -> Self {
+    pub fn of(
+        config: &OodConfig,
+        model: Model<B>,
+        device: B::Device,
+        verbosity: Verbosity,
+    ) -> Self {
         let noise = match config.dequantize {
             true => Noise::Evaluation { seed: config.seed },
             false => Noise::Off,
         };
         let OodConfig { batch_size, lid, seed, .. } = config;
-        Self::new(flow, noise, *batch_size, lid, *seed, device, verbosity)
+        Self::new(model, noise, *batch_size, lid, *seed, device, verbosity)
     }
 
     /// The same without bars.
@@ -144,9 +149,22 @@ impl<B: FlowBackend> Scorer<B> {
         Self { verbosity: Verbosity::Quiet, ..self }
     }
 
+    /// The model.
+    pub fn model(&self) -> &Model<B> {
+        &self.model
+    }
+
+    /// Dimension of the model's latents, up to which LID goes; that of the data where it has none.
+    pub fn latent_dimension(&self) -> usize {
+        match self.model.lacks(Ability::Latents) {
+            None => self.model.latent_dimension(),
+            Some(_) => self.model.dimension(),
+        }
+    }
+
     /// Shape of the images that the model takes.
     pub fn shape(&self) -> [usize; 3] {
-        self.flow.shape()
+        self.model.shape()
     }
 
     /// Images whose products or Jacobians are computed together, by the memory that they may take.
@@ -160,8 +178,8 @@ impl<B: FlowBackend> Scorer<B> {
         if let Some(batch) = self.krylov_batch.get() {
             return Ok(*batch);
         }
-        let dimension = self.flow.shape().iter().product();
-        let at = Linearized::new(&self.flow, Tensor::zeros([1, dimension], &self.device));
+        let dimension = self.model.shape().iter().product();
+        let at = Linearized::new(self.flow()?, Tensor::zeros([1, dimension], &self.device));
         let (linearised, direction) = (at.bytes(), at.bytes_per_direction());
         let batch = self.matrix_free.points(self.memory, dimension, linearised, direction)?;
         Ok(*self.krylov_batch.get_or_init(|| batch))
@@ -183,15 +201,18 @@ impl<B: FlowBackend> Scorer<B> {
     /// # Errors
     /// As [`each_batch`](Self::each_batch).
     pub fn log_likelihood(&self, images: &Images) -> Result<Vec<f64>, OodError> {
-        self.each_batch(images, "likelihood", &(), |flow, x| {
-            Ok(flow.log_prob(x).into_data().iter::<f64>().collect())
+        self.each_batch(images, "likelihood", &(), |model, x| {
+            Ok(model.log_prob(x).into_data().iter::<f64>().collect())
         })
     }
 
-    /// Pixels of samples of the model, by the seed; values that are not finite are 0.
+    /// Pixels of samples of the model, by the seed; values that are not finite are 0. None of a model without samples.
     pub fn samples(&self, count: usize) -> Vec<u8> {
+        if self.model.lacks(Ability::Samples).is_some() {
+            return Vec::new();
+        }
         B::seed(&self.device, self.seed);
-        let samples = self.flow.sample(count, &self.device);
+        let samples = self.model.sample(count, &self.device);
         to_pixels(&samples.into_data().iter::<f32>().collect::<Vec<_>>()).0
     }
 
@@ -205,10 +226,10 @@ impl<B: FlowBackend> Scorer<B> {
         images: &Images,
         what: &str,
         settings: &impl Serialize,
-        of: impl Fn(&Flow<B>, Tensor<B, 2>) -> Result<Vec<T>, OodError>,
+        of: impl Fn(&Model<B>, Tensor<B, 2>) -> Result<Vec<T>, OodError>,
     ) -> Result<Vec<T>, OodError> {
         self.pieces(images, what, settings, self.batch_size, |index| {
-            of(&self.flow, self.batch(images, index))
+            of(&self.model, self.batch(images, index))
         })
     }
 
@@ -221,10 +242,10 @@ impl<B: FlowBackend> Scorer<B> {
         images: &Images,
         what: &str,
         settings: &impl Serialize,
-        of: impl Fn(&Flow<B>, usize, Tensor<B, 2>) -> Result<T, OodError>,
+        of: impl Fn(&Model<B>, usize, Tensor<B, 2>) -> Result<T, OodError>,
     ) -> Result<Vec<T>, OodError> {
         self.pieces(images, what, settings, 1, |index| {
-            Ok(vec![of(&self.flow, index[0], self.batch(images, index))?])
+            Ok(vec![of(&self.model, index[0], self.batch(images, index))?])
         })
     }
 
@@ -258,11 +279,23 @@ impl<B: FlowBackend> Scorer<B> {
     /// # Errors
     /// As [`each_batch`](Self::each_batch).
     pub fn inverse_error(&self, images: &Images) -> Result<Vec<f64>, OodError> {
-        self.each_batch(images, "inverse", &(), |flow, x| {
-            let back = flow.decode(flow.encode(x.clone()).0).0;
+        self.each_batch(images, "inverse", &(), |model, x| {
+            let back = model.decode(model.encode(x.clone()));
             let difference: Vec<f64> = (back - x).into_data().iter::<f64>().collect();
             let worst = |d: &[f64]| d.iter().map(|v| v.abs()).fold(0.0, largest);
             Ok(difference.chunks(images.dimension()).map(worst).collect())
+        })
+    }
+
+    /// The mean squared error, in units of x squared, with which each image is made again from its latent.
+    ///
+    /// # Errors
+    /// As [`each_batch`](Self::each_batch).
+    pub fn reconstruction_error(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        self.each_batch(images, "reconstruction", &(), |model, x| {
+            let difference = model.decode(model.encode(x.clone())) - x;
+            let squares = difference.powi_scalar(2).mean_dim(1);
+            Ok(squares.into_data().iter::<f64>().collect())
         })
     }
 
@@ -323,9 +356,8 @@ impl<B: FlowBackend> Scorer<B> {
             let (next, done) = rayon::join(
                 || {
                     (i < images.len()).then(|| {
-                        let z = self.flow.encode(self.batch(images, &[i])).0;
-                        let at = Linearized::new(&self.flow, z.clone());
-                        let jacobian = jacobian::decoder(&at, self.memory)?;
+                        let z = self.model.encode(self.batch(images, &[i]));
+                        let jacobian = self.jacobian(z.clone())?;
                         Ok((jacobian, z.into_data().iter::<f32>().collect::<Vec<_>>()))
                     })
                 },
@@ -357,6 +389,19 @@ impl<B: FlowBackend> Scorer<B> {
         Ok(outcomes)
     }
 
+    /// The Jacobian of the decoder at one latent, `D x d` values, row-major.
+    fn jacobian(&self, z: Tensor<B, 2>) -> Result<Vec<f32>, JacobianError> {
+        match self.model.as_flow() {
+            Some(flow) => jacobian::decoder(&Linearized::new(flow, z), self.memory),
+            None => jacobian::of_latent_model(&self.model, z, self.memory),
+        }
+    }
+
+    /// The model as a flow, whose decoder can be linearised once for many products.
+    pub(super) fn flow(&self) -> Result<&Flow<B>, OodError> {
+        self.model.as_flow().ok_or(OodError::NotAFlow { family: self.model.family() })
+    }
+
     fn krylov(
         &self,
         images: &Images,
@@ -366,8 +411,8 @@ impl<B: FlowBackend> Scorer<B> {
         let all: Vec<usize> = (0..images.len()).collect();
         let mut outcomes = Vec::with_capacity(images.len());
         for index in all.chunks(self.lid_batch(Route::Krylov)?) {
-            let z = self.flow.encode(self.batch(images, index)).0;
-            let at = Linearized::new(&self.flow, z.clone());
+            let z = self.model.encode(self.batch(images, index));
+            let at = Linearized::new(self.flow()?, z.clone());
             let spaces = self.matrix_free.prepare(&at, z, stop, self.seed)?;
             for space in spaces {
                 outcomes.push(match space {
@@ -382,7 +427,7 @@ impl<B: FlowBackend> Scorer<B> {
     }
 }
 
-/// Choose the scale of an estimator on `count` of the training images, which `prepare` prepares.
+/// Choose the scale of an estimator on `count` of the training images, which `prepare` prepares; LID goes up to `latent_dimension`.
 ///
 /// # Errors
 /// Those of `prepare`, a scale that cannot be chosen, a dimension that cannot be estimated.
@@ -390,6 +435,7 @@ pub fn choose_scale(
     estimator: Estimator,
     scale: &Scale,
     images: &Images,
+    latent_dimension: usize,
     count: usize,
     seed: u64,
     prepare: impl FnOnce(&Images, StopAt) -> Result<Vec<Prepared>, OodError>,
@@ -399,7 +445,7 @@ pub fn choose_scale(
         Scale::Fixed { r } => Ok(Chosen { r, dimension: None }),
         Scale::Plateau { tolerance, low, high, steps } => {
             let prepared = prepare(&drawn(), StopAt::Everywhere)?;
-            let d = images.dimension();
+            let d = latent_dimension;
             let r = scale::plateau(&estimator, &prepared, d, tolerance, [low, high], steps)?;
             Ok(Chosen { r, dimension: None })
         }
@@ -408,10 +454,9 @@ pub fn choose_scale(
                 Some(dimension) => dimension,
                 None => model_free_dimension(images, alpha, seed)?,
             };
-            // Known before anything is computed: LID lies between 0 and D.
-            let d = images.dimension() as f64;
-            if !(target > 0.0 && target < d) {
-                return Err(OodError::Dimension { target, dimension: images.dimension() });
+            // Known before anything is computed: LID lies between 0 and the dimension of the latents.
+            if !(target > 0.0 && target < latent_dimension as f64) {
+                return Err(OodError::Dimension { target, dimension: latent_dimension });
             }
             let prepared = prepare(&drawn(), StopAt::Dimension(target))?;
             let r = scale::calibrate(&estimator, &prepared, target, low, high)?;

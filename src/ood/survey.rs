@@ -11,7 +11,7 @@ use crate::{
     progress::{Progress, Verbosity},
     run::Journal,
 };
-use atypical_models::FlowBackend;
+use atypical_models::{Ability, FlowBackend};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Instant;
 
@@ -165,12 +165,24 @@ pub fn survey<B: FlowBackend>(
         for images in survey.calibration.into_iter().chain([images]) {
             images.expect_shape(scorer.shape())?;
         }
+        // An ensemble has models of its own.
+        for estimator in survey.estimators.iter().filter(|e| **e != Estimator::Lidl) {
+            let lacking = estimator.needs().and_then(|ability| scorer.model().lacks(ability));
+            if let Some(why) = lacking {
+                let what = format!("the estimator {}", estimator.name());
+                return Err(OodError::Undefined { what, why });
+            }
+        }
     }
     if survey.estimators.contains(&Estimator::Lidl) {
         check_noise(ensemble)?;
     }
     for member in ensemble {
         images.expect_shape(member.scorer.shape())?;
+        if let Some(why) = member.scorer.model().lacks(Ability::Density) {
+            let what = format!("the estimator lidl (run `{}`)", member.name);
+            return Err(OodError::Undefined { what, why });
+        }
     }
     let mut routes: Vec<Route> = survey.estimators.iter().map(|e| e.route()).collect();
     // What takes seconds first: what is wrong with it is then said before hours of Jacobians.
@@ -227,9 +239,13 @@ fn scales<B: FlowBackend>(
             (true, None, _) => return Err(OodError::NoCalibration),
             (true, Some(images), scale) => {
                 let (count, seed) = (survey.calibration_count, survey.seed);
-                Some(choose_scale(estimator, scale, images, count, seed, |images, stop| {
+                let dimension = model(scorer).latent_dimension();
+                let prepare = |images: &Images, stop| {
                     calibration(images, estimator.route(), stop, model(scorer), journal)
-                })?)
+                };
+                let chosen =
+                    choose_scale(estimator, scale, images, dimension, count, seed, prepare)?;
+                Some(chosen)
             }
         };
         scales.push(scale);

@@ -16,10 +16,15 @@ pub fn to_pixels(x: &[f32]) -> (Vec<u8>, usize) {
 ///
 /// # Shapes
 /// - pixels: `[n, channels, height, width]`; one channel is grey, three are RGB
-pub fn grid_png(pixels: &[u8], [channels, height, width]: [usize; 3]) -> Vec<u8> {
+pub fn grid_png(pixels: &[u8], shape: [usize; 3]) -> Vec<u8> {
+    let n = pixels.len() / shape.iter().product::<usize>().max(1);
+    rows_png(pixels, shape, (n as f64).sqrt().ceil() as usize)
+}
+
+/// The same with so many images in a row.
+pub fn rows_png(pixels: &[u8], [channels, height, width]: [usize; 3], columns: usize) -> Vec<u8> {
     let size = channels * height * width;
-    let n = pixels.len() / size.max(1);
-    let columns = (n as f64).sqrt().ceil().max(1.0) as usize;
+    let (n, columns) = (pixels.len() / size.max(1), columns.max(1));
     let rows = n.div_ceil(columns).max(1);
     let side = |cells: usize, length: usize| (cells * (length + 1) + 1) as u32;
     let mut canvas =

@@ -14,7 +14,7 @@ mod table;
 pub use columns::Columns;
 pub use figures::{Curve, Figure, Group, band, histogram, lid_curve, roc, scatter};
 pub use frame::{Frame, Values};
-pub use grid::{grid_png, to_pixels};
+pub use grid::{grid_png, rows_png, to_pixels};
 pub use html::{Page, html};
 pub use lid::{LidRow, LidSummary, lid_summary, lid_text, lid_truth};
 pub use matrix::{matrix_latex, matrix_markdown};

@@ -184,6 +184,11 @@ impl Drop for Staged {
     }
 }
 
+/// Folder of the first step of a two-step model.
+pub const FIRST: &str = "first";
+/// Folder of the second.
+pub const SECOND: &str = "second";
+
 /// A run directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
@@ -202,7 +207,8 @@ impl RunDir {
         }
         let run = Self { root: model_dir.join(name) };
         let kept = [run.best_model(), run.metrics()].iter().any(|file| file.exists());
-        if kept || !run.checkpoints().steps().is_empty() {
+        let parts = [run.clone(), run.part(FIRST), run.part(SECOND)];
+        if kept || parts.iter().any(|part| !part.checkpoints().steps().is_empty()) {
             return Err(RunError::Exists(run.root));
         }
         std::fs::create_dir_all(&run.root).map_err(|source| RunError::Write {
@@ -328,6 +334,16 @@ impl RunDir {
         runs
     }
 
+    /// A run within this one: a step of a two-step model.
+    pub fn part(&self, name: &str) -> Self {
+        Self { root: self.root.join(name) }
+    }
+
+    /// What a finished training came to.
+    pub fn outcome(&self) -> PathBuf {
+        self.root.join("outcome.json")
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root
@@ -398,6 +414,11 @@ impl RunDir {
     /// Sample grid after an epoch.
     pub fn samples(&self, epoch: usize) -> PathBuf {
         self.root.join(format!("samples/epoch-{epoch:04}.png"))
+    }
+
+    /// Inputs and what an autoencoder makes of them, after an epoch.
+    pub fn reconstructions(&self, epoch: usize) -> PathBuf {
+        self.root.join(format!("reconstructions/epoch-{epoch:04}.png"))
     }
 
     /// The checkpoints to resume from.

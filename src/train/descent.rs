@@ -1,27 +1,26 @@
-//! A flow on its way down the gradient.
+//! A model on its way down the gradient.
 
 use super::{
     FusedAdamW, TrainError, Trainee,
-    metric::BatchLoss,
-    trainee::{clip_norm, largest_weight},
+    metric::{BatchLoss, Told},
+    trainee::{clip_norm, largest_weight, number},
     weights,
 };
 use crate::config::Optimizer;
-use atypical_models::{
-    FlowBackend,
-    flow::{Flow, Level},
-};
+use atypical_models::{FlowBackend, Learn, Learned, Model};
 use burn::{
-    optim::{Optimizer as _, adaptor::OptimizerAdaptor},
+    optim::{GradientsParams, Optimizer as _, adaptor::OptimizerAdaptor},
     record::{BinBytesRecorder, FullPrecisionSettings, Recorder},
     tensor::{Tensor, backend::AutodiffBackend},
-    train::TrainStep,
 };
 use std::path::Path;
 
-type AdamW<B> = OptimizerAdaptor<FusedAdamW, Vec<Level<B>>, B>;
+/// Why there is always a trainee.
+const THERE: &str = "only the optimizer takes it, and gives it back";
 
-/// A flow with its optimizer: training, one step after the other.
+type AdamW<B> = OptimizerAdaptor<FusedAdamW, Trainee<B>, B>;
+
+/// A model with its optimizer: training, one step after the other.
 ///
 /// It is the weights' only owner, so that every step changes them where they lie.
 pub struct Descent<B: AutodiffBackend>
@@ -29,7 +28,8 @@ where
     B: FlowBackend,
     B::InnerBackend: FlowBackend,
 {
-    trainee: Trainee<B>,
+    /// Always there but while the optimizer has it.
+    trainee: Option<Trainee<B>>,
     optimizer: AdamW<B>,
     largest_norm: f64,
 }
@@ -37,10 +37,16 @@ where
 /// What a step saw before it changed the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// The batch's loss.
+    /// The batch's loss; that of the last turn, where the step has several.
     pub loss: BatchLoss,
-    /// The gradient's joint L2 norm, before it was clipped.
+    /// The gradient's joint L2 norm, before it was clipped; 0 where a model moves by a rule of its own.
     pub norm: f64,
+}
+
+impl Seen {
+    fn is_finite(self) -> bool {
+        self.loss.loss.is_finite() && self.norm.is_finite()
+    }
 }
 
 impl<B> Descent<B>
@@ -49,37 +55,63 @@ where
     B::InnerBackend: FlowBackend,
 {
     /// At the start; gradients are scaled to a norm of at most `clip_norm`, if there is one.
-    pub fn new(flow: Flow<B>, optimizer: &Optimizer, clip_norm: Option<f64>) -> Self {
+    pub fn new(model: Model<B>, optimizer: &Optimizer, clip_norm: Option<f64>) -> Self {
         Self {
-            trainee: Trainee::new(flow),
+            trainee: Some(Trainee::new(model)),
             optimizer: FusedAdamW::of(optimizer).into(),
             largest_norm: clip_norm.unwrap_or(f64::INFINITY),
         }
     }
 
-    /// The flow that learns.
+    /// The model that learns.
     pub fn trainee(&self) -> &Trainee<B> {
-        &self.trainee
+        self.trainee.as_ref().expect(THERE)
     }
 
-    /// One step at the learning rate `lr`. Nothing changes if the loss or the gradient's norm is not finite.
+    fn model(&mut self) -> &mut Model<B> {
+        &mut self.trainee.as_mut().expect(THERE).model
+    }
+
+    /// One step at the learning rate `lr`: every turn of the model, one after the other. A turn whose loss or gradient's norm is not finite changes nothing and is the last.
     ///
     /// # Shapes
     /// - x: `[batch, D]`
     pub fn step(&mut self, x: Tensor<B, 2>, lr: f64) -> Seen {
-        let mut output = TrainStep::step(&self.trainee, x);
-        let norm = clip_norm(&self.trainee, &mut output.grads, self.largest_norm);
-        let seen = Seen { loss: output.item, norm };
-        if seen.loss.nats.is_finite() && norm.is_finite() {
-            let levels = std::mem::take(&mut self.trainee.flow.levels);
-            self.trainee.flow.levels = self.optimizer.step(lr, levels, output.grads);
+        let (size, told) = (x.dims()[0], Told::of(self.model()));
+        let turns = self.model().turns();
+        let mut seen =
+            Seen { loss: BatchLoss { loss: f64::NAN, size, told, quality: None }, norm: 0.0 };
+        for (number_of_turn, turn) in turns.into_iter().enumerate() {
+            match self.model().learn(number_of_turn, x.clone()) {
+                Learned::Loss(loss) => {
+                    seen.loss.loss = number(loss.clone().inner());
+                    let mut all = loss.backward();
+                    let trainee = self.trainee();
+                    let mut gradients = match &turn.players {
+                        None => GradientsParams::from_module(&mut all, trainee),
+                        Some(players) => GradientsParams::from_params(&mut all, trainee, players),
+                    };
+                    seen.norm = clip_norm(trainee, &mut gradients, self.largest_norm);
+                    if seen.is_finite() {
+                        let trainee = self.trainee.take().expect(THERE);
+                        self.trainee =
+                            Some(self.optimizer.step(lr * turn.rate, trainee, gradients));
+                    }
+                }
+                Learned::Moved(objective) => {
+                    (seen.loss.loss, seen.norm) = (number(objective), 0.0);
+                }
+            }
+            if !seen.is_finite() {
+                break;
+            }
         }
         seen
     }
 
     /// Largest absolute value among the weights; NaN if one is NaN.
     pub fn largest_weight(&self) -> f64 {
-        largest_weight(&self.trainee)
+        largest_weight(self.trainee())
     }
 
     /// Weights as safetensors, and the optimizer's state.
@@ -88,16 +120,16 @@ where
         let optimizer = recorder
             .record(self.optimizer.to_record(), ())
             .map_err(|error| TrainError::Optimizer(error.to_string()))?;
-        Ok([weights::to_bytes(&self.trainee.flow)?, optimizer])
+        Ok([weights::to_bytes(&self.trainee().model)?, optimizer])
     }
 
     /// Go on from what [`to_bytes`](Self::to_bytes) gave; the paths name the two in messages.
     pub(super) fn restore(
         &mut self,
-        [flow, optimizer]: [(Vec<u8>, &Path); 2],
+        [model, optimizer]: [(Vec<u8>, &Path); 2],
         device: &B::Device,
     ) -> Result<(), TrainError> {
-        weights::from_bytes(&mut self.trainee.flow, flow.0, flow.1)?;
+        weights::from_bytes(self.model(), model.0, model.1)?;
         let recorder = BinBytesRecorder::<FullPrecisionSettings>::default();
         let record = recorder.load(optimizer.0, device).map_err(|error| TrainError::Weights {
             path: optimizer.1.to_path_buf(),

@@ -1,7 +1,7 @@
 //! What can go wrong in a training.
 
 use crate::{config::ConfigError, data::DataError, run::RunError};
-use atypical_models::flow::FlowError;
+use atypical_models::ModelError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -19,7 +19,17 @@ pub enum TrainError {
     Config(#[from] ConfigError),
     /// The model's description.
     #[error("the model cannot be built: {0}")]
-    Flow(#[from] FlowError),
+    Model(#[from] ModelError),
+    /// A model of another family where a flow is needed.
+    #[error("{what} needs a flow, and the run `{run}` is {family}")]
+    NotAFlow {
+        /// The run.
+        run: String,
+        /// Its family.
+        family: &'static str,
+        /// What needs a flow.
+        what: &'static str,
+    },
     /// Less than one batch.
     #[error(
         "there are {images} training images, fewer than one batch of {batch_size}; lower batch_size or use more data"
@@ -78,6 +88,22 @@ pub enum TrainError {
         "the run was started with another configuration: {0}; resume without --config and --set, or start a new run with --run"
     )]
     OtherConfig(String),
+    /// A first step that is to go on after its end.
+    #[error(
+        "the first step is done, after {epochs} epochs, and the second has learned from its latents: its length cannot change any more (`model.second_training.epochs` can); start a new run with --run"
+    )]
+    FirstStepDone {
+        /// Epochs of the first step.
+        epochs: usize,
+    },
+    /// A two-step model that is asked for before it is whole.
+    #[error(
+        "the steps of `{run}` are not all trained yet; go on with: atypical train --resume --run {run}"
+    )]
+    StepsNotDone {
+        /// The run.
+        run: String,
+    },
     /// The optimizer's state.
     #[error("the optimizer's state could not be kept: {0}")]
     Optimizer(String),

@@ -34,6 +34,11 @@ impl<B: Backend> Loader<B> {
         Self { images, batch_size, corruption, device }
     }
 
+    /// The images.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.images.len()
@@ -95,6 +100,12 @@ impl<B: Backend> Loader<B> {
             let batch = ready.recv().map_err(|_| TrainError::Batches("its thread ended".into()));
             Some(batch.map(|data| on_device(data, dimension, &device)))
         }))
+    }
+
+    /// The first images in order, at most `count`.
+    pub fn first(&self, count: usize, noise: Noise) -> Tensor<B, 2> {
+        let index: Vec<usize> = (0..count.min(self.len())).collect();
+        self.batch(&index, noise)
     }
 
     fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {

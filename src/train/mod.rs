@@ -1,4 +1,4 @@
-//! Training by maximum likelihood, through burn-train's learner.
+//! Training, through burn-train's learner.
 //!
 //! [`train`] puts a strategy of its own into the learner: every step draws its randomness (data order, dequantisation,
 //! dropout) from the seed and the step's number alone. A run that is interrupted at any step, by Ctrl-C or by `kill -9`, and
@@ -10,30 +10,33 @@ mod descent;
 mod error;
 mod loader;
 mod metric;
+mod quality;
 mod samples;
 mod schedule;
 mod strategy;
 mod trainee;
+mod two_step;
 mod weights;
 
 pub use adam_w::FusedAdamW;
 pub use checkpoint::State;
 pub use descent::{Descent, Seen};
 pub use error::TrainError;
-pub use samples::draw;
+pub use quality::{QualityMetric, Shown};
+pub use samples::{draw, reconstructions_png, walks_png};
 pub use strategy::Outcome;
 pub use trainee::Trainee;
 pub(crate) use trainee::is_vector;
 pub(crate) use weights::to_bytes;
-pub use weights::{Checksum, load_flow, open_damaged_flow, open_flow};
+pub use weights::{Checksum, load_model, open_damaged_flow, open_flow, open_model};
 
 use crate::{
-    config::{Loaded, TrainConfig},
+    config::{Loaded, ModelConfig, TrainConfig},
     data::{Images, Noise, Spec},
     progress::Verbosity,
     run::{RunDir, write_atomic},
 };
-use atypical_models::{FlowBackend, flow::Flow};
+use atypical_models::FlowBackend;
 use burn::{
     optim::adaptor::OptimizerAdaptor,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
@@ -67,7 +70,7 @@ pub fn images(config: &TrainConfig, data_dir: &Path) -> Result<(Images, Images),
         Some(spec) => (train, load(spec)?),
         None => train.split(config.data.valid_fraction, config.seed),
     };
-    let shape = config.model.flow().shape;
+    let shape = config.model.shape();
     train.expect_shape(shape)?;
     valid.expect_shape(shape)?;
     if train.len() < config.batch_size {
@@ -79,17 +82,17 @@ pub fn images(config: &TrainConfig, data_dir: &Path) -> Result<(Images, Images),
     Ok((train, valid))
 }
 
-/// Train a flow into `run`; with `resume`, continue from its newest whole checkpoint.
+/// Train a model into `run`; with `resume`, continue from its newest whole checkpoint.
 ///
 /// The run directory gets `config.yaml`, `checkpoints/`, `model/latest.safetensors` and `model/best.safetensors`,
-/// `metrics.jsonl` (one line an epoch) and `samples/`.
+/// `metrics.jsonl` (one line an epoch) and `samples/`. The steps of a two-step model are runs of their own in the folders `first` and `second`.
 ///
 /// # Errors
 /// A model that cannot be built, a checkpoint that does not fit, a loss that diverges, a disk that is full. What was
 /// written before stays.
 pub fn train<B>(
     loaded: &Loaded<TrainConfig>,
-    (train, valid): (Images, Images),
+    images: (Images, Images),
     run: &RunDir,
     resume: bool,
     device: &B::Device,
@@ -100,10 +103,40 @@ where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
 {
-    let config = &loaded.config;
     let _lock = run.lock()?;
-    let mut flow = Flow::<B>::new(&config.model.flow(), config.seed, device)?;
-    if burn::module::Module::num_params(&flow) == 0 {
+    let how = How { device, display, interrupter };
+    match &loaded.config.model {
+        ModelConfig::TwoStep(two_step) => {
+            two_step::train::<B>(loaded, two_step, images, run, resume, &how)
+        }
+        _ => one::<B>(strategy::TRAINING, loaded, images, run, resume, &how),
+    }
+}
+
+/// What a training needs besides its settings and its data.
+struct How<'a, B: AutodiffBackend> {
+    device: &'a B::Device,
+    display: Display,
+    interrupter: Interrupter,
+}
+
+/// Train a model of one step; `what` says which training it is.
+fn one<B>(
+    what: &'static str,
+    loaded: &Loaded<TrainConfig>,
+    (train, valid): (Images, Images),
+    run: &RunDir,
+    resume: bool,
+    how: &How<B>,
+) -> Result<Outcome, TrainError>
+where
+    B: AutodiffBackend + FlowBackend,
+    B::InnerBackend: FlowBackend,
+{
+    let &How { device, display, ref interrupter } = how;
+    let config = &loaded.config;
+    let mut model = config.model.build::<B>(config.seed, device)?;
+    if burn::module::Module::num_params(&model) == 0 {
         return Err(TrainError::NoParameters);
     }
     let noise = |epoch| match config.data.dequantize {
@@ -118,12 +151,8 @@ where
             train.corrupted(first, noise(0), config.data.corruption()),
             [first.len(), train.dimension()],
         );
-        let report = flow.initialize(Tensor::from_data(x, device));
-        if report.constant_channels > 0 {
-            eprintln!(
-                "warning: {} channels are constant over the first batch; their ActNorm keeps scale 1",
-                report.constant_channels
-            );
+        if let Some(complaint) = model.initialize(Tensor::from_data(x, device)) {
+            eprintln!("warning: {complaint}");
         }
     }
 
@@ -132,6 +161,7 @@ where
     let schedule =
         Schedule::new(config.optimizer.lr(), config.scheduler.clone(), steps_per_epoch, total);
 
+    let told = metric::Told::of(&model);
     let train = Arc::new(Loader::<B>::new(
         Arc::new(train),
         config.batch_size,
@@ -144,7 +174,7 @@ where
         config.data.corruption(),
         device.clone(),
     ));
-    let mut descent = Descent::new(flow, &config.optimizer, config.clip_grad_norm);
+    let mut descent = Descent::new(model, &config.optimizer, config.clip_grad_norm);
     let state = match resume {
         true => checkpoint::latest(run, &mut descent, device)?,
         false => State::default(),
@@ -158,6 +188,7 @@ where
         config.optimizer.lr(),
     );
     let strategy = Arc::new(Strategy::new(
+        what,
         config.clone(),
         run.clone(),
         (train.clone(), valid.clone()),
@@ -169,12 +200,16 @@ where
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
         .with_application_logger(None)
         .with_metric_logger(metric::NoLogger)
-        .metrics((metric::BitsPerDimension::default(),))
+        .metrics((metric::Loss::new(told),))
         .num_epochs(config.epochs)
         .with_interrupter(interrupter.clone());
+    let shown: &[Shown] = if config.samples.quality > 0 { &Shown::ALL } else { &[] };
+    let training = shown.iter().fold(training, |training, shown| {
+        training.metric_valid_numeric(QualityMetric::new(*shown))
+    });
     let training = match display.tui {
         true => training.renderer(burn::train::renderer::tui::TuiMetricsRendererWrapper::new(
-            interrupter,
+            interrupter.clone(),
             None,
         )),
         false => training.renderer(metric::NoRenderer),

@@ -1,7 +1,8 @@
-//! Samples of a flow.
+//! Samples of a model.
 
-use atypical_models::{DensityModel, FlowBackend, flow::Flow};
-use burn::tensor::{Tensor, TensorData};
+use crate::report;
+use atypical_models::{DensityModel, LatentModel};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 /// Samples drawn in one pass: bounds the memory.
 const BATCH: usize = 256;
@@ -10,13 +11,72 @@ const BATCH: usize = 256;
 ///
 /// # Shapes
 /// - output: `n x D` values, row-major
-pub fn draw<B: FlowBackend>(flow: &Flow<B>, n: usize, device: &B::Device) -> Vec<f32> {
-    let mut samples = Vec::with_capacity(n * flow.dimension());
+pub fn draw<B: Backend>(model: &impl DensityModel<B>, n: usize, device: &B::Device) -> Vec<f32> {
+    let mut samples = Vec::with_capacity(n * model.dimension());
     for from in (0..n).step_by(BATCH) {
-        let batch = flow.sample(BATCH.min(n - from), device);
+        let batch = model.sample(BATCH.min(n - from), device);
         samples.extend(batch.into_data().iter::<f32>());
     }
     samples
+}
+
+/// Images in a row of reconstructions or of a walk.
+const ROW: usize = 8;
+
+/// Rows of inputs, under each the row of what an autoencoder makes of them again, as PNG; and how many of their values are NaN or infinite, and black.
+///
+/// # Shapes
+/// - x: `[n, D]`
+pub fn reconstructions_png<B: Backend>(
+    model: &impl LatentModel<B>,
+    x: Tensor<B, 2>,
+    shape: [usize; 3],
+) -> (Vec<u8>, usize) {
+    let again = model.decode(model.encode(x.clone()));
+    let [inputs, again] = [x, again].map(|x| x.into_data().iter::<f32>().collect::<Vec<_>>());
+    let row = ROW * shape.iter().product::<usize>();
+    let rows: Vec<f32> = inputs
+        .chunks(row)
+        .zip(again.chunks(row))
+        .flat_map(|(a, b)| [padded(a, row), padded(b, row)].concat())
+        .collect();
+    let (pixels, broken) = report::to_pixels(&rows);
+    (report::rows_png(&pixels, shape, ROW), broken)
+}
+
+/// A row of images, white where it has too few.
+fn padded(row: &[f32], length: usize) -> Vec<f32> {
+    let mut row = row.to_vec();
+    row.resize(length, 1.0);
+    row
+}
+
+/// Steps from one end of a walk to the other, both ends counted.
+const STEPS: usize = 10;
+
+/// Walks through the latent space, one a row: from each input's latent to the next one's, in equal steps, as PNG; and how many of their values are NaN or infinite, and black.
+///
+/// # Shapes
+/// - ends: `[n, D]`, two for each walk
+pub fn walks_png<B: Backend>(
+    model: &impl LatentModel<B>,
+    ends: Tensor<B, 2>,
+    shape: [usize; 3],
+) -> (Vec<u8>, usize) {
+    let z = model.encode(ends);
+    let pairs = z.dims()[0] / 2;
+    let mut rows = Vec::with_capacity(pairs * STEPS * shape.iter().product::<usize>());
+    for pair in 0..pairs {
+        let [from, to] = [0, 1].map(|end| z.clone().narrow(0, 2 * pair + end, 1));
+        let at = |step: usize| {
+            let share = step as f64 / (STEPS - 1) as f64;
+            from.clone() * (1.0 - share) + to.clone() * share
+        };
+        let row = model.decode(Tensor::cat((0..STEPS).map(at).collect(), 0));
+        rows.extend(row.into_data().iter::<f32>());
+    }
+    let (pixels, broken) = report::to_pixels(&rows);
+    (report::rows_png(&pixels, shape, STEPS), broken)
 }
 
 /// Side of a picture of a density, in pixels.
@@ -29,15 +89,15 @@ const LOOK: usize = 1000;
 ///
 /// # Shapes
 /// - output: `[DENSITY_SIDE, DENSITY_SIDE]`, row-major
-pub fn density_picture<B: FlowBackend>(flow: &Flow<B>, device: &B::Device) -> Vec<u8> {
-    let (centre, half) = square(&draw(flow, LOOK, device));
+pub fn density_picture<B: Backend>(model: &impl DensityModel<B>, device: &B::Device) -> Vec<u8> {
+    let (centre, half) = square(&draw(model, LOOK, device));
     let place = |i: usize| half * (2.0 * (i as f64 + 0.5) / DENSITY_SIDE as f64 - 1.0);
     let mut log_density = Vec::with_capacity(DENSITY_SIDE * DENSITY_SIDE);
     for row in 0..DENSITY_SIDE {
         let y = (centre[1] - place(row)) as f32;
         let points = (0..DENSITY_SIDE).flat_map(|i| [(centre[0] + place(i)) as f32, y]).collect();
         let points = TensorData::new::<f32, _>(points, [DENSITY_SIDE, 2]);
-        let row = flow.log_prob(Tensor::<B, 2>::from_data(points, device));
+        let row = model.log_prob(Tensor::<B, 2>::from_data(points, device));
         log_density.extend(row.into_data().iter::<f64>());
     }
     let top =
@@ -70,7 +130,7 @@ fn square(points: &[f32]) -> ([f64; 2], f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atypical_models::flow::FlowConfig;
+    use atypical_models::flow::{Flow, FlowConfig};
     use burn::backend::{Flex, flex::FlexDevice};
 
     #[test]

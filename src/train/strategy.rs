@@ -5,20 +5,21 @@ use super::{
     checkpoint::{self, State},
     descent::{Descent, Seen},
     loader::Loader,
-    metric::{BatchLoss, progress},
-    samples::{DENSITY_SIDE, density_picture, draw},
+    metric::{BatchLoss, Told, progress},
+    samples::{DENSITY_SIDE, density_picture, draw, reconstructions_png},
     schedule::Schedule,
-    trainee::{Trainee, bits, is_vector},
+    trainee::{Trainee, is_vector},
     weights,
 };
 use crate::{
     config::TrainConfig,
-    data::Noise,
+    data::{Images, Noise},
+    eval::generation::{self, Quality},
     progress::{Progress, Verbosity},
     report,
     run::{RunDir, write_atomic},
 };
-use atypical_models::{DensityModel, FlowBackend, flow::Flow};
+use atypical_models::{Ability, DensityModel, FlowBackend, Model};
 use burn::{
     module::{AutodiffModule, Module},
     optim::adaptor::OptimizerAdaptor,
@@ -29,7 +30,7 @@ use burn::{
         TrainingComponents, TrainingItem, ValidLoader,
     },
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -37,15 +38,15 @@ use std::{
 };
 
 /// What a training came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Steps done.
     pub steps: usize,
     /// Whole epochs done.
     pub epochs: usize,
-    /// Best validation loss, in nats; none before the first validation.
+    /// Best validation loss, in nats where it is a likelihood; none before the first validation.
     pub best_loss: Option<f64>,
-    /// The same in bits per dimension.
+    /// The same in bits per dimension, where it is a likelihood.
     pub best_bits_per_dimension: Option<f64>,
     /// Epoch of the best validation loss.
     pub best_epoch: usize,
@@ -55,11 +56,16 @@ pub struct Outcome {
     pub interrupted: Option<String>,
 }
 
+/// What progress of a training of one step is said of.
+pub const TRAINING: &str = "training";
+
 /// The loop, and what it needs besides what burn-train hands it.
 pub struct Strategy<B: AutodiffBackend + FlowBackend>
 where
     B::InnerBackend: FlowBackend,
 {
+    /// What progress is said of.
+    what: &'static str,
     config: TrainConfig,
     run: RunDir,
     train: Arc<Loader<B>>,
@@ -75,6 +81,12 @@ fn step_seed(seed: u64, step: usize) -> u64 {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step as u64 + 1)
 }
 
+/// Validation images that a look at the model takes after each epoch.
+const LOOK: usize = 128;
+
+/// Seed of the samples that are compared with validation images.
+const QUALITY: u64 = 0x7175_616c;
+
 /// Seed of the dequantisation noise on validation images.
 const VALIDATION: u64 = 0x7661_6c69;
 
@@ -84,6 +96,7 @@ where
     B::InnerBackend: FlowBackend,
 {
     pub fn new(
+        what: &'static str,
         config: TrainConfig,
         run: RunDir,
         (train, valid): (Arc<Loader<B>>, Arc<Loader<B::InnerBackend>>),
@@ -93,7 +106,7 @@ where
     ) -> Self {
         let result = Mutex::new(Err(TrainError::NoResult("it did not start".into())));
         let start = Mutex::new(Some(start));
-        Self { config, run, train, valid, schedule, verbosity, start, result }
+        Self { what, config, run, train, valid, schedule, verbosity, start, result }
     }
 
     /// What the training came to, once.
@@ -112,7 +125,7 @@ where
         }
     }
 
-    /// Mean validation loss in nats; dropout is off on the inner backend.
+    /// Mean validation loss; dropout is off on the inner backend.
     fn validate(
         &self,
         model: &Trainee<B::InnerBackend>,
@@ -125,35 +138,95 @@ where
         let (mut sum, mut count) = (0.0, 0);
         for batch in self.valid.batches(noise)? {
             let loss = model.step(batch?);
-            sum += loss.nats * loss.size as f64;
+            sum += loss.loss * loss.size as f64;
             count += loss.size;
             each(loss, count);
         }
         Ok(sum / count as f64)
     }
 
+    /// How much samples are like validation images; said, and nothing where it cannot be had: a training goes on without.
+    fn quality(
+        &self,
+        model: &Model<B::InnerBackend>,
+        epoch: usize,
+        device: &B::Device,
+        bar: &Progress,
+    ) -> Option<Quality> {
+        if model.lacks(Ability::Samples).is_some() {
+            return None;
+        }
+        let count = self.config.samples.quality.min(self.valid.len());
+        let seed = step_seed(self.config.seed ^ QUALITY, epoch);
+        <B::InnerBackend as Backend>::seed(device, seed);
+        let samples = draw(model, count, device);
+        let real = self.valid.images().draw(count, self.config.seed);
+        let name = "samples".to_owned();
+        let generated = match is_vector(model.shape()) {
+            true => Images::of_vectors(name, model.dimension(), &samples, None),
+            false => {
+                let (pixels, broken) = report::to_pixels(&samples);
+                if broken > 0 {
+                    bar.say(&format!(
+                        "no quality: {broken} values of the samples are NaN or infinite"
+                    ));
+                    return None;
+                }
+                Images::of_pixels(name, model.shape(), pixels, None)
+            }
+        };
+        match generation::quality(&generated, &real, self.config.seed) {
+            Ok(quality) => {
+                bar.say(&format!(
+                    "epoch {epoch}: of {count} samples precision {:.3}, recall {:.3}, density {:.3}, coverage {:.3}",
+                    quality.precision, quality.recall, quality.density, quality.coverage
+                ));
+                Some(quality)
+            }
+            Err(problem) => {
+                bar.say(&format!("no quality: {problem}"));
+                None
+            }
+        }
+    }
+
     fn draw_samples(
         &self,
-        flow: &Flow<B::InnerBackend>,
+        model: &Model<B::InnerBackend>,
         epoch: usize,
         device: &B::Device,
         bar: &Progress,
     ) -> Result<(), TrainError> {
         <B::InnerBackend as Backend>::seed(device, step_seed(self.config.seed ^ VALIDATION, epoch));
-        if is_vector(flow.shape()) {
+        if is_vector(model.shape()) {
             // Of points in the plane the density itself can be seen; of longer vectors there is nothing to look at.
-            if flow.dimension() == 2 {
-                let picture = density_picture(flow, device);
+            let seen = model.dimension() == 2 && model.lacks(Ability::Density).is_none();
+            if seen && model.lacks(Ability::Samples).is_none() {
+                let picture = density_picture(model, device);
                 let shape = [1, DENSITY_SIDE, DENSITY_SIDE];
                 write_atomic(&self.run.samples(epoch), &report::grid_png(&picture, shape))?;
             }
             return Ok(());
         }
-        let (pixels, broken) = report::to_pixels(&draw(flow, self.config.samples.count, device));
+        if model.lacks(Ability::Reconstructions).is_none() {
+            let shown = self.config.samples.count.min(self.valid.len()) / 2;
+            let x = self.valid.first(shown.max(1), Noise::Off);
+            let (png, broken) = reconstructions_png(model, x, model.shape());
+            if broken > 0 {
+                bar.say(&format!(
+                    "{broken} values of the reconstructions are NaN or infinite; they are black"
+                ));
+            }
+            write_atomic(&self.run.reconstructions(epoch), &png)?;
+        }
+        if model.lacks(Ability::Samples).is_some() {
+            return Ok(());
+        }
+        let (pixels, broken) = report::to_pixels(&draw(model, self.config.samples.count, device));
         if broken > 0 {
             bar.say(&format!("{broken} values of the samples are NaN or infinite; they are black"));
         }
-        let png = report::grid_png(&pixels, flow.shape());
+        let png = report::grid_png(&pixels, model.shape());
         write_atomic(&self.run.samples(epoch), &png)?;
         Ok(())
     }
@@ -219,7 +292,7 @@ where
         let start = Instant::now();
         let steps_per_epoch = this.train.steps();
         let total = this.schedule.total();
-        let mut bar = Progress::new(this.verbosity, "training", total.saturating_sub(state.step));
+        let mut bar = Progress::new(this.verbosity, this.what, total.saturating_sub(state.step));
         let mut interrupted = None;
 
         'epochs: while state.step < total && interrupted.is_none() {
@@ -243,14 +316,14 @@ where
                 B::seed(&device, step_seed(config.seed, state.step));
                 let lr = this.schedule.rate(state.step);
                 let Seen { loss, norm } = self.descent.step(batch?, lr);
-                for (what, value) in [("the loss", loss.nats), ("the gradient's norm", norm)] {
+                for (what, value) in [("the loss", loss.loss), ("the gradient's norm", norm)] {
                     if !value.is_finite() {
                         return Err(self.diverged(what, value, state.step + 1, epoch + 1));
                     }
                 }
                 state.step += 1;
-                state.epoch_loss += loss.nats;
-                bar.advance(1, &format!("epoch {}, {:.3} bits/dim", epoch + 1, loss.bits));
+                state.epoch_loss += loss.loss;
+                bar.advance(1, &format!("epoch {}, {}", epoch + 1, loss.told.text(loss.loss)));
                 let items = progress(within + 1, steps_per_epoch);
                 let item =
                     TrainingItem::new(loss, items, overall.clone(), Some(state.step), Some(lr));
@@ -276,16 +349,13 @@ where
             self.end_epoch(&mut state, epoch + 1, &device, &bar)?;
         }
 
-        let shape = self.descent.trainee().flow.shape();
-        let bits = |nats: f64| bits(-nats, shape);
-        bar.finish(
-            &state.best_loss.map_or(String::new(), |l| format!("best {:.3} bits/dim", bits(l))),
-        );
+        let told = Told::of(&self.descent.trainee().model);
+        bar.finish(&state.best_loss.map_or(String::new(), |l| format!("best {}", told.text(l))));
         Ok(Outcome {
             steps: state.step,
             epochs: state.step / steps_per_epoch,
             best_loss: state.best_loss,
-            best_bits_per_dimension: state.best_loss.map(bits),
+            best_bits_per_dimension: state.best_loss.and_then(|loss| told.bits(loss)),
             best_epoch: state.best_epoch,
             seconds: before + start.elapsed().as_secs_f64(),
             interrupted,
@@ -309,34 +379,60 @@ where
             let item = TrainingItem::new(loss, items, overall.clone(), None, None);
             processor.process_valid(LearnerEvent::ProcessedItem(item));
         })?;
+        let every = this.config.samples.every;
+        let drawn = every > 0 && epoch.is_multiple_of(every);
+        let quality = match drawn && this.config.samples.quality > 0 {
+            true => this.quality(&model.model, epoch, device, bar),
+            false => None,
+        };
+        if quality.is_some() {
+            // Without weight: the mean loss is that of the batches.
+            let item = BatchLoss { loss, size: 0, told: Told::of(&model.model), quality };
+            let items = progress(this.valid.len(), this.valid.len());
+            let item = TrainingItem::new(item, items, overall.clone(), None, None);
+            processor.process_valid(LearnerEvent::ProcessedItem(item));
+        }
         processor.process_valid(LearnerEvent::EndEpoch(epoch));
         if !loss.is_finite() {
             return Err(self.diverged("the validation loss", loss, state.step, epoch));
         }
         self.check_weights(state)?;
+        if let Some(complaint) = model.model.complaint(this.valid.first(LOOK, this.noise(epoch))) {
+            bar.say(&format!("warning: {complaint}"));
+        }
         let steps = state.step - (epoch - 1) * this.train.steps();
         let train_loss = state.epoch_loss / steps as f64;
         state.valid_loss = Some(loss);
-        if state.best_loss.is_none_or(|best| loss < best) {
+        let ranked = model.model.is_ranked();
+        if !ranked || state.best_loss.is_none_or(|best| loss < best) {
             (state.best_loss, state.best_epoch) = (Some(loss), epoch);
-            write_atomic(&this.run.best_model(), &weights::to_bytes(&model.flow)?)?;
+            write_atomic(&this.run.best_model(), &weights::to_bytes(&model.model)?)?;
         }
-        let bits = |nats: f64| bits(-nats, model.flow.shape());
+        let told = Told::of(&model.model);
         bar.say(&format!(
-            "epoch {epoch}/{}: {:.3} bits/dim on training, {:.3} on validation data",
+            "{}epoch {epoch}/{}: {} on training, {} on validation data",
+            if this.what == TRAINING { String::new() } else { format!("{}, ", this.what) },
             this.config.epochs,
-            bits(train_loss),
-            bits(loss)
+            told.text(train_loss),
+            told.text(loss)
         ));
-        let line = serde_json::json!({
+        let mut line = serde_json::json!({
             "epoch": epoch, "step": state.step, "lr": this.schedule.rate(state.step - 1),
-            "train_loss": train_loss, "train_bits_per_dimension": bits(train_loss),
-            "valid_loss": loss, "valid_bits_per_dimension": bits(loss), "seconds": state.seconds,
+            "train_loss": train_loss, "valid_loss": loss, "seconds": state.seconds,
         });
+        for (key, loss) in
+            [("train_bits_per_dimension", train_loss), ("valid_bits_per_dimension", loss)]
+        {
+            if let Some(bits) = told.bits(loss) {
+                line[key] = bits.into();
+            }
+        }
+        if let Some(quality) = quality {
+            line["quality"] = serde_json::to_value(quality).unwrap_or_default();
+        }
         log_line(&this.run.metrics_log(), epoch, &line)?;
-        let every = this.config.samples.every;
-        if every > 0 && epoch.is_multiple_of(every) {
-            this.draw_samples(&model.flow, epoch, device, bar)?;
+        if drawn {
+            this.draw_samples(&model.model, epoch, device, bar)?;
         }
         self.save(state)
     }

@@ -1,9 +1,8 @@
-//! A flow as burn-train's learner sees it.
+//! A model as burn-train's learner sees it.
 
-use super::metric::BatchLoss;
+use super::metric::{BatchLoss, Told};
 use atypical_models::{
-    DensityModel, FlowBackend, bits_per_dimension,
-    flow::Flow,
+    FlowBackend, Model, Objective,
     ops::{is_fused_inner, sum_of_squares},
 };
 use burn::{
@@ -17,18 +16,18 @@ use burn::{
     train::{InferenceStep, TrainOutput, TrainStep},
 };
 
-/// A flow that learns by maximum likelihood.
+/// A model that learns.
 #[derive(Module, Debug)]
 pub struct Trainee<B: Backend> {
-    /// The flow.
-    pub flow: Flow<B>,
+    /// The model.
+    pub model: Model<B>,
 }
 
 impl<B: Backend> Trainee<B> {
-    /// The flow's parameters are numbered in order: the optimizer's state, which is kept by these numbers, then belongs to
+    /// The model's parameters are numbered in order: the optimizer's state, which is kept by these numbers, then belongs to
     /// the same parameters after a resume.
-    pub fn new(flow: Flow<B>) -> Self {
-        Self { flow: flow.map(&mut Number(0)) }
+    pub fn new(model: Model<B>) -> Self {
+        Self { model: model.map(&mut Number(0)) }
     }
 }
 
@@ -43,30 +42,26 @@ impl<B: Backend> ModuleMapper<B> for Number {
     }
 }
 
-fn batch_loss<B: Backend>(loss: Tensor<B, 1>, size: usize, shape: [usize; 3]) -> BatchLoss {
-    let nats = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-    BatchLoss { nats, bits: bits(-nats, shape), size }
-}
-
-/// Bits per dimension; vectors have no grey levels, whose 8 bits those of images contain.
-pub(super) fn bits(log_prob: f64, shape: [usize; 3]) -> f64 {
-    let of_images = bits_per_dimension(log_prob, shape.iter().product());
-    if is_vector(shape) { of_images - 8.0 } else { of_images }
-}
-
 /// Whether a model of this shape is one of vectors.
 pub(crate) fn is_vector([_, height, width]: [usize; 3]) -> bool {
     height * width == 1
 }
 
+/// The number in a tensor of one.
+pub(super) fn number<B: Backend>(loss: Tensor<B, 1>) -> f64 {
+    loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
+}
+
+/// A step down the objective: what burn-train's own strategies would run. [`Descent`](super::Descent) takes the model's turns.
 impl<B: AutodiffBackend + FlowBackend> TrainStep for Trainee<B> {
     type Input = Tensor<B, 2>;
     type Output = BatchLoss;
 
     fn step(&self, x: Tensor<B, 2>) -> TrainOutput<BatchLoss> {
         let size = x.dims()[0];
-        let loss = -self.flow.log_prob(x).mean();
-        let item = batch_loss(loss.clone().inner(), size, self.flow.shape());
+        let loss = self.model.objective(x).mean();
+        let told = Told::of(&self.model);
+        let item = BatchLoss { loss: number(loss.clone().inner()), size, told, quality: None };
         TrainOutput::new(self, loss.backward(), item)
     }
 }
@@ -77,7 +72,8 @@ impl<B: FlowBackend> InferenceStep for Trainee<B> {
 
     fn step(&self, x: Tensor<B, 2>) -> BatchLoss {
         let size = x.dims()[0];
-        batch_loss(-self.flow.log_prob(x).mean(), size, self.flow.shape())
+        let loss = number(self.model.objective(x).mean());
+        BatchLoss { loss, size, told: Told::of(&self.model), quality: None }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use super::TrainError;
 use crate::{
-    config::{Loaded, TrainConfig},
+    config::{Loaded, ModelConfig, TrainConfig},
     run::{RunDir, RunError},
 };
-use atypical_models::flow::{Flow, Layer};
+use atypical_models::{
+    AnyEstimator, FlowBackend, Model, TwoStep,
+    flow::{Flow, Layer},
+};
 use burn::{
     store::{ModuleSnapshot, ModuleStore, SafetensorsStore},
     tensor::backend::Backend,
@@ -68,17 +71,17 @@ fn digest(before: &[u8], after: &[u8]) -> String {
     crate::hex(&Sha256::new().chain_update(before).chain_update(after).finalize())
 }
 
-/// A flow's weights as the bytes of a safetensors file with its own checksum; names are the paths of the parameters.
+/// A model's weights as the bytes of a safetensors file with its own checksum; names are the paths of the parameters.
 ///
 /// The checksum is in the file, not in one beside it: both are written by one rename, and no kill leaves weights with the checksum of others.
-pub(crate) fn to_bytes<B: Backend>(flow: &Flow<B>) -> Result<Vec<u8>, TrainError> {
+pub(crate) fn to_bytes<B: Backend, M: ModuleSnapshot<B>>(model: &M) -> Result<Vec<u8>, TrainError> {
     // Without burn's metadata, whose order changes from run to run: the same weights are the same bytes.
     let mut store = SafetensorsStore::from_bytes(None)
         .skip_enum_variants(true)
         .clear_metadata()
         .metadata(NAME, "0".repeat(DIGITS));
     let mut bytes = store
-        .collect_from(flow)
+        .collect_from(model)
         .and_then(|()| store.get_bytes())
         .map_err(|error| TrainError::NoResult(format!("the weights cannot be written: {error}")))?;
     if let Some([before, _, after]) = split(&bytes) {
@@ -88,9 +91,9 @@ pub(crate) fn to_bytes<B: Backend>(flow: &Flow<B>) -> Result<Vec<u8>, TrainError
     Ok(bytes)
 }
 
-/// Put weights into a flow; `path` names them in messages.
+/// Put weights into a model; `path` names them in messages.
 pub(super) fn from_bytes<B: Backend>(
-    flow: &mut Flow<B>,
+    model: &mut Model<B>,
     bytes: Vec<u8>,
     path: &Path,
 ) -> Result<(), TrainError> {
@@ -99,7 +102,7 @@ pub(super) fn from_bytes<B: Backend>(
         .skip_enum_variants(true)
         .validate(false)
         .allow_partial(true);
-    let result = flow
+    let result = model
         .load_from(&mut store)
         .map_err(|error| misfit(format!("it is damaged, or no safetensors file ({error})")))?;
     if let Some(error) = result.errors.first() {
@@ -111,10 +114,17 @@ pub(super) fn from_bytes<B: Backend>(
             result.missing.len()
         )));
     }
-    for (l, level) in flow.levels.iter().enumerate() {
+    let (prefix, flow) = match model {
+        Model::Estimator(AnyEstimator::Flow(flow)) => ("", Some(&*flow)),
+        Model::TwoStep(TwoStep { second: AnyEstimator::Flow(flow), .. }) => {
+            ("second.", Some(&*flow))
+        }
+        _ => ("", None),
+    };
+    for (l, level) in flow.iter().flat_map(|flow| flow.levels.iter().enumerate()) {
         for (s, step) in level.steps.iter().enumerate() {
             if matches!(step, Layer::Conv1x1(step) if !step.is_permuted()) {
-                let name = format!("levels.{l}.steps.{s}.permutation");
+                let name = format!("{prefix}levels.{l}.steps.{s}.permutation");
                 return Err(misfit(format!(
                     "it is damaged: `{name}` is no permutation of the channels"
                 )));
@@ -130,62 +140,92 @@ pub(super) fn from_bytes<B: Backend>(
     Ok(())
 }
 
-/// A flow with the weights of a safetensors file.
+/// A model with the weights of a safetensors file.
 ///
 /// # Errors
 /// A file that cannot be read or is damaged, or whose tensors are not the model's.
-pub fn load_flow<B: Backend>(
+pub fn load_model<B: FlowBackend>(
     config: &TrainConfig,
     path: &Path,
     device: &B::Device,
-) -> Result<Flow<B>, TrainError> {
+) -> Result<Model<B>, TrainError> {
     let bytes = read(path)?;
     if Checksum::of(&bytes) == Checksum::Damaged {
         return Err(TrainError::Damaged(path.to_path_buf()));
     }
-    flow_of(config, bytes, path, device)
+    model_of(config, bytes, path, device)
 }
 
-/// The trained flow of a run, with the best validation loss, and the run's configuration.
+/// The trained model of a run, with the best validation loss, and the run's configuration.
 ///
 /// # Errors
 /// A run without configuration or weights, or whose weights are damaged or do not fit.
-pub fn open_flow<B: Backend>(
+pub fn open_model<B: FlowBackend>(
     run: &RunDir,
     device: &B::Device,
-) -> Result<(Flow<B>, TrainConfig), TrainError> {
+) -> Result<(Model<B>, TrainConfig), TrainError> {
     let config = Loaded::<TrainConfig>::file(&run.config())?.config;
-    Ok((load_flow(&config, &run.weights(), device)?, config))
+    if matches!(config.model, ModelConfig::TwoStep(_)) && !run.weights().exists() {
+        return Err(TrainError::StepsNotDone { run: run.name() });
+    }
+    Ok((load_model(&config, &run.weights(), device)?, config))
+}
+
+/// The same of a run whose model is a flow; `what` needs one.
+///
+/// # Errors
+/// Those of [`open_model`], and a model of another family.
+pub fn open_flow<B: FlowBackend>(
+    run: &RunDir,
+    what: &'static str,
+    device: &B::Device,
+) -> Result<(Flow<B>, TrainConfig), TrainError> {
+    let (model, config) = open_model(run, device)?;
+    Ok((flow_of(model, run, what)?, config))
 }
 
 /// The same whatever the weights' checksum says, which comes with them: to examine what is damaged.
 ///
 /// # Errors
-/// A run without configuration or weights, or whose weights do not fit.
-pub fn open_damaged_flow<B: Backend>(
+/// A run without configuration or weights, or whose weights do not fit or are not a flow's.
+pub fn open_damaged_flow<B: FlowBackend>(
     run: &RunDir,
+    what: &'static str,
     device: &B::Device,
 ) -> Result<(Flow<B>, TrainConfig, Checksum), TrainError> {
     let config = Loaded::<TrainConfig>::file(&run.config())?.config;
     let path = run.weights();
     let bytes = read(&path)?;
     let checksum = Checksum::of(&bytes);
-    Ok((flow_of(&config, bytes, &path, device)?, config, checksum))
+    let model = model_of(&config, bytes, &path, device)?;
+    Ok((flow_of(model, run, what)?, config, checksum))
+}
+
+fn flow_of<B: FlowBackend>(
+    model: Model<B>,
+    run: &RunDir,
+    what: &'static str,
+) -> Result<Flow<B>, TrainError> {
+    let family = model.family();
+    match model {
+        Model::Estimator(AnyEstimator::Flow(flow)) => Ok(flow),
+        _ => Err(TrainError::NotAFlow { run: run.name(), family, what }),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {
     std::fs::read(path).map_err(|source| RunError::Read { path: path.to_path_buf(), source })
 }
 
-fn flow_of<B: Backend>(
+fn model_of<B: FlowBackend>(
     config: &TrainConfig,
     bytes: Vec<u8>,
     path: &Path,
     device: &B::Device,
-) -> Result<Flow<B>, TrainError> {
-    let mut flow = Flow::new(&config.model.flow(), config.seed, device)?;
-    from_bytes(&mut flow, bytes, path)?;
-    Ok(flow)
+) -> Result<Model<B>, TrainError> {
+    let mut model = config.model.build(config.seed, device)?;
+    from_bytes(&mut model, bytes, path)?;
+    Ok(model)
 }
 
 #[cfg(test)]
@@ -201,8 +241,8 @@ mod tests {
     }
 
     fn weights() -> Vec<u8> {
-        let flow = Flow::<Flex>::new(&config().model.flow(), 0, &Default::default()).unwrap();
-        to_bytes(&flow).unwrap()
+        let model = config().model.build::<Flex>(0, &Default::default()).unwrap();
+        to_bytes(&model).unwrap()
     }
 
     #[test]
@@ -228,7 +268,7 @@ mod tests {
         let path = dir.path().join("best.safetensors");
         let load = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            load_flow::<Flex>(&config(), &path, &Default::default())
+            load_model::<Flex>(&config(), &path, &Default::default())
         };
         let mut whole = weights();
         let flow = load(&whole).unwrap();

@@ -114,13 +114,13 @@ impl Model {
         common: &Common,
         device: &B::Device,
     ) -> Result<Scorer<B>, CliError> {
-        let (flow, config) = train::open_flow::<B>(&self.run, device)?;
+        let (model, config) = train::open_model::<B>(&self.run, device)?;
         let noise = match config.data.dequantize {
             true => Noise::Evaluation { seed },
             false => Noise::Off,
         };
         let (batch, verbosity) = (config.batch_size, common.verbosity());
-        Ok(Scorer::new(flow, noise, batch, lid, seed, device.clone(), verbosity))
+        Ok(Scorer::new(model, noise, batch, lid, seed, device.clone(), verbosity))
     }
 }
 
@@ -202,7 +202,9 @@ impl OfImages {
                         return Err(error.into());
                     }
                 };
-                let errors = scorer.map(|s| s.inverse_error(&images)).transpose()?;
+                // What only a flow promises.
+                let flow = scorer.filter(|s| s.model().as_flow().is_some());
+                let errors = flow.map(|s| s.inverse_error(&images)).transpose()?;
                 (surveyed, errors, journal)
             });
         let table = table(&images, &surveyed, inverse_error.as_deref())?;

@@ -22,9 +22,11 @@ mod latent_norm;
 mod lid;
 mod likelihood;
 mod likelihood_ratio;
+mod likelihood_regret;
 mod local_mass;
 mod local_optimum;
 mod mixture;
+mod reconstruction;
 mod shells;
 mod typicality;
 mod waic;
@@ -148,22 +150,26 @@ pub fn spec(method: Method) -> Option<&'static Spec> {
         Method::HessianSpectrum => &hessian_spectrum::SPEC,
         Method::Invertibility => &invertibility::SPEC,
         Method::GoodnessOfFit => &goodness_of_fit::SPEC,
+        Method::Reconstruction => &reconstruction::SPEC,
+        Method::LikelihoodRegret => &likelihood_regret::SPEC,
         Method::Dose => &dose::SPEC,
         Method::Combined => &combined::SPEC,
     })
 }
 
-/// All statistics that some methods read; the log-likelihood is always one.
-pub fn statistics(methods: &[Method]) -> BTreeSet<Statistic> {
-    let mut all = BTreeSet::from([Statistic::LogLikelihood]);
-    for method in methods {
-        match spec(*method).map(|spec| spec.reads) {
-            Some(Reads::Only(reads)) => all.extend(reads),
-            None if *method == Method::Dual => all.extend([Statistic::Lid]),
-            Some(Reads::All | Reads::Scores) | None => {}
-        }
+/// The statistics that a method itself reads.
+pub fn reads(method: Method) -> &'static [Statistic] {
+    match (spec(method).map(|spec| spec.reads), method) {
+        (Some(Reads::Only(reads)), _) => reads,
+        (None, Method::Dual) => &[Statistic::LogLikelihood, Statistic::Lid],
+        (None, _) => &[Statistic::LogLikelihood],
+        (Some(Reads::All | Reads::Scores), _) => &[],
     }
-    all
+}
+
+/// All statistics that some methods read.
+pub fn statistics(methods: &[Method]) -> BTreeSet<Statistic> {
+    methods.iter().flat_map(|method| reads(*method)).copied().collect()
 }
 
 /// Whether one of them is fitted on training images.
@@ -191,7 +197,7 @@ pub fn scores(
     train: &Statistics,
     set: &Statistics,
 ) -> Result<Vec<(Method, Vec<f64>)>, FitError> {
-    let all: Vec<Statistic> = statistics(methods).into_iter().collect();
+    let all: Vec<Statistic> = set.keys().copied().collect();
     // What the methods that read scores read: those of training images and of the set.
     let mut read: [Vec<Vec<f64>>; 2] = Default::default();
     let mut scored = Vec::new();
@@ -258,7 +264,7 @@ mod tests {
     #[test]
     fn scores_rise_with_what_speaks_for_an_image() {
         // What a method reads: of an in-distribution image, and of one that is less so.
-        let all: [(Method, &[f64], &[f64]); 16] = [
+        let all: [(Method, &[f64], &[f64]); 18] = [
             (Method::Likelihood, &[2.0], &[1.0]),
             (Method::Lid, &[2.0], &[1.0]),
             (Method::LikelihoodRatio, &[2.0, 1.0], &[2.0, 1.5]),
@@ -275,6 +281,8 @@ mod tests {
             (Method::LocalOptimum, &[1.0], &[2.0]),
             (Method::Invertibility, &[1e-6], &[1e-3]),
             (Method::GoodnessOfFit, &[0.5], &[9.0]),
+            (Method::Reconstruction, &[0.01], &[0.02]),
+            (Method::LikelihoodRegret, &[1.0], &[2.0]),
         ];
         for (method, more, less) in all {
             let score = spec(method).unwrap().score(&[]).unwrap();

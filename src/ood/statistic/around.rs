@@ -49,8 +49,8 @@ pub fn fold(x: f64) -> f64 {
 }
 
 /// `log [1/K Σ_k p(x_k)]` over points `[K, D]`, in nats.
-pub fn log_mean_density<B: FlowBackend>(flow: &Flow<B>, points: Tensor<B, 2>) -> f64 {
-    log_mean(flow.log_prob(points).into_data().iter::<f64>().collect())
+pub fn log_mean_density<B: FlowBackend>(model: &impl DensityModel<B>, points: Tensor<B, 2>) -> f64 {
+    log_mean(model.log_prob(points).into_data().iter::<f64>().collect())
 }
 
 /// The same over the points that latents `[K, D]` decode to.

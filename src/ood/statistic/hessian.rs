@@ -6,7 +6,7 @@ use crate::{
     lid::matrix_free::{Space, signs},
 };
 use atypical_forward::{Forward, ForwardError, lift, on_forward, parts};
-use atypical_models::{DensityModel, FlowBackend, flow::Flow};
+use atypical_models::{DensityModel, FlowBackend, Model};
 use burn::{
     backend::Autodiff,
     module::{AutodiffModule, Module},
@@ -33,18 +33,18 @@ pub struct Curved {
 /// # Errors
 /// An operation of the model that cannot be differentiated twice.
 pub fn hessian_products<B: FlowBackend>(
-    flow: &Flow<B>,
+    model: &Model<B>,
     x: &Tensor<B, 2>,
     directions: &[Vec<f64>],
 ) -> Result<Vec<Vec<f64>>, ForwardError> {
     let dimension = x.dims()[1];
-    let flow: Flow<Forward<B>> = on_forward(flow.clone().no_grad());
-    let flow = Flow::<Autodiff<Forward<B>>>::from_inner(flow).no_grad().without_dropout();
+    let model: Model<Forward<B>> = on_forward(model.clone().no_grad());
+    let model = Model::<Autodiff<Forward<B>>>::from_inner(model).no_grad().without_dropout();
     let rows: Vec<f32> = directions.iter().flatten().map(|v| *v as f32).collect();
     let rows = TensorData::new(rows, [directions.len(), 1, dimension]);
     let x = lift(x.clone(), Tensor::<B, 3>::from_data(rows, &x.device()))?;
     let x = Tensor::<Autodiff<Forward<B>>, 2>::from_inner(x).require_grad();
-    let gradients = flow.log_prob(x.clone()).sum().backward();
+    let gradients = model.log_prob(x.clone()).sum().backward();
     let gradient = x.grad(&gradients).expect("log p depends on x");
     let products = match parts::<B, 2, 3>(gradient)?.1 {
         Some(tangents) => tangents.into_data().iter::<f64>().collect(),
@@ -60,7 +60,7 @@ pub fn hessian_products<B: FlowBackend>(
 /// # Errors
 /// As [`hessian_products`].
 pub fn curved<B: FlowBackend>(
-    flow: &Flow<B>,
+    model: &Model<B>,
     x: &Tensor<B, 2>,
     config: HessianConfig,
     seed: u64,
@@ -68,7 +68,7 @@ pub fn curved<B: FlowBackend>(
     let HessianConfig { sigma, probes, steps } = config;
     let dimension = x.dims()[1];
     let mut starts: Vec<Vec<f64>> = (0..probes as u64).map(|i| signs(seed, i, dimension)).collect();
-    starts.push(gradient(flow, x.clone()).into_data().iter::<f64>().collect());
+    starts.push(gradient(model, x.clone()).into_data().iter::<f64>().collect());
     let broken = Curved { curvature: f64::NAN, flat: f64::NAN, slope: f64::NAN };
     if starts[probes].iter().any(|v| !v.is_finite()) {
         return Ok(broken);
@@ -78,7 +78,7 @@ pub fn curved<B: FlowBackend>(
         if space.block().is_empty() {
             break;
         }
-        let mut products = hessian_products(flow, x, space.block())?;
+        let mut products = hessian_products(model, x, space.block())?;
         products.iter_mut().flatten().for_each(|v| *v = -*v);
         if products.iter().flatten().any(|v| !v.is_finite()) {
             return Ok(broken);
@@ -101,7 +101,7 @@ pub fn curved<B: FlowBackend>(
 mod tests {
     use super::*;
     use crate::ood::statistic::tests::gaussian;
-    use atypical_models::flow::{Elementwise, VectorPreset};
+    use atypical_models::flow::{Elementwise, Flow, VectorPreset};
     use burn::backend::Flex;
 
     fn axes(dimension: usize) -> Vec<Vec<f64>> {
@@ -154,11 +154,11 @@ mod tests {
         type D = Autodiff<Flex>;
         let preset = VectorPreset { dimension: 4, layers: 2, hidden: 16, ..Default::default() };
         let config = preset.expand(&Elementwise::RqSpline { bins: 4, tail: 3.0 });
-        let flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
+        let flow = Model::from(Flow::<Flex>::new(&config, 0, &Default::default()).unwrap());
         let x = Tensor::<Flex, 2>::from_floats([[0.31, -0.72, 1.13, 0.54]], &Default::default());
         let directions = axes(4);
         let hessian = hessian_products(&flow, &x, &directions).unwrap();
-        let twin = Flow::<D>::from_inner(flow).no_grad();
+        let twin = Model::<D>::from_inner(flow).no_grad();
         let gradient = |x: Tensor<Flex, 2>| -> Vec<f64> {
             let x = Tensor::<D, 2>::from_inner(x).require_grad();
             let gradients = twin.log_prob(x.clone()).sum().backward();

@@ -3,10 +3,10 @@
 use super::{
     Codec, ComplexityError, Statistic, Statistics, anderson_darling,
     around::{fold, log_mean_density, log_mean_density_of_latents, points},
-    bits, climb, curved, gradient_norm, log_box_mass, shells,
+    bits, climb, curved, gradient_norm, log_box_mass, regret, shells,
 };
 use crate::{
-    config::{AroundConfig, HessianConfig, OodConfig, OptimumConfig, ShellsConfig},
+    config::{AroundConfig, HessianConfig, OodConfig, OptimumConfig, RegretConfig, ShellsConfig},
     data::{Images, Kind, normal},
     lid::matrix_free::norm,
     ood::{
@@ -14,7 +14,7 @@ use crate::{
         cache::{Measurement, Timing},
     },
 };
-use atypical_models::FlowBackend;
+use atypical_models::{FlowBackend, LatentModel};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -37,6 +37,8 @@ pub struct Models<B: FlowBackend> {
     pub shells: ShellsConfig,
     /// The ascent from an image.
     pub optimum: OptimumConfig,
+    /// The fit of a VAE's posterior to an image.
+    pub regret: RegretConfig,
     /// The curvature at an image.
     pub hessian: HessianConfig,
     /// Seed of draws, chains and probes.
@@ -55,6 +57,7 @@ impl<B: FlowBackend> Models<B> {
             around: config.around,
             shells: config.shells,
             optimum: config.optimum,
+            regret: config.regret,
             hessian: config.hessian,
             seed: config.seed,
         }
@@ -94,6 +97,12 @@ impl<B: FlowBackend> Models<B> {
                 Statistic::InverseError => {
                     found.insert(statistic, self.scorer.inverse_error(images)?);
                 }
+                Statistic::ReconstructionError => {
+                    found.insert(statistic, self.scorer.reconstruction_error(images)?);
+                }
+                Statistic::Regret => {
+                    found.insert(statistic, self.regret(images)?);
+                }
                 Statistic::BackgroundLogLikelihood => {
                     let background = self.background.as_ref().ok_or(OodError::NoBackground)?;
                     found.insert(statistic, background.log_likelihood(images)?);
@@ -105,9 +114,9 @@ impl<B: FlowBackend> Models<B> {
                     found.insert(statistic, self.complexity(images)?);
                 }
                 Statistic::GradientNorm => {
-                    let norms = self
-                        .scorer
-                        .each_batch(images, "gradient", &(), |flow, x| Ok(gradient_norm(flow, x)));
+                    let norms = self.scorer.each_batch(images, "gradient", &(), |model, x| {
+                        Ok(gradient_norm(model, x))
+                    });
                     found.insert(statistic, norms?);
                 }
                 Statistic::Convolution | Statistic::DataBall | Statistic::LatentBall => {
@@ -181,7 +190,7 @@ impl<B: FlowBackend> Models<B> {
         let d = images.dimension();
         let settings = &(self.around, self.seed);
         let end = end(images);
-        self.scorer.each_image(images, statistic.words(), settings, |flow, i, x| {
+        self.scorer.each_image(images, statistic.words(), settings, |model, i, x| {
             let mut rng = images.stream(i, self.seed);
             let device = x.device();
             let on_ball = |radius: f64, rng: &mut _| -> Vec<f64> {
@@ -190,17 +199,17 @@ impl<B: FlowBackend> Models<B> {
             Ok(match statistic {
                 Statistic::Convolution => {
                     let draw = || (0..d).map(|_| sigma * normal(&mut rng)).collect();
-                    log_mean_density(flow, points(&host(x), samples, draw, end, &device))
+                    log_mean_density(model, points(&host(x), samples, draw, end, &device))
                 }
                 Statistic::DataBall => {
                     let draw = || on_ball(radius, &mut rng);
-                    log_mean_density(flow, points(&host(x), samples, draw, end, &device))
+                    log_mean_density(model, points(&host(x), samples, draw, end, &device))
                 }
                 _ => {
-                    let z = host(flow.encode(x).0);
+                    let z = host(model.encode(x));
                     let draw = || on_ball(latent_radius, &mut rng);
                     let points = points(&z, samples, draw, |z| z, &device);
-                    log_mean_density_of_latents(flow, points)
+                    log_mean_density_of_latents(self.scorer.flow()?, points)
                 }
             })
         })
@@ -209,32 +218,39 @@ impl<B: FlowBackend> Models<B> {
     fn shells(&self, images: &Images) -> Result<Vec<f64>, OodError> {
         let settings = &(self.shells, self.seed);
         let end = end(images);
-        self.scorer.each_image(images, "shells", settings, |flow, i, x| {
+        self.scorer.each_image(images, "shells", settings, |model, i, x| {
             let mut rng = images.stream(i, self.seed);
             let device = x.device();
-            Ok(shells(flow, &host(x), self.shells, end, &mut rng, &device).dimension)
+            Ok(shells(model, &host(x), self.shells, end, &mut rng, &device).dimension)
         })
     }
 
     fn optimum(&self, images: &Images) -> Result<Vec<f64>, OodError> {
-        self.scorer.each_image(images, "optimum", &self.optimum, |flow, _, x| {
-            Ok(climb(flow, &x, self.optimum).rise)
+        self.scorer.each_image(images, "optimum", &self.optimum, |model, _, x| {
+            Ok(climb(model, &x, self.optimum).rise)
+        })
+    }
+
+    fn regret(&self, images: &Images) -> Result<Vec<f64>, OodError> {
+        self.scorer.each_batch(images, "regret", &self.regret, |model, x| {
+            let vae = model.as_vae().expect("the plan was checked: only a VAE has one");
+            Ok(regret(vae, x, self.regret))
         })
     }
 
     fn curvature(&self, images: &Images) -> Result<[(Statistic, Vec<f64>); 3], OodError> {
         let settings = &(self.hessian, self.seed);
-        let all = self.scorer.each_image(images, "curvature", settings, |flow, _, x| {
-            let found = curved(flow, &x, self.hessian, self.seed)?;
+        let all = self.scorer.each_image(images, "curvature", settings, |model, _, x| {
+            let found = curved(model, &x, self.hessian, self.seed)?;
             Ok([found.slope, found.curvature, found.flat])
         })?;
         Ok(columns([Statistic::Slope, Statistic::Curvature, Statistic::FlatDirections], &all))
     }
 
     fn latent(&self, images: &Images) -> Result<[(Statistic, Vec<f64>); 3], OodError> {
-        let (d, radius) = (images.dimension(), self.latent_radius);
-        let all = self.scorer.each_batch(images, "latent", &radius, |flow, x| {
-            let z = host(flow.encode(x).0);
+        let (d, radius) = (self.scorer.model().latent_dimension(), self.latent_radius);
+        let all = self.scorer.each_batch(images, "latent", &radius, |model, x| {
+            let z = host(model.centred_latents(x));
             Ok(z.par_chunks(d)
                 .map(|z| [norm(z), log_box_mass(z, radius), anderson_darling(z)])
                 .collect())

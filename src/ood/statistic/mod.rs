@@ -7,6 +7,7 @@ mod hessian;
 mod latent;
 mod measure;
 mod optimum;
+mod regret;
 mod shells;
 
 pub use around::Ball;
@@ -18,8 +19,10 @@ pub use latent::{anderson_darling, log_box_mass, p_value};
 pub use measure::Models;
 pub(super) use measure::check_finite;
 pub use optimum::{Optimum, climb};
+pub use regret::regret;
 pub use shells::{Shells, shells};
 
+use atypical_models::Ability;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -66,6 +69,10 @@ pub enum Statistic {
     InverseError,
     /// The Anderson-Darling statistic of the coordinates of z against N(0, 1).
     LatentFit,
+    /// `1/D ‖x - decode(encode(x))‖²`, in units of x squared.
+    ReconstructionError,
+    /// `max_q ELBO(x; q) - ELBO(x; q(z | x))`, in nats.
+    Regret,
 }
 
 impl Statistic {
@@ -92,6 +99,8 @@ impl Statistic {
             Self::FlatDirections => "flat_directions",
             Self::InverseError => "inverse_error",
             Self::LatentFit => "latent_anderson_darling",
+            Self::ReconstructionError => "reconstruction_mse",
+            Self::Regret => "likelihood_regret",
         }
     }
 
@@ -118,11 +127,38 @@ impl Statistic {
             Self::FlatDirections => "flat directions",
             Self::InverseError => "error of the inverse",
             Self::LatentFit => "fit of the latent",
+            Self::ReconstructionError => "reconstruction error",
+            Self::Regret => "likelihood regret",
         }
     }
 }
 
 impl Statistic {
+    /// What a model must have for it; nothing where it reads the image alone.
+    pub fn needs(self) -> Option<Ability> {
+        Some(match self {
+            Self::Complexity => return None,
+            Self::LogLikelihood
+            | Self::BackgroundLogLikelihood
+            | Self::EnsembleMean
+            | Self::EnsembleVariance
+            | Self::Convolution
+            | Self::DataBall
+            | Self::ShellDimension => Ability::Density,
+            Self::GradientNorm
+            | Self::OptimumRise
+            | Self::Slope
+            | Self::Curvature
+            | Self::FlatDirections => Ability::SmoothDensity,
+            Self::Lid => Ability::Latents,
+            Self::LatentNorm => Ability::CentredLatents,
+            Self::LogRho | Self::LatentBox | Self::LatentFit => Ability::NormalLatents,
+            Self::LatentBall | Self::InverseError => Ability::Bijection,
+            Self::ReconstructionError => Ability::Reconstructions,
+            Self::Regret => Ability::Posterior,
+        })
+    }
+
     /// Whether it is read from what LID is read from.
     pub fn is_of_spectrum(self) -> bool {
         matches!(self, Self::Lid | Self::LogRho)
@@ -134,7 +170,10 @@ pub type Statistics = BTreeMap<Statistic, Vec<f64>>;
 
 #[cfg(test)]
 mod tests {
-    use atypical_models::flow::{Flow, FlowConfig, Layer, Step};
+    use atypical_models::{
+        Model,
+        flow::{Flow, FlowConfig, Layer, Step},
+    };
     use burn::{
         backend::Flex,
         module::{Module, Param},
@@ -142,7 +181,7 @@ mod tests {
     };
 
     /// `z_i = (x_i - mode_i) / s_i`: `p(x) = Π N(x_i; mode_i, s_i²)`.
-    pub fn gaussian(mode: &[f64], s: &[f64]) -> Flow<Flex> {
+    pub fn gaussian(mode: &[f64], s: &[f64]) -> Model<Flex> {
         let config = FlowConfig { shape: [s.len(), 1, 1], transform: vec![Step::ActNorm {}] };
         let mut flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
         let parameter = |values: Vec<f32>| {
@@ -153,6 +192,6 @@ mod tests {
             norm.log_scale = parameter(s.iter().map(|s| -s.ln() as f32).collect());
             norm.shift = parameter(mode.iter().zip(s).map(|(m, s)| (-m / s) as f32).collect());
         }
-        flow.no_grad()
+        flow.no_grad().into()
     }
 }

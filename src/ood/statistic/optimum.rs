@@ -1,7 +1,7 @@
 //! The nearest local optimum of the density.
 
 use crate::config::OptimumConfig;
-use atypical_models::{DensityModel, FlowBackend, flow::Flow};
+use atypical_models::{DensityModel, FlowBackend, Model};
 use burn::{
     backend::Autodiff,
     module::{AutodiffModule, Module, Param},
@@ -32,15 +32,15 @@ impl<B: Backend> Point<B> {
 
 /// Climb from x `[1, D]`, in the unit cube, where log p rises, by L-BFGS with a strong Wolfe line search (Liu & Nocedal 1989). The best point met counts, if the
 /// search goes astray after it; NaN where log p(x) is not finite.
-pub fn climb<B: FlowBackend>(flow: &Flow<B>, x: &Tensor<B, 2>, config: OptimumConfig) -> Optimum {
-    let flow = Flow::<Autodiff<B>>::from_inner(flow.clone()).no_grad().without_dropout();
+pub fn climb<B: FlowBackend>(model: &Model<B>, x: &Tensor<B, 2>, config: OptimumConfig) -> Optimum {
+    let model = Model::<Autodiff<B>>::from_inner(model.clone()).no_grad().without_dropout();
     let angles = x.clone().clamp(0.0, 1.0).sqrt().asin();
     let angles = Param::from_tensor(Tensor::from_inner(angles));
     let start = Point::<Autodiff<B>> { angles };
     let mut met: Vec<(f64, Tensor<B, 2>)> = Vec::new();
     let visit = |point: Point<Autodiff<B>>| {
         let x = point.x();
-        let loss = -flow.log_prob(x.clone()).sum();
+        let loss = -model.log_prob(x.clone()).sum();
         let value = loss.clone().into_data().iter::<f64>().sum::<f64>();
         let better = met.last().is_none_or(|(best, _)| value < *best);
         if better {

@@ -2,7 +2,7 @@
 
 use super::Ball;
 use crate::{config::ShellsConfig, data::normal, lid::matrix_free::norm};
-use atypical_models::{DensityModel, FlowBackend, flow::Flow};
+use atypical_models::{DensityModel, FlowBackend};
 use burn::tensor::{Tensor, TensorData};
 use rand::Rng;
 
@@ -26,7 +26,7 @@ const ACCEPTED: f64 = 0.3;
 ///
 /// Every coordinate goes through `then` before the density is asked for. NaN where a density is.
 pub fn shells<B: FlowBackend>(
-    flow: &Flow<B>,
+    model: &impl DensityModel<B>,
     x: &[f64],
     config: ShellsConfig,
     then: fn(f64) -> f64,
@@ -38,7 +38,7 @@ pub fn shells<B: FlowBackend>(
     let log_p = |points: &[&Vec<f64>]| -> Vec<f64> {
         let rows = points.iter().flat_map(|u| u.iter().zip(x).map(|(u, x)| then(x + u) as f32));
         let rows = TensorData::new(rows.collect(), [points.len(), dimension]);
-        flow.log_prob(Tensor::from_data(rows, device)).into_data().iter::<f64>().collect()
+        model.log_prob(Tensor::from_data(rows, device)).into_data().iter::<f64>().collect()
     };
     let at = |u: Vec<f64>, log_p: f64| Chain { radius: norm(&u), u, log_p };
     let start: Vec<Vec<f64>> = (0..chains)
@@ -95,7 +95,7 @@ struct Chain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atypical_models::flow::FlowConfig;
+    use atypical_models::flow::{Flow, FlowConfig};
     use burn::backend::Flex;
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
