@@ -1577,6 +1577,8 @@ fn every_model_trains_scores_and_samples() {
     );
     let message = bench.error("train --resume --run zoo10 --set epochs=5");
     assert!(message.contains("the first step is done, after 3 epochs"), "{message}");
+    // Refused, it changed nothing.
+    bench.ok("train --resume --run zoo10 --quiet");
     let reconstructions = bench.path("runs/zoo0/reconstructions/epoch-0003.png");
     assert!(reconstructions.exists());
     let message = bench.error("doctor --run zoo1");

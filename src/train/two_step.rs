@@ -41,7 +41,6 @@ where
             return Err(TrainError::TooFewImages { images, batch_size });
         }
     }
-    write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
     let [first, second] = [FIRST, SECOND].map(|part| run.part(part));
     if resume && let Some(done) = outcome(&first) {
         // Its latents are what the second step has learned.
@@ -51,6 +50,7 @@ where
             return Err(TrainError::FirstStepDone { epochs: done.epochs });
         }
     }
+    write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
     let before = match outcome(&first).filter(|_| resume) {
         Some(done) => done,
         None => step::<B>("first step", &steps[0], images.clone(), &first, resume, how)?,
