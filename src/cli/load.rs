@@ -3,7 +3,7 @@
 use super::{CliError, Common};
 use crate::{
     config::Environment,
-    data::{Images, Kind, Source, Spec},
+    data::{Images, Source, Spec},
     hub::Hub,
     progress::Progress,
     report::to_pixels,
@@ -98,14 +98,7 @@ pub(super) fn load<B: FlowBackend>(
     if broken > 0 {
         return Err(not_finite(broken, samples.len(), &spec, name));
     }
-    let images = Images {
-        name: spec.to_string(),
-        shape: model.shape(),
-        pixels,
-        labels: None,
-        kind: Kind::Pixels,
-        files: None,
-    };
+    let images = Images::of_pixels(spec.to_string(), model.shape(), pixels, None);
     Ok(spec.prepared(images)?)
 }
 

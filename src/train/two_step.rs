@@ -42,7 +42,8 @@ where
         }
     }
     let [first, second] = [FIRST, SECOND].map(|part| run.part(part));
-    if resume && let Some(done) = outcome(&first) {
+    let done = outcome(&first).filter(|_| resume);
+    if let Some(done) = &done {
         // Its latents are what the second step has learned.
         let before = Loaded::<TrainConfig>::file(&first.config())?.config;
         let length = |c: &TrainConfig| (c.epochs, c.max_steps, c.early_stopping.patience);
@@ -51,7 +52,7 @@ where
         }
     }
     write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
-    let before = match outcome(&first).filter(|_| resume) {
+    let before = match done {
         Some(done) => done,
         None => step::<B>("first step", &steps[0], images.clone(), &first, resume, how)?,
     };

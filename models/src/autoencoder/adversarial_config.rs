@@ -1,9 +1,9 @@
-//! The descriptions of the autoencoders that play against a critic or match distributions, and what can be wrong with them.
+//! The descriptions of the autoencoders that play against a critic or match distributions.
 
-use crate::network::{Activation, NetworkConfig, NetworkError};
+use super::config::check_networks;
+use crate::network::{Activation, NetworkConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 /// Adversarial variational Bayes ([`Avb`](super::Avb)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,8 +54,7 @@ impl AvbConfig {
     /// # Errors
     /// The key that is wrong, and what is wrong with it.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        dimensions(self.shape, self.latent)?;
-        network(&self.network, self.shape)?;
+        check_networks(self.shape, self.latent, &self.network)?;
         at_least_one("noise_dimension", self.noise_dimension)?;
         positive("input_sigma", self.input_sigma)?;
         at_least_one("features", self.features)?;
@@ -111,8 +110,7 @@ impl WaeConfig {
     /// # Errors
     /// The key that is wrong, and what is wrong with it.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        dimensions(self.shape, self.latent)?;
-        network(&self.network, self.shape)?;
+        check_networks(self.shape, self.latent, &self.network)?;
         if let Penalty::Adversarial { hidden, rate, .. } = &self.penalty {
             layers("penalty.hidden", hidden)?;
             positive("penalty.rate", *rate)?;
@@ -189,35 +187,12 @@ impl BiGanConfig {
     /// # Errors
     /// The key that is wrong, and what is wrong with it.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        dimensions(self.shape, self.latent)?;
-        network(&self.network, self.shape)?;
+        check_networks(self.shape, self.latent, &self.network)?;
         layers("critic_hidden", &self.critic_hidden)?;
         at_least_one("critic_turns", self.critic_turns)?;
         positive("critic_rate", self.critic_rate)?;
         not_negative("lambda", self.lambda)?;
         not_negative("reconstruction", self.reconstruction)
-    }
-}
-
-/// An [`Avb`](super::Avb), a [`Wae`](super::Wae) or a [`BiGan`](super::BiGan) that cannot be built.
-#[derive(Debug, Error, PartialEq)]
-pub enum AdversarialError {
-    /// A key with a value that does not do.
-    #[error("{key} {wrong}")]
-    Key {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with its value.
-        wrong: String,
-    },
-    /// A network that does not fit the shape.
-    #[error("network cannot be built: {0}")]
-    Network(#[from] NetworkError),
-}
-
-impl From<(&'static str, String)> for AdversarialError {
-    fn from((key, wrong): (&'static str, String)) -> Self {
-        Self::Key { key, wrong }
     }
 }
 
@@ -234,27 +209,6 @@ fn half() -> f64 {
 }
 
 type Checked = Result<(), (&'static str, String)>;
-
-fn dimensions(shape: [usize; 3], latent: usize) -> Checked {
-    if shape.contains(&0) {
-        return Err(("shape", format!("is {shape:?}, but every side must be at least 1")));
-    }
-    let Some(dimension) = shape.iter().try_fold(1, |d: usize, side| d.checked_mul(*side)) else {
-        return Err(("shape", format!("is {shape:?}, but no input has so many numbers")));
-    };
-    at_least_one("latent", latent)?;
-    match latent > dimension {
-        true => Err((
-            "latent",
-            format!("is {latent}, but it must be at most the data's dimension, {dimension}"),
-        )),
-        false => Ok(()),
-    }
-}
-
-fn network(network: &NetworkConfig, shape: [usize; 3]) -> Checked {
-    network.check(shape).map_err(|error| ("network", format!("cannot be built: {error}")))
-}
 
 fn layers(key: &'static str, hidden: &[usize]) -> Checked {
     match hidden.contains(&0) {

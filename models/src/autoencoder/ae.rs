@@ -1,6 +1,6 @@
 //! The deterministic autoencoder.
 
-use super::{AutoencoderConfig, AutoencoderError};
+use super::{AutoencoderConfig, AutoencoderError, squared_error::squared_error};
 use crate::{
     FlowBackend, Init, LatentModel, Learn, Learned, Objective,
     network::{Decoder, Encoder},
@@ -71,9 +71,7 @@ impl<B: FlowBackend> LatentModel<B> for Autoencoder<B> {
 /// The squared error, summed over the coordinates.
 impl<B: FlowBackend> Objective<B> for Autoencoder<B> {
     fn objective(&self, x: Tensor<B, 2>) -> Tensor<B, 1> {
-        let batch = x.dims()[0];
-        let error = x.clone() - self.decode(self.encode(x));
-        error.powi_scalar(2).sum_dim(1).reshape([batch])
+        squared_error(x.clone(), self.decode(self.encode(x)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Adversarial variational Bayes.
 
 use super::{
-    AdversarialError, AvbConfig, ImplicitEncoder,
+    AutoencoderError, AvbConfig, ImplicitEncoder,
     critic::{Critic, logistic_loss},
     deviation::start_from,
 };
@@ -71,7 +71,7 @@ impl<B: Backend> Avb<B> {
         config: &AvbConfig,
         seed: u64,
         device: &B::Device,
-    ) -> Result<Self, AdversarialError> {
+    ) -> Result<Self, AutoencoderError> {
         config.check()?;
         let mut init = Init::new(seed);
         let d = config.latent;

@@ -1,7 +1,7 @@
 //! Bidirectional generative adversarial network.
 
 use super::{
-    AdversarialError, BiGanConfig, critic::Critic, gradient_penalty::gradient_penalty,
+    AutoencoderError, BiGanConfig, critic::Critic, gradient_penalty::gradient_penalty,
     squared_error::squared_error,
 };
 use crate::{
@@ -57,7 +57,7 @@ impl<B: Backend> BiGan<B> {
         config: &BiGanConfig,
         seed: u64,
         device: &B::Device,
-    ) -> Result<Self, AdversarialError> {
+    ) -> Result<Self, AutoencoderError> {
         config.check()?;
         let mut init = Init::new(seed);
         let BiGanConfig { shape, latent: d, network, .. } = config;

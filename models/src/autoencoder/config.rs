@@ -109,7 +109,7 @@ fn network() -> NetworkConfig {
 }
 
 /// What every pair of encoder and decoder needs.
-fn check_networks(
+pub(super) fn check_networks(
     shape: [usize; 3],
     latent: usize,
     network: &NetworkConfig,

@@ -16,7 +16,7 @@ mod squared_error;
 mod vae;
 mod wae;
 
-pub use adversarial_config::{AdversarialError, AvbConfig, BiGanConfig, Penalty, WaeConfig};
+pub use adversarial_config::{AvbConfig, BiGanConfig, Penalty, WaeConfig};
 pub use ae::Autoencoder;
 pub use avb::Avb;
 pub use bigan::BiGan;

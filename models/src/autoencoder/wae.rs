@@ -1,7 +1,7 @@
 //! Wasserstein autoencoder.
 
 use super::{
-    AdversarialError, Penalty, WaeConfig,
+    AutoencoderError, Penalty, WaeConfig,
     critic::{Critic, logistic_loss},
     mmd::mmd,
     squared_error::squared_error,
@@ -60,7 +60,7 @@ impl<B: Backend> Wae<B> {
         config: &WaeConfig,
         seed: u64,
         device: &B::Device,
-    ) -> Result<Self, AdversarialError> {
+    ) -> Result<Self, AutoencoderError> {
         config.check()?;
         let mut init = Init::new(seed);
         let WaeConfig { shape, latent, network, penalty, .. } = config;

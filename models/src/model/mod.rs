@@ -12,7 +12,7 @@ pub use two_step::TwoStep;
 
 use crate::{
     DensityModel, FlowBackend, LatentModel, Learn, Learned, Objective, Turn,
-    autoencoder::{AdversarialError, AutoencoderError, Vae},
+    autoencoder::{AutoencoderError, Vae},
     autoregressive::AutoregressiveError,
     energy::EnergyError,
     flow::{Flow, FlowError},
@@ -56,9 +56,6 @@ pub enum ModelError {
     /// An autoencoder.
     #[error(transparent)]
     Autoencoder(#[from] AutoencoderError),
-    /// An autoencoder that plays against a critic.
-    #[error(transparent)]
-    Adversarial(#[from] AdversarialError),
     /// An energy-based model.
     #[error(transparent)]
     Energy(#[from] EnergyError),
