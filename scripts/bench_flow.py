@@ -25,7 +25,7 @@ import sys
 import time
 import warnings
 
-from paired import build, card_memory, forget_peak, measured, spread
+from paired import build, card_memory, finished, forget_peak, measured, moved, spread
 
 WORK = ["train", "log_prob", "sample"]
 MODELS = ["rq_nsf", "glow"]
@@ -40,12 +40,7 @@ def worker(model, shape, work, batch, threads, device, budget):
 
     torch.set_num_threads(threads)
     transform, draw = build(shape, model)
-    transform.to(device)
-    for module in transform.modules():
-        # nflows keeps some constants as plain attributes, which do not move with the module.
-        for name, value in list(vars(module).items()):
-            if isinstance(value, torch.Tensor):
-                setattr(module, name, value.to(device))
+    moved(transform, device)
     forget_peak()
     x = draw(batch).to(device)
     dimension = x[0].numel()
@@ -72,8 +67,7 @@ def worker(model, shape, work, batch, threads, device, budget):
 
     with FlopCounterMode(display=False) as counter:
         repetition()
-    finish = torch.cuda.synchronize if device == "cuda" else lambda: None
-    print(json.dumps({"seconds": repeated(repetition, finish, budget), "operations": counter.get_total_flops()}))
+    print(json.dumps({"seconds": repeated(repetition, device, budget), "operations": counter.get_total_flops()}))
 
 
 def matrix_rate(threads, device):
@@ -91,14 +85,14 @@ def matrix_rate(threads, device):
     print(json.dumps(2 * size**3 / min(seconds) / 1e9))
 
 
-def repeated(repetition, finish, budget):
+def repeated(repetition, device, budget):
     repetition()
-    finish()
+    finished(device)
     seconds, start = [], time.perf_counter()
     while len(seconds) < 3 or time.perf_counter() - start < budget:
         before = time.perf_counter()
         repetition()
-        finish()
+        finished(device)
         seconds.append(time.perf_counter() - before)
     return statistics.median(seconds)
 

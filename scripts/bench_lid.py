@@ -16,21 +16,24 @@ weights and images, which do not change the work. The run should be of that stru
 Seconds are those of scoring, without start and loading. Peak memory is that of the process, for PyTorch once it is built.
 The machine must be idle: PyTorch's threads wait for each other at every operation, and one other busy process can make
 it 30 times slower. The column "others" says how many cores other processes had meanwhile: near 0, or the ratios mean
-nothing.
+nothing. With `--backend cuda` both run on the first card (PyTorch then tries up to all directions at once), and peak memory is still that of the process on the host.
 Needs torch and nflows 0.14. atypical finds its folders by DATA_DIR and MODEL_DIR.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import tempfile
 import time
 import warnings
 
-from paired import build, forget_peak, measured, spread
+from paired import build, finished, forget_peak, measured, moved, spread
 
 CHUNKS = [98, 196, 392]
+# A card takes more at a time.
+CARD_CHUNKS = [196, 784, 3072]
 ESTIMATORS = ["threshold", "spectral", "matrix_free"]
 SPECTRA = ["eigh", "eigvalsh"]
 
@@ -42,7 +45,7 @@ def ours(args, estimator):
         command = [args.binary, "lid", "--run", args.run, "--data", f"{args.data}[:{images}]"]
         if args.tolerance:
             command += ["--tolerance", args.tolerance]
-        command += ["--estimator", estimator, f"--scale={args.scale}", "--out", f"{folder}/lid.csv", "--json"]
+        command += ["--backend", args.backend, "--estimator", estimator, f"--scale={args.scale}", "--out", f"{folder}/lid.csv", "--json"]
         report, cost = measured(command, RAYON_NUM_THREADS=str(args.threads))
     return report["estimators"][estimator]["seconds_per_image"], cost
 
@@ -50,7 +53,7 @@ def ours(args, estimator):
 def pytorch(args, chunk):
     """Report of one process that runs `worker`, and its cost."""
     command = [sys.executable, __file__, "--worker", f"--images={args.images}", f"--threads={args.threads}"]
-    command += [f"--scale={args.scale}", f"--chunk={chunk}", "--shape", *map(str, args.shape)]
+    command += [f"--scale={args.scale}", f"--chunk={chunk}", "--backend", args.backend, "--shape", *map(str, args.shape)]
     return measured(command)
 
 
@@ -63,12 +66,16 @@ def worker(args):
     import torch
 
     torch.set_num_threads(args.threads)
+    device = "cuda" if args.backend == "cuda" else "cpu"
     transform, draw = build(args.shape)
+    moved(transform, device)
     forget_peak()
     with torch.no_grad():
-        chunk = args.chunk or fastest_chunk(transform, draw(1))
-        seconds_of_chunk(transform, draw(1), chunk)  # warm-up
-        images = [score(transform, image, chunk, float(args.scale)) for image in draw(args.images).split(1)]
+        one = draw(1).to(device)
+        chunk = args.chunk or fastest_chunk(transform, one)
+        seconds_of_chunk(transform, one, chunk)  # warm-up, of the card's solver too
+        torch.linalg.eigh(torch.eye(2, device=device))
+        images = [score(transform, image, chunk, float(args.scale)) for image in draw(args.images).to(device).split(1)]
     seconds = {part: statistics.fmean(image[part] for image in images) for part in images[0]}
     print(json.dumps({"seconds": seconds, "chunk": chunk}))
 
@@ -82,20 +89,23 @@ def jacobian(transform, z, chunk, columns=None):
     import torch
 
     column = lambda direction: torch.func.jvp(decoder(transform), (z,), (direction[None],))[1]
-    return torch.vmap(column, out_dims=1, chunk_size=chunk)(torch.eye(z.shape[1])[:columns])
+    return torch.vmap(column, out_dims=1, chunk_size=chunk)(torch.eye(z.shape[1], device=z.device)[:columns])
 
 
 def seconds_of_chunk(transform, image, chunk):
     """Seconds a direction of one chunk."""
     z = transform(image)[0]
+    finished(image.device.type)
     start = time.perf_counter()
     columns = jacobian(transform, z, chunk, columns=chunk).shape[1]
+    finished(image.device.type)
     return (time.perf_counter() - start) / columns
 
 
 def fastest_chunk(transform, image):
     """The best of two turns each: the first one pays for what PyTorch sets up once."""
-    seconds = {chunk: min(seconds_of_chunk(transform, image, chunk) for _ in range(2)) for chunk in CHUNKS}
+    chunks = CARD_CHUNKS if image.is_cuda else CHUNKS
+    seconds = {chunk: min(seconds_of_chunk(transform, image, chunk) for _ in range(2)) for chunk in chunks}
     return min(seconds, key=seconds.get)
 
 
@@ -104,7 +114,11 @@ def score(transform, image, chunk, scale):
     import torch
 
     times = [time.perf_counter()]
-    lap = lambda: times.append(time.perf_counter())
+
+    def lap():
+        finished(image.device.type)
+        times.append(time.perf_counter())
+
     z = transform(image)[0]
     lap()
     j = jacobian(transform, z, chunk)
@@ -113,7 +127,7 @@ def score(transform, image, chunk, scale):
     gram = ((gram + gram.T) / 2).clamp(-(10**4.5), 10**4.5).nan_to_num(0)
     lap()
     values, _ = torch.linalg.eigh(gram)
-    int((values.clamp(min=1e-20) > torch.tensor(2 * scale).exp()).sum())
+    int((values.clamp(min=1e-20) > math.exp(2 * scale)).sum())
     lap()
     torch.linalg.eigvalsh(gram)
     lap()
@@ -184,6 +198,7 @@ def arguments():
         "--shape", type=int, nargs=3, default=[1, 28, 28], metavar=("C", "H", "W"),
         help="shape of an image, H and W equal and multiples of 4, as the run has it [default: 1 28 28]",
     )
+    parser.add_argument("--backend", default="flex", choices=["flex", "ndarray", "cuda"], help="ours; PyTorch takes the first card with cuda [default: flex]")
     parser.add_argument("--chunk", type=int, default=0, help="directions PyTorch takes at once [default: by a probe]")
     parser.add_argument("--skip-ours", action="store_true", help="time PyTorch alone")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

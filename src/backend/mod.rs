@@ -3,6 +3,7 @@
 //! Backends are cargo features (`flex`, `ndarray`, `wgpu`, `cuda`); a build may hold several. [`with_backend!`](crate::with_backend) runs generic
 //! code on the one that `--backend` names.
 
+mod failure;
 mod speed;
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -10,6 +11,7 @@ use burn::tensor::backend::Backend;
 use clap::ValueEnum;
 use thiserror::Error;
 
+pub use failure::end_on_device_failure;
 pub use speed::speed;
 
 /// A backend that a build can have.
