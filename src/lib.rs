@@ -23,6 +23,8 @@ pub mod ood;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod sweep;
+pub mod track;
 pub mod train;
 
 pub(crate) use hex::hex;

@@ -10,6 +10,15 @@ use std::{
 };
 use tempfile::TempDir;
 
+#[path = "cli/runs.rs"]
+mod runs;
+#[path = "cli/slurm.rs"]
+mod slurm;
+#[path = "cli/sweeps.rs"]
+mod sweeps;
+#[path = "cli/wandb_agent.rs"]
+mod wandb_agent;
+
 /// A working directory of its own, with a tiny data set.
 struct Bench {
     dir: TempDir,
@@ -440,8 +449,10 @@ fn a_run_has_one_writer() {
     bench.ok("train --config train.yaml --quiet --set max_steps=1");
     let file = std::fs::File::create(bench.path("runs/train/.lock")).unwrap();
     file.lock().unwrap();
-    let message = bench.error("train --resume --run train --set max_steps=2");
+    let refused = bench.run("train --resume --run train --set max_steps=2");
+    let (_, message) = texts(&refused);
     assert!(message.contains("another process"), "{message}");
+    assert_eq!(refused.status.code(), Some(75));
     drop(file);
     bench.ok("train --resume --run train --set max_steps=2 --quiet");
 }
@@ -1555,6 +1566,7 @@ fn every_model_trains_scores_and_samples() {
             ("likelihood", density),
             ("reconstruction", latent),
             ("latent_norm", latent && name != "autoencoder"),
+            ("latent_likelihood", name == "two_step"),
             ("lid", latent),
             ("likelihood_regret", name == "vae"),
             ("complexity", density && !["energy", "two_step"].contains(&name)),

@@ -5,6 +5,7 @@ use crate::{
     config::{Environment, Loaded, OodConfig, Section, TrainConfig, schema},
     import,
     run::write_atomic,
+    sweep::space::SweepFile,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -39,13 +40,14 @@ Examples:
 Examples:
   atypical config schema > train.schema.json
   atypical config schema --kind ood > ood.schema.json
+  atypical config schema --kind sweep > sweep.schema.json
 
 First line of a YAML file, for editors with the YAML language server:
   # yaml-language-server: $schema=train.schema.json")]
     Schema {
         /// Which command the file is for
-        #[arg(long, value_enum, default_value_t = Kind::Train)]
-        kind: Kind,
+        #[arg(long, value_enum, default_value_t = Described::Train)]
+        kind: Described,
     },
     /// Translate a configuration of the Python reference (dgm_ood_detection)
     #[command(after_help = "\
@@ -72,6 +74,13 @@ enum Kind {
     Ood,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Described {
+    Train,
+    Ood,
+    Sweep,
+}
+
 impl Config {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         Environment::read()?;
@@ -85,8 +94,9 @@ impl Config {
             }
             ConfigCommand::Schema { kind } => {
                 let schema = match kind {
-                    Kind::Train => schema::<TrainConfig>(),
-                    Kind::Ood => schema::<OodConfig>(),
+                    Described::Train => schema::<TrainConfig>(),
+                    Described::Ood => schema::<OodConfig>(),
+                    Described::Sweep => schemars::schema_for!(SweepFile).to_value(),
                 };
                 print(format_args!("{schema:#}"))
             }

@@ -7,7 +7,7 @@ use crate::{
     hub::Hub,
     progress::Progress,
     report::to_pixels,
-    run::RunDir,
+    run::{RunDir, RunError},
     train,
 };
 use atypical_models::{Ability, DensityModel, FlowBackend, Model};
@@ -33,6 +33,14 @@ pub(super) fn open_run(
     };
     let hub = Hub::from_environment(false)?;
     Ok(shown(common, name, |progress| hub.open_run(repo, &environment.model_dir, progress))?)
+}
+
+/// Several of them.
+pub(super) fn open_runs(
+    environment: &Environment,
+    names: &[String],
+) -> Result<Vec<RunDir>, RunError> {
+    names.iter().map(|name| RunDir::open(&environment.model_dir, name)).collect()
 }
 
 /// Refuse a run whose model has not what is asked for.

@@ -1,5 +1,6 @@
 //! The command line: one file a command, no logic of its own.
 
+mod adopt;
 mod backends;
 mod config;
 mod data;
@@ -14,13 +15,15 @@ mod lid;
 mod load;
 mod ood;
 mod quality;
+mod report;
 mod runs;
 mod sample;
 mod score;
+mod sweep;
 mod train;
 
 use crate::{
-    backend::{BackendError, BackendName},
+    backend::{BackendError, BackendName, end_on_device_failure},
     config::ConfigError,
     data::DataError,
     eval::EvalError,
@@ -31,9 +34,11 @@ use crate::{
     progress::Verbosity,
     report::ScoreError,
     run::RunError,
+    sweep::{OCCUPIED, SweepError, store::StoreError},
+    track::{PageError, TrackError},
     train::TrainError,
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::{io::Write, process::ExitCode};
 use thiserror::Error;
 
@@ -87,12 +92,9 @@ enum Command {
     Sample(sample::Sample),
     /// Compare samples of a trained run with real data: kernel distance, precision, recall, density, coverage
     Quality(quality::QualityArgs),
-    /// List the runs
-    #[command(after_help = "\
-Examples:
-  atypical runs
-  MODEL_DIR=/scratch/runs atypical runs --json | jq '.runs[].name'")]
-    Runs,
+    Runs(runs::Runs),
+    Report(report::Report),
+    Sweep(sweep::Sweep),
     /// List the data sets known by name, look at one, or download it
     Data(data::Data),
     /// Publish runs on the Hugging Face hub
@@ -125,6 +127,9 @@ struct Common {
     /// Say nothing but errors (and the object of --json)
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Stop, as by Ctrl-C, when standard input ends: so a process does not outlive the agent that started it
+    #[arg(long, global = true, hide = true)]
+    stop_with_stdin: bool,
 }
 
 impl Common {
@@ -132,6 +137,8 @@ impl Common {
     fn backend(&self) -> Result<BackendName, BackendError> {
         let backend = self.backend.unwrap_or_else(BackendName::default_of_build);
         backend.check(self.device)?;
+        // Not before: a device that is not there fails in the same way, and has an error of its own.
+        end_on_device_failure();
         Ok(backend)
     }
 
@@ -142,6 +149,16 @@ impl Common {
     /// `--set` arguments with the seed among them.
     fn sets(&self, sets: &[String]) -> Vec<String> {
         sets.iter().cloned().chain(self.seed.map(|s| format!("seed={s}"))).collect()
+    }
+}
+
+/// Do this once standard input has ended, where that is asked for.
+fn when_stdin_ends(common: &Common, then: impl FnOnce() + Send + 'static) {
+    if common.stop_with_stdin {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            then();
+        });
     }
 }
 
@@ -174,6 +191,14 @@ enum CliError {
     Score(#[from] ScoreError),
     #[error("{path}: {problem}")]
     Labels { path: String, problem: Box<LabelError> },
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    Track(#[from] TrackError),
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("cannot write to standard output: {0}")]
     Stdout(std::io::Error),
     /// An image was rejected; what is to be said was said.
@@ -186,9 +211,12 @@ enum CliError {
     Other(String),
 }
 
-/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage, 3 where `gate` rejects an image, 130 after Ctrl-C.
+/// Run the program; the exit code is 0, 1 for an error, 2 for wrong usage, 3 where `gate` rejects an image, 75 where another process writes to
+/// the run, 130 after Ctrl-C.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::command();
+    let in_sweep = std::env::var_os("WANDB_SWEEP_ID").is_some();
+    let cli = Cli::parse_from(adopt::adopted(std::env::args_os(), in_sweep, &command));
     let result = match &cli.command {
         Command::Demo(command) => command.run(&cli.common),
         Command::Train(command) => command.run(&cli.common),
@@ -202,7 +230,9 @@ pub fn main() -> ExitCode {
         Command::Export(command) => command.run(&cli.common),
         Command::Sample(command) => command.run(&cli.common),
         Command::Quality(command) => command.run(&cli.common),
-        Command::Runs => runs::run(&cli.common),
+        Command::Runs(command) => command.run(&cli.common),
+        Command::Report(command) => command.run(&cli.common),
+        Command::Sweep(command) => command.run(&cli.common),
         Command::Data(command) => command.run(&cli.common),
         Command::Hub(command) => command.run(&cli.common),
         Command::Config(command) => command.run(&cli.common),
@@ -212,6 +242,13 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Stopped) => ExitCode::from(130),
         Err(CliError::Rejected) => ExitCode::from(3),
+        Err(
+            error @ (CliError::Train(TrainError::Run(RunError::Locked(_)))
+            | CliError::Run(RunError::Locked(_))),
+        ) => {
+            eprintln!("error: {error}");
+            ExitCode::from(OCCUPIED as u8)
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

@@ -7,7 +7,8 @@ use crate::{
     ood::{self, Cache, Experiment, Judged, Models, OodError, Overlap, Results, Scorer},
     report,
     run::{RunDir, RunError},
-    train, with_backend,
+    sweep::STOPPED,
+    track, train, with_backend,
 };
 use atypical_models::{Ability, FlowBackend, Model};
 use clap::Args;
@@ -65,6 +66,8 @@ impl Ood {
             }
             other => other?,
         };
+        // What is measured is in the cache, and nothing else is written before the end.
+        super::when_stdin_ends(common, || std::process::exit(STOPPED));
         let staged = out.stage()?;
         let yaml = loaded.yaml()?;
         let configs = config.each_run();
@@ -119,6 +122,8 @@ impl Ood {
             Ok::<_, CliError>(ood::write(title, &judged, staged.folder(), &yaml, facts)?)
         })?;
         let out = staged.commit()?;
+        let settings = serde_json::to_value(config).unwrap_or_default();
+        track::show(&config.track, &out, &name, settings)?;
         warn(&results);
         if common.json {
             return print_json(&results);

@@ -1,6 +1,6 @@
 //! `train`.
 
-use super::{CliError, Common, key_value, print, print_json, stem};
+use super::{CliError, Common, key_value, print, print_json, stem, when_stdin_ends};
 use crate::{
     config::{Environment, Loaded, ModelConfig, Scheduler, TrainConfig},
     run::RunDir,
@@ -45,20 +45,20 @@ pub struct Train {
 }
 
 /// Keys that a resumed run may change.
-const CHANGEABLE: [&str; 6] =
-    ["epochs", "max_steps", "early_stopping", "samples", "checkpoint_steps", "run"];
+const CHANGEABLE: [&str; 7] =
+    ["epochs", "max_steps", "early_stopping", "samples", "checkpoint_steps", "run", "track"];
 
 impl Train {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let backend = common.backend()?;
         let sets = common.sets(&self.set);
-        let (loaded, run) = if self.resume {
+        if self.resume || self.is_begun_by_wandb(&environment) {
             let name = match &self.run {
                 Some(name) => name.clone(),
                 None => {
                     let loaded = Loaded::<TrainConfig>::new(&self.config, &sets)?;
-                    loaded.config.run.clone().unwrap_or_else(|| stem(&self.config, "run"))
+                    loaded.config.run.clone().unwrap_or_else(|| self.own_name())
                 }
             };
             let run = RunDir::open(&environment.model_dir, &name)?;
@@ -66,20 +66,31 @@ impl Train {
             let files = [vec![run.config()], self.config.clone()].concat();
             let loaded = Loaded::<TrainConfig>::new(&files, &sets)?;
             same(&before.config, &loaded.config)?;
-            (loaded, run)
+            let images = train::images(&loaded.config, &environment.data_dir)?;
+            self.finish(common, backend, &loaded, images, (&run, true))
         } else {
             let loaded = Loaded::<TrainConfig>::new(&self.config, &sets)?;
             let name = self
                 .run
                 .clone()
                 .or_else(|| loaded.config.run.clone())
-                .unwrap_or_else(|| stem(&self.config, "run"));
+                .unwrap_or_else(|| self.own_name());
             let images = train::images(&loaded.config, &environment.data_dir)?;
             let run = RunDir::create(&environment.model_dir, &name)?;
-            return self.finish(common, backend, &loaded, images, &run);
-        };
-        let images = train::images(&loaded.config, &environment.data_dir)?;
-        self.finish(common, backend, &loaded, images, &run)
+            self.finish(common, backend, &loaded, images, (&run, false))
+        }
+    }
+
+    /// The file's; where W&B's agent started this process, with the id that it gave the run.
+    fn own_name(&self) -> String {
+        let stem = stem(&self.config, "run");
+        wandb_run().map_or(stem.clone(), |id| format!("{stem}-{id}"))
+    }
+
+    /// Whether it is a run that W&B's agent resumes: it does so by the same words as it begins one.
+    fn is_begun_by_wandb(&self, environment: &Environment) -> bool {
+        let run = || RunDir::at(environment.model_dir.join(self.own_name()));
+        wandb_run().is_some() && self.run.is_none() && !run().checkpoints().steps().is_empty()
     }
 
     fn finish(
@@ -88,26 +99,26 @@ impl Train {
         backend: crate::backend::BackendName,
         loaded: &Loaded<TrainConfig>,
         images: (crate::data::Images, crate::data::Images),
-        run: &RunDir,
+        (run, resume): (&RunDir, bool),
     ) -> Result<(), CliError> {
         let display = Display {
             verbosity: common.verbosity(),
             tui: std::io::stdout().is_terminal() && !common.json && !common.quiet,
         };
         let (interrupter, _training) = interrupter()?;
+        let handle = interrupter.clone();
+        when_stdin_ends(common, move || handle.stop(Some("stopped by its agent")));
         let outcome = with_backend!(backend, common.device, |B, device| {
-            train::train::<Autodiff<B>>(
-                loaded,
-                images,
-                run,
-                self.resume,
-                &device,
-                display,
-                interrupter,
-            )
+            train::train::<Autodiff<B>>(loaded, images, run, resume, &device, display, interrupter)
         })?;
-        report(common, run, &outcome)
+        report(common, run, &run.name_under(&Environment::read()?.model_dir), &outcome)
     }
+}
+
+/// The id of the run that W&B's agent started this process for.
+fn wandb_run() -> Option<String> {
+    std::env::var("WANDB_SWEEP_ID").ok()?;
+    std::env::var("WANDB_RUN_ID").ok().filter(|id| !id.is_empty())
 }
 
 /// While it lives, Ctrl-C asks the training to stop; afterwards it ends the program at once.
@@ -171,7 +182,7 @@ fn same(old: &TrainConfig, config: &TrainConfig) -> Result<(), CliError> {
     Err(TrainError::OtherConfig(changed.join("; ")).into())
 }
 
-fn report(common: &Common, run: &RunDir, outcome: &Outcome) -> Result<(), CliError> {
+fn report(common: &Common, run: &RunDir, name: &str, outcome: &Outcome) -> Result<(), CliError> {
     if common.json {
         let mut value = serde_json::to_value(outcome).unwrap_or_default();
         value["run"] = run.root().display().to_string().into();
@@ -182,9 +193,8 @@ fn report(common: &Common, run: &RunDir, outcome: &Outcome) -> Result<(), CliErr
     }
     if let Some(reason) = &outcome.interrupted {
         print(format_args!(
-            "{reason} after step {}; continue with: atypical train --resume --run {}",
-            outcome.steps,
-            run.name()
+            "{reason} after step {}; continue with: atypical train --resume --run {name}",
+            outcome.steps
         ))?;
         return Err(CliError::Stopped);
     }

@@ -242,7 +242,7 @@ fn tags_first(layer: &mut [Override]) {
 }
 
 /// Visit the leaves of a JSON value; lists of numbers count as one.
-fn leaves(
+pub(crate) fn leaves(
     value: &serde_json::Value,
     path: &mut Vec<String>,
     visit: &mut impl FnMut(&[String], &serde_json::Value),

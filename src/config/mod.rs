@@ -11,12 +11,14 @@ mod loaded;
 mod model;
 mod ood;
 mod schema;
+mod track;
 mod train;
 mod tree;
 mod two_step;
 
 pub use environment::Environment;
 pub use error::ConfigError;
+pub(crate) use loaded::leaves;
 pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;
 pub use ood::{
@@ -24,5 +26,6 @@ pub use ood::{
     RegretConfig, ShellsConfig,
 };
 pub use schema::schema;
+pub use track::{TrackConfig, Wandb};
 pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};
 pub use two_step::{SecondTraining, TwoStepConfig};

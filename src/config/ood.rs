@@ -1,7 +1,7 @@
 //! What `ood` reads.
 
 use super::{
-    Section,
+    Section, TrackConfig,
     train::{check, check_spec},
 };
 use crate::{
@@ -93,6 +93,9 @@ pub struct OodConfig {
     /// Images in one forward pass.
     #[serde(default = "batch_size")]
     pub batch_size: usize,
+    /// Where the experiment is shown besides its folder.
+    #[serde(default)]
+    pub track: TrackConfig,
 }
 
 /// A further run. Sets and training images that are left out are as for the first one; background and ensemble are its own.
@@ -209,6 +212,8 @@ pub enum Method {
     BatchTypicality,
     /// Mean less variance of the likelihood over models: needs `ensemble`.
     Waic,
+    /// The density of the latent under a two-step model's second step.
+    LatentLikelihood,
     /// The norm of the latent.
     LatentNorm,
     /// The prior's mass around the latent, in a box of half-width `latent_radius`.
@@ -263,6 +268,7 @@ impl Method {
             Self::Typicality => "typicality",
             Self::BatchTypicality => "batch_typicality",
             Self::Waic => "waic",
+            Self::LatentLikelihood => "latent_likelihood",
             Self::LatentNorm => "latent_norm",
             Self::LatentBox => "latent_box",
             Self::LocalMass => "local_mass",
@@ -484,6 +490,7 @@ impl Section for OodConfig {
         &[("lid.scale.kind", "calibrated")];
 
     fn validate(&self) -> Result<(), (String, String)> {
+        self.track.check()?;
         let sets = self.out_of_distribution.len();
         check("out_of_distribution", "empty", sets > 0, "a list of at least one SPEC")?;
         for (i, run) in self.more_runs.iter().enumerate() {

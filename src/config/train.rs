@@ -1,6 +1,6 @@
 //! What `train` reads.
 
-use super::{ModelConfig, Section};
+use super::{ModelConfig, Section, TrackConfig};
 use crate::{
     data::{Corruption, Spec},
     eval::generation::FEWEST,
@@ -49,6 +49,9 @@ pub struct TrainConfig {
     /// Write a checkpoint every so many steps, besides the one at the end of each epoch.
     #[serde(default = "checkpoint_steps")]
     pub checkpoint_steps: usize,
+    /// Where the run is shown besides its folder.
+    #[serde(default)]
+    pub track: TrackConfig,
 }
 
 /// The data of a training run.
@@ -291,6 +294,7 @@ impl Section for TrainConfig {
         check("samples.quality", quality, enough, &format!("0, or from {FEWEST} to 10000"))?;
         check("max_steps", 0, self.max_steps != Some(0), "at least 1, or null")?;
         check("checkpoint_steps", 0, self.checkpoint_steps > 0, "at least 1")?;
+        self.track.check()?;
         // Last: what both steps share is named as what it is.
         if let ModelConfig::TwoStep(two_step) = &self.model {
             let place = |(key, problem)| (format!("model.second_training.{key}"), problem);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::{
         DataConfig, EarlyStopping, ModelConfig, Optimizer, SamplesConfig, Scheduler, Section,
-        TrainConfig,
+        TrackConfig, TrainConfig,
     },
     data::DATASETS,
 };
@@ -78,6 +78,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
         },
         max_steps: None,
         checkpoint_steps: 200,
+        track: TrackConfig::default(),
     };
     (config.optimizer, config.scheduler) = optimizer(&mut trainer, &mut notes)?;
     for key in ["trainer_cls", "early_stopping_metric", "progress_bar"] {

@@ -63,13 +63,21 @@ impl Figure {
         layout: impl Fn() -> Layout,
     ) -> Self {
         let layout = || layout().with_width(WIDTH).with_height(height).with_show_grid(false);
-        // With a view box a figure scales to the width of the page around it; without one it is cut off.
-        let svg = kuva::render_to_svg(plots(), layout()).replacen(
-            "<svg ",
-            &format!("<svg viewBox=\"0 0 {WIDTH} {height}\" "),
-            1,
-        );
+        let svg = kuva::render_to_svg(plots(), layout());
         let png = kuva::render_to_png(plots(), layout(), 2.0);
+        Self::drawn(name, caption, [WIDTH, height], svg, png)
+    }
+
+    /// What was drawn, in two forms.
+    pub(super) fn drawn(
+        name: &str,
+        caption: String,
+        [width, height]: [f64; 2],
+        svg: String,
+        png: Result<Vec<u8>, String>,
+    ) -> Self {
+        // With a view box a figure scales to the width of the page around it; without one it is cut off.
+        let svg = svg.replacen("<svg ", &format!("<svg viewBox=\"0 0 {width} {height}\" "), 1);
         Self { name: name.to_owned(), caption, svg, png }
     }
 
@@ -328,6 +336,63 @@ pub fn band(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     let at = |q: f64| values[((values.len() - 1) as f64 * q).round() as usize];
     [at(0.1), values.iter().sum::<f64>() / values.len() as f64, at(0.9)]
+}
+
+/// What the axes of curves say.
+#[derive(Clone, Copy, Debug)]
+pub struct Axes<'a> {
+    /// Along.
+    pub x: &'a str,
+    /// Up.
+    pub y: &'a str,
+}
+
+/// A line of a figure.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    /// Its name in the legend.
+    pub name: &'a str,
+    /// Its points; those that are not finite are left out.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Lines over one axis.
+pub fn curves(name: &str, caption: String, axes: Axes, series: &[Series]) -> Figure {
+    let legend = match series.len() {
+        0..=3 => LegendPosition::OutsideTopCenter,
+        _ => LegendPosition::OutsideRightTop,
+    };
+    let plots = || -> Vec<Plot> {
+        series
+            .iter()
+            .enumerate()
+            .map(|(i, series)| {
+                let finite = series.points.iter().copied().filter(|(_, y)| y.is_finite());
+                let points: Vec<(f64, f64)> = finite.collect();
+                if points.len() == 1 {
+                    let dot = ScatterPlot::new().with_data(points).with_size(4.0);
+                    let colour = COLOURS[i % COLOURS.len()];
+                    return dot.with_color(colour).with_legend(series.name).into();
+                }
+                let line = LinePlot::new()
+                    .with_data(points)
+                    .with_color(COLOURS[i % COLOURS.len()])
+                    .with_stroke_width(2.0)
+                    .with_legend(series.name);
+                // A colour's second line is dotted.
+                if i < COLOURS.len() { line.into() } else { line.with_dotted().into() }
+            })
+            .collect()
+    };
+    let layout = || {
+        Layout::auto_from_plots(&plots())
+            .with_x_label(axes.x)
+            .with_y_label(axes.y)
+            .with_legend_position(legend)
+            .with_legend_box(false)
+    };
+    let height = HEIGHT.max(18.0 * (series.len() + 4) as f64);
+    Figure::of_height(height, name, caption, plots, layout)
 }
 
 /// Mean LID with a band of quantiles against the scale, and the scale that was chosen.

@@ -36,15 +36,13 @@ pub struct Page<'a> {
 /// # Errors
 /// A template that does not render.
 pub fn html(page: &Page) -> Result<String, Error> {
-    let mut environment = Environment::new();
-    environment.add_template("report.html", include_str!("templates/report.html"))?;
     let figures: Vec<_> = page
         .figures
         .iter()
         .map(|f| context! { svg => f.svg, caption => f.caption, name => f.name })
         .collect();
     let (pairs, lines) = matrix::lines(page.rows);
-    environment.get_template("report.html")?.render(context! {
+    let values = context! {
         title => page.title,
         finding => page.finding,
         rows => page.rows,
@@ -62,7 +60,19 @@ pub fn html(page: &Page) -> Result<String, Error> {
         timings => page.timings,
         config => page.config,
         version => env!("CARGO_PKG_VERSION"),
-    })
+    };
+    self::page("report.html", include_str!("templates/report.html"), values)
+}
+
+/// Render a page from its template, in the style of all pages.
+///
+/// # Errors
+/// A template that does not render.
+pub fn page(name: &str, template: &str, values: minijinja::Value) -> Result<String, Error> {
+    let mut environment = Environment::new();
+    environment.add_template("style.css", include_str!("templates/style.css"))?;
+    environment.add_template(name, template)?;
+    environment.get_template(name)?.render(values)
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ pub fn ends(set: &str, pixels: &[u8], shape: [usize; 3], scores: &[f64]) -> Ends
     }
 }
 
+/// A picture that is there already.
+pub fn picture(caption: String, png: &[u8]) -> Sheet {
+    Sheet { caption, src: address(png) }
+}
+
 fn address(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }

@@ -74,7 +74,7 @@ pub fn text(rows: &[Row]) -> String {
 }
 
 /// Lines of cells as columns aligned by spaces.
-pub(super) fn aligned<L: AsRef<[String]>>(lines: &[L]) -> String {
+pub fn aligned<L: AsRef<[String]>>(lines: &[L]) -> String {
     let columns = lines.iter().map(|line| line.as_ref().len()).max().unwrap_or(0);
     let mut widths = vec![0; columns];
     for line in lines {

@@ -148,6 +148,7 @@ pub struct Lock {
 /// A run directory in the making. Dropped without [`commit`](Self::commit), it leaves nothing.
 #[derive(Debug)]
 pub struct Staged {
+    _lock: Option<std::fs::File>,
     folder: RunDir,
     place: RunDir,
     old: PathBuf,
@@ -206,7 +207,9 @@ impl RunDir {
             return Err(RunError::Name(name.to_owned()));
         }
         let run = Self { root: model_dir.join(name) };
-        let kept = [run.best_model(), run.metrics()].iter().any(|file| file.exists());
+        // A training that was killed before its first checkpoint may have left weights, and nothing to go on from.
+        let killed = run.root.join(".lock").exists() && !run.outcome().exists();
+        let kept = run.metrics().exists() || (run.best_model().exists() && !killed);
         let parts = [run.clone(), run.part(FIRST), run.part(SECOND)];
         if kept || parts.iter().any(|part| !part.checkpoints().steps().is_empty()) {
             return Err(RunError::Exists(run.root));
@@ -232,7 +235,7 @@ impl RunDir {
         }
         let guess = Self::list(model_dir)
             .into_iter()
-            .map(|run| run.name())
+            .map(|run| run.name_under(model_dir))
             .map(|other| (strsim::jaro_winkler(name, &other), other))
             .filter(|(similarity, _)| *similarity > 0.7)
             .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -294,7 +297,16 @@ impl RunDir {
         let path = self.root.join(".lock");
         let error = |source| RunError::Write { path: path.clone(), source, hint: String::new() };
         let file = std::fs::File::create(&path).map_err(error)?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        // Whoever only looks whether it is locked holds it for a moment.
+        for _ in 0..10 {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(RunError::Locked(self.root.clone())),
             // Some network file systems have no locks: there nothing guards the run.
@@ -305,33 +317,79 @@ impl RunDir {
         }
     }
 
+    /// Whether another process is writing to it.
+    pub fn is_locked(&self) -> bool {
+        let Ok(file) = std::fs::File::open(self.root.join(".lock")) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Remove it, all at once: a removal that is cut short leaves nothing that looks like a run.
+    ///
+    /// # Errors
+    /// Another process writes to it, or it cannot be removed.
+    pub fn remove(self) -> Result<(), RunError> {
+        let lock = self.lock()?;
+        let error =
+            |source| RunError::Write { path: self.root.clone(), source, hint: String::new() };
+        let going = self.root.with_file_name(format!(".{}.removed", self.name()));
+        let _ = std::fs::remove_dir_all(&going);
+        std::fs::rename(&self.root, &going).map_err(error)?;
+        drop(lock);
+        std::fs::remove_dir_all(&going).map_err(error)
+    }
+
     /// A folder beside this one, to take its place when everything is in it.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made, or another process makes one for the same place.
     pub fn stage(&self) -> Result<Staged, RunError> {
         let beside = |suffix: &str| self.root.with_file_name(format!(".{}.{suffix}", self.name()));
         let folder = beside("new");
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).map_err(|source| RunError::Write {
-            path: folder.clone(),
-            source,
-            hint: String::new(),
-        })?;
-        Ok(Staged { folder: Self { root: folder }, place: self.clone(), old: beside("old") })
+        let error = |source| RunError::Write { path: folder.clone(), source, hint: String::new() };
+        std::fs::create_dir_all(&folder).map_err(error)?;
+        // The folder is its own lock, and leaves nothing behind. Not everywhere can folders be opened: there nothing guards it.
+        let file = std::fs::File::open(&folder).ok();
+        if file.as_ref().is_some_and(|f| matches!(f.try_lock(), Err(TryLockError::WouldBlock))) {
+            return Err(RunError::Locked(self.root.clone()));
+        }
+        for entry in std::fs::read_dir(&folder).map_err(error)?.flatten() {
+            let path = entry.path();
+            let gone = if path.is_dir() {
+                std::fs::remove_dir_all(path)
+            } else {
+                std::fs::remove_file(path)
+            };
+            gone.map_err(error)?;
+        }
+        let (place, old) = (self.clone(), beside("old"));
+        Ok(Staged { _lock: file, folder: Self { root: folder }, place, old })
     }
 
-    /// All runs under `model_dir`, by name.
+    /// All runs under `model_dir`, by name; those in folders that are no runs, as a sweep's, too.
     pub fn list(model_dir: &Path) -> Vec<Self> {
-        let mut runs: Vec<Self> = std::fs::read_dir(model_dir)
+        let of = |folder: &Path| -> Vec<Self> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let folders = entries.map(|entry| Self { root: entry.path() });
+            folders.filter(|run| run.root.is_dir() && !run.name().starts_with('.')).collect()
+        };
+        let is_run = |run: &Self| run.config().exists();
+        let mut runs: Vec<Self> = of(model_dir)
             .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| Self { root: entry.path() })
-            .filter(|run| run.config().exists() && !run.name().starts_with('.'))
+            .flat_map(|run| if is_run(&run) { vec![run] } else { of(&run.root) })
+            .filter(is_run)
             .collect();
         runs.sort_by(|a, b| a.root.cmp(&b.root));
         runs
+    }
+
+    /// The folder of a run, which may not be there yet.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// What [`open`](Self::open) finds it by: its path under `model_dir`, or all of it.
+    pub fn name_under(&self, model_dir: &Path) -> String {
+        self.root.strip_prefix(model_dir).unwrap_or(&self.root).display().to_string()
     }
 
     /// A run within this one: a step of a two-step model.
@@ -339,7 +397,7 @@ impl RunDir {
         Self { root: self.root.join(name) }
     }
 
-    /// What a finished training came to.
+    /// What a training came to, where it has ended.
     pub fn outcome(&self) -> PathBuf {
         self.root.join("outcome.json")
     }
@@ -389,6 +447,11 @@ impl RunDir {
     pub fn last_epoch(&self) -> Option<serde_json::Value> {
         let log = std::fs::read_to_string(self.metrics_log()).ok()?;
         serde_json::from_str(log.lines().last()?).ok()
+    }
+
+    /// The log as a table.
+    pub fn metrics_table(&self) -> PathBuf {
+        self.root.join("metrics.parquet")
     }
 
     /// Results of an experiment.
@@ -474,6 +537,7 @@ mod tests {
         write_atomic(&run.config(), b"old").unwrap();
         let staged = run.stage().unwrap();
         write_atomic(&staged.folder().config(), b"half").unwrap();
+        assert!(matches!(run.stage(), Err(RunError::Locked(_))), "two at once");
         drop(staged);
         assert_eq!(std::fs::read(run.config()).unwrap(), b"old");
         let fresh = RunDir::create(dir.path(), "fresh").unwrap();

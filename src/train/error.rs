@@ -1,6 +1,8 @@
 //! What can go wrong in a training.
 
-use crate::{config::ConfigError, data::DataError, run::RunError};
+use crate::{
+    config::ConfigError, data::DataError, report::ScoreError, run::RunError, track::TrackError,
+};
 use atypical_models::ModelError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -17,6 +19,12 @@ pub enum TrainError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// What trackers do not take.
+    #[error(transparent)]
+    Track(#[from] TrackError),
+    /// The table of the measures.
+    #[error(transparent)]
+    Table(#[from] ScoreError),
     /// The model's description.
     #[error("the model cannot be built: {0}")]
     Model(#[from] ModelError),

@@ -35,6 +35,7 @@ use crate::{
     data::{Images, Noise, Spec},
     progress::Verbosity,
     run::{RunDir, write_atomic},
+    track::{self, History, Live},
 };
 use atypical_models::FlowBackend;
 use burn::{
@@ -85,7 +86,7 @@ pub fn images(config: &TrainConfig, data_dir: &Path) -> Result<(Images, Images),
 /// Train a model into `run`; with `resume`, continue from its newest whole checkpoint.
 ///
 /// The run directory gets `config.yaml`, `checkpoints/`, `model/latest.safetensors` and `model/best.safetensors`,
-/// `metrics.jsonl` (one line an epoch) and `samples/`. The steps of a two-step model are runs of their own in the folders `first` and `second`.
+/// `metrics.jsonl` (one line an epoch) and `samples/`; at its end, or where it is interrupted, `outcome.json`, `metrics.parquet` and the learning curve in `figures/`. The steps of a two-step model are runs of their own in the folders `first` and `second`.
 ///
 /// # Errors
 /// A model that cannot be built, a checkpoint that does not fit, a loss that diverges, a disk that is full. What was
@@ -104,13 +105,47 @@ where
     B::InnerBackend: FlowBackend,
 {
     let _lock = run.lock()?;
-    let how = How { device, display, interrupter };
-    match &loaded.config.model {
+    // Until it ends again, nothing is known of its end.
+    let _ = std::fs::remove_file(run.outcome());
+    let name = run.name();
+    let settings = serde_json::to_value(&loaded.config).unwrap_or_default();
+    let live = Live::start(
+        &loaded.config.track,
+        run,
+        loaded.config.run.as_deref().unwrap_or(&name),
+        settings,
+    )?;
+    let live = Arc::new(live);
+    let how = How { device, display, interrupter, live: live.clone() };
+    let trained = match &loaded.config.model {
         ModelConfig::TwoStep(two_step) => {
             two_step::train::<B>(loaded, two_step, images, run, resume, &how)
         }
         _ => one::<B>(strategy::TRAINING, loaded, images, run, resume, &how),
+    };
+    let outcome = match trained {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            live.finish(track::Outcome::Failed);
+            return Err(error);
+        }
+    };
+    write_atomic(&run.outcome(), &serde_json::to_vec(&outcome).unwrap_or_default())?;
+    let history = History::read(run)?;
+    history.write(run)?;
+    if let Some(best) = history.criterion().and_then(|name| Some((name, history.lowest(name)?))) {
+        let best = [
+            (format!("best_{}", best.0), best.1.value),
+            ("best_epoch".into(), best.1.epoch as f64),
+        ];
+        live.summary(outcome.steps, best.into());
     }
+    live.file(&run.config());
+    live.finish(match outcome.interrupted {
+        None => track::Outcome::Done,
+        Some(_) => track::Outcome::Preempted,
+    });
+    Ok(outcome)
 }
 
 /// What a training needs besides its settings and its data.
@@ -118,6 +153,7 @@ struct How<'a, B: AutodiffBackend> {
     device: &'a B::Device,
     display: Display,
     interrupter: Interrupter,
+    live: Arc<Live>,
 }
 
 /// Train a model of one step; `what` says which training it is.
@@ -133,7 +169,7 @@ where
     B: AutodiffBackend + FlowBackend,
     B::InnerBackend: FlowBackend,
 {
-    let &How { device, display, ref interrupter } = how;
+    let &How { device, display, ref interrupter, ref live } = how;
     let config = &loaded.config;
     let mut model = config.model.build::<B>(config.seed, device)?;
     if burn::module::Module::num_params(&model) == 0 {
@@ -188,7 +224,7 @@ where
         config.optimizer.lr(),
     );
     let strategy = Arc::new(Strategy::new(
-        what,
+        (what, live.clone()),
         config.clone(),
         run.clone(),
         (train.clone(), valid.clone()),

@@ -137,6 +137,7 @@ mod tests {
     fn the_density_of_a_standard_normal_is_a_round_spot() {
         let config = FlowConfig { shape: [2, 1, 1], transform: Vec::new() };
         let flow = Flow::<Flex>::new(&config, 0, &FlexDevice).unwrap();
+        Flex::seed(&FlexDevice, 0);
         let picture = density_picture(&flow, &FlexDevice);
         assert_eq!(picture.len(), DENSITY_SIDE * DENSITY_SIDE);
         let at = |row: usize, column: usize| picture[row * DENSITY_SIDE + column];

@@ -18,6 +18,7 @@ use crate::{
     progress::{Progress, Verbosity},
     report,
     run::{RunDir, write_atomic},
+    track::Live,
 };
 use atypical_models::{Ability, DensityModel, FlowBackend, Model};
 use burn::{
@@ -73,6 +74,7 @@ where
     schedule: Schedule,
     verbosity: Verbosity,
     start: Mutex<Option<(Descent<B>, State)>>,
+    live: Arc<Live>,
     result: Mutex<Result<Outcome, TrainError>>,
 }
 
@@ -96,7 +98,7 @@ where
     B::InnerBackend: FlowBackend,
 {
     pub fn new(
-        what: &'static str,
+        (what, live): (&'static str, Arc<Live>),
         config: TrainConfig,
         run: RunDir,
         (train, valid): (Arc<Loader<B>>, Arc<Loader<B::InnerBackend>>),
@@ -106,7 +108,7 @@ where
     ) -> Self {
         let result = Mutex::new(Err(TrainError::NoResult("it did not start".into())));
         let start = Mutex::new(Some(start));
-        Self { what, config, run, train, valid, schedule, verbosity, start, result }
+        Self { what, config, run, train, valid, schedule, verbosity, start, live, result }
     }
 
     /// What the training came to, once.
@@ -116,6 +118,11 @@ where
             Ok(mut result) => std::mem::replace(&mut *result, nothing()),
             Err(_) => nothing(),
         }
+    }
+
+    /// What names of measures begin with in trackers: nothing, or the step of a two-step model.
+    fn prefix(&self) -> String {
+        if self.what == TRAINING { String::new() } else { format!("{}/", self.what) }
     }
 
     fn noise(&self, epoch: usize) -> Noise {
@@ -431,8 +438,18 @@ where
             line["quality"] = serde_json::to_value(quality).unwrap_or_default();
         }
         log_line(&this.run.metrics_log(), epoch, &line)?;
+        this.live.log(state.step, &this.prefix(), &line);
         if drawn {
             this.draw_samples(&model.model, epoch, device, bar)?;
+            let pictures = [
+                ("samples", this.run.samples(epoch)),
+                ("reconstructions", this.run.reconstructions(epoch)),
+            ];
+            for (name, path) in pictures {
+                if let Ok(png) = std::fs::read(path) {
+                    this.live.image(state.step, &format!("{}{name}", this.prefix()), &png);
+                }
+            }
         }
         self.save(state)
     }

@@ -26,18 +26,33 @@ const KILLS: usize = 20;
 fn sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().join("queue.db").display().to_string();
-    chaos(&url, folder.path(), &mut || ());
+    chaos(&url, folder.path(), agent, &mut || ());
 }
 
 #[test]
 fn postgres() {
     let Some(server) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    chaos(&server.empty(), folder.path(), &mut || server.control(&["restart", "-m", "immediate"]));
+    let restart = &mut || server.control(&["restart", "-m", "immediate"]);
+    chaos(&server.empty(), folder.path(), agent, restart);
 }
 
+/// Agents on machines whose clocks are hours apart.
+#[test]
+fn postgres_and_clocks_that_disagree() {
+    if Command::new("faketime").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: postgres_and_clocks_that_disagree, there is no faketime");
+        return;
+    }
+    let Some(server) = Postgres::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    chaos(&server.empty(), folder.path(), skewed_agent, &mut || ());
+}
+
+type Start = fn(&str, &Path, u64) -> Child;
+
 /// Run two sweeps, one with ASHA, among agents that die; `shake` the store thrice meanwhile.
-fn chaos(url: &str, folder: &Path, shake: &mut impl FnMut()) {
+fn chaos(url: &str, folder: &Path, agent: Start, shake: &mut impl FnMut()) {
     let mut store = open(url);
     fill(&mut store);
     let log = folder.join("log");
@@ -121,12 +136,23 @@ fn check(store: &mut Store, log: &Path) {
         "{} reports confirmed to those who lived to note it, {failed} attempts failed",
         confirmed.len()
     );
-    assert!(failed >= 5, "hardly anybody died at work: the test tests nothing");
+    assert!(failed > 0, "nobody died at work: the test tests nothing");
 }
 
 /// This program as an agent.
 fn agent(url: &str, log: &Path, seed: u64) -> Child {
-    let mut agent = Command::new(std::env::current_exe().unwrap());
+    started(Command::new(std::env::current_exe().unwrap()), url, log, seed)
+}
+
+/// The same under a clock of its own, which `faketime` gives the process that it becomes.
+fn skewed_agent(url: &str, log: &Path, seed: u64) -> Child {
+    let mut agent = Command::new("faketime");
+    agent.args(["-f", ["-3h", "+0", "+5h"][seed as usize % 3]]);
+    agent.arg(std::env::current_exe().unwrap());
+    started(agent, url, log, seed)
+}
+
+fn started(mut agent: Command, url: &str, log: &Path, seed: u64) -> Child {
     agent.args(["--ignored", "--exact", "agent_process", "--nocapture"]);
     agent.env("AGENT_URL", url).env("AGENT_LOG", log).env("AGENT_SEED", seed.to_string());
     agent.stdout(std::process::Stdio::null()).spawn().unwrap()

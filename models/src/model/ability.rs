@@ -17,6 +17,8 @@ pub enum Ability {
     Latents,
     /// Latents around 0.
     CentredLatents,
+    /// A density of its latents that it has learned.
+    LatentDensity,
     /// Latents that are standard normal where the model is right.
     NormalLatents,
     /// An exact inverse between inputs and latents of the same dimension.
@@ -37,6 +39,7 @@ impl Ability {
             Self::Samples => "samples",
             Self::Latents => "latents",
             Self::CentredLatents => "latents around 0",
+            Self::LatentDensity => "density of its latents",
             Self::NormalLatents => "latents with a standard normal prior",
             Self::Bijection => "exact inverse",
             Self::Reconstructions => "reconstructions",

@@ -123,6 +123,9 @@ impl<B: Backend> Model<B> {
             (Model::Autoencoder(Plain(_)), Ability::CentredLatents) => {
                 "nothing draws them to a centre; a VAE's are drawn to 0"
             }
+            (Model::Estimator(_) | Model::Autoencoder(_), Ability::LatentDensity) => {
+                "only a two-step model learns one; where latents have a prior, `latent_norm` says how near they are to its centre"
+            }
             (Model::Estimator(PixelCnn(_)), Ability::SmoothDensity) => {
                 "it gives a probability to each of the 256 levels of a pixel, and is constant between them"
             }
@@ -300,6 +303,21 @@ impl<B: FlowBackend> Model<B> {
         match self {
             Model::TwoStep(model) => model.standardised(model.encode(x)),
             _ => self.encode(x),
+        }
+    }
+
+    /// The learned log-density of each input's latent, in nats: `log p(u)` of a two-step model, without the change of volume.
+    ///
+    /// # Shapes
+    /// - x: `[batch, D]`
+    /// - output: `[batch]`
+    ///
+    /// # Panics
+    /// Without [`Ability::LatentDensity`].
+    pub fn latent_log_prob(&self, x: Tensor<B, 2>) -> Tensor<B, 1> {
+        match self {
+            Model::TwoStep(model) => model.second.log_prob(model.standardised(model.encode(x))),
+            _ => panic!("{}", refusal(self.lacks(Ability::LatentDensity))),
         }
     }
 

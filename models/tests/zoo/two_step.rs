@@ -2,7 +2,8 @@
 
 use atypical_forward::{Forward, on_forward};
 use atypical_models::{
-    DensityModel, FlowBackend, Init, LatentModel,
+    AnyAutoencoder, AnyEstimator, DensityModel, FlowBackend, Init, LatentModel, Model, TwoStep,
+    autoencoder::AutoencoderConfig,
     mixture::{GaussianMixture, MixtureConfig},
     network::{Activation, Decoder, Encoder, NetworkConfig},
     two_step::{cholesky, decoder_jacobian, log_det, log_prob, volume},
@@ -249,6 +250,58 @@ where
         .collect();
     let error = deviation(&gradient, &expected);
     assert!(error < 1e-3, "gradient off by {error}");
+}
+
+/// The model as a whole, whose latents are standardised: `log p(x) = log N(u) - Σ log s - ½ log det JᵀJ`, and `log N(u)` alone.
+#[test]
+fn a_model_of_two_steps_standardises_its_latents() {
+    let device = Default::default();
+    let network = NetworkConfig::Mlp { hidden: vec![8], activation: Activation::Silu };
+    let config = AutoencoderConfig { shape: [6, 1, 1], latent: 2, network };
+    let first =
+        atypical_models::autoencoder::Autoencoder::<Flex>::new(&config, 3, &device).unwrap();
+    let (mean, deviation) = ([0.5, -0.25], [2.0, 0.125]);
+    let standard = [mean, deviation].map(|values: [f64; 2]| values.map(|v| v as f32).to_vec());
+    let both = TwoStep::new(
+        AnyAutoencoder::Plain(first.clone()),
+        AnyEstimator::Mixture(unit_gaussian::<Flex>()),
+        standard,
+        &device,
+    );
+    let model = Model::TwoStep(both);
+    let x = tensor::<Flex, 2>(uniform(5 * 6, 0.0..1.0, 4), [5, 6]);
+
+    let z = values(first.encode(x.clone()));
+    let normal = |z: &[f64]| -> f64 {
+        let squares = (0..2).map(|i| ((z[i] - mean[i]) / deviation[i]).powi(2));
+        -0.5 * squares.sum::<f64>() - TAU.ln()
+    };
+    let latent: Vec<f64> = z.chunks(2).map(normal).collect();
+    assert!(deviation_of(&model.latent_log_prob(x.clone()), &latent) < 1e-5);
+    let log_scales: f64 = deviation.iter().map(|s: &f64| s.ln()).sum();
+    let expected: Vec<f64> = z
+        .chunks(2)
+        .zip(&latent)
+        .map(|(z, latent)| latent - log_scales - volume_by_differences(&first, z))
+        .collect();
+    assert!(deviation_of(&model.log_prob(x), &expected) < 1e-3);
+}
+
+fn deviation_of(got: &Tensor<Flex, 1>, expected: &[f64]) -> f64 {
+    deviation(&values(got.clone()), expected)
+}
+
+/// `½ log det JᵀJ` at one latent of dimension 2, J by central differences.
+fn volume_by_differences(model: &impl LatentModel<Flex>, z: &[f64]) -> f64 {
+    let h = 1e-2;
+    let at = |z: [f64; 2]| values(model.decode(tensor(z.to_vec(), [1, 2])));
+    let column = |i: usize| -> Vec<f64> {
+        let moved = |by: f64| at(std::array::from_fn(|k| if k == i { z[k] + by } else { z[k] }));
+        moved(h).iter().zip(moved(-h)).map(|(a, b)| (a - b) / (2.0 * h)).collect()
+    };
+    let [a, b] = [0, 1].map(column);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    0.5 * (dot(&a, &a) * dot(&b, &b) - dot(&a, &b).powi(2)).ln()
 }
 
 /// Decoders of every kind, all smooth.

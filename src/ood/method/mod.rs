@@ -18,6 +18,7 @@ mod invertibility;
 mod laplace;
 mod latent_ball;
 mod latent_box;
+mod latent_likelihood;
 mod latent_norm;
 mod lid;
 mod likelihood;
@@ -138,6 +139,7 @@ pub fn spec(method: Method) -> Option<&'static Spec> {
         Method::GradientNorm => &gradient_norm::SPEC,
         Method::Typicality => &typicality::SPEC,
         Method::Waic => &waic::SPEC,
+        Method::LatentLikelihood => &latent_likelihood::SPEC,
         Method::LatentNorm => &latent_norm::SPEC,
         Method::LatentBox => &latent_box::SPEC,
         Method::LocalMass => &local_mass::SPEC,
@@ -264,13 +266,14 @@ mod tests {
     #[test]
     fn scores_rise_with_what_speaks_for_an_image() {
         // What a method reads: of an in-distribution image, and of one that is less so.
-        let all: [(Method, &[f64], &[f64]); 18] = [
+        let all: [(Method, &[f64], &[f64]); 19] = [
             (Method::Likelihood, &[2.0], &[1.0]),
             (Method::Lid, &[2.0], &[1.0]),
             (Method::LikelihoodRatio, &[2.0, 1.0], &[2.0, 1.5]),
             (Method::Complexity, &[2.0, 8.0], &[2.0, 7.0]),
             (Method::GradientNorm, &[1.0], &[2.0]),
             (Method::Waic, &[2.0, 0.5], &[2.0, 1.0]),
+            (Method::LatentLikelihood, &[2.0], &[1.0]),
             (Method::LatentNorm, &[1.0], &[2.0]),
             (Method::LatentBox, &[-1.0], &[-2.0]),
             (Method::LocalMass, &[2.0], &[1.0]),

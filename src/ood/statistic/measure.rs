@@ -100,6 +100,12 @@ impl<B: FlowBackend> Models<B> {
                 Statistic::ReconstructionError => {
                     found.insert(statistic, self.scorer.reconstruction_error(images)?);
                 }
+                Statistic::LatentLogLikelihood => {
+                    let all = self.scorer.each_batch(images, "latent density", &(), |model, x| {
+                        Ok(model.latent_log_prob(x).into_data().iter::<f64>().collect())
+                    });
+                    found.insert(statistic, all?);
+                }
                 Statistic::Regret => {
                     found.insert(statistic, self.regret(images)?);
                 }

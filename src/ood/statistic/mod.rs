@@ -45,6 +45,8 @@ pub enum Statistic {
     GradientNorm,
     /// `‖z‖₂`.
     LatentNorm,
+    /// `log p(u)` of the standardised latent under a two-step model's second step, in nats.
+    LatentLogLikelihood,
     /// `Σ_i log [Φ(z_i + r) - Φ(z_i - r)]`, in nats.
     LatentBox,
     /// `log ρ_r(x)` at the scale of LID, in nats.
@@ -87,6 +89,7 @@ impl Statistic {
             Self::Complexity => "complexity_bits",
             Self::GradientNorm => "gradient_l2",
             Self::LatentNorm => "latent_l2",
+            Self::LatentLogLikelihood => "latent_log_likelihood",
             Self::LatentBox => "latent_box",
             Self::LogRho => "log_rho",
             Self::Convolution => "convolved_log_likelihood",
@@ -115,6 +118,7 @@ impl Statistic {
             Self::Complexity => "complexity",
             Self::GradientNorm => "norm of the gradient",
             Self::LatentNorm => "norm of the latent",
+            Self::LatentLogLikelihood => "log-likelihood of the latent",
             Self::LatentBox => "mass around the latent",
             Self::LogRho => "local mass",
             Self::Convolution => "convolved density",
@@ -152,6 +156,7 @@ impl Statistic {
             | Self::FlatDirections => Ability::SmoothDensity,
             Self::Lid => Ability::Latents,
             Self::LatentNorm => Ability::CentredLatents,
+            Self::LatentLogLikelihood => Ability::LatentDensity,
             Self::LogRho | Self::LatentBox | Self::LatentFit => Ability::NormalLatents,
             Self::LatentBall | Self::InverseError => Ability::Bijection,
             Self::ReconstructionError => Ability::Reconstructions,
