@@ -32,7 +32,7 @@ use crate::{
     import::ImportError,
     ood::{LabelError, OodError},
     progress::Verbosity,
-    report::ScoreError,
+    report::{ScoreError, aligned},
     run::RunError,
     sweep::{OCCUPIED, SweepError, store::StoreError},
     track::{PageError, TrackError},
@@ -265,6 +265,11 @@ fn print(text: impl std::fmt::Display) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Print lines of cells as a table.
+fn print_table(lines: &[Vec<String>]) -> Result<(), CliError> {
+    print(aligned(lines).trim_end())
 }
 
 /// Print a JSON object.

@@ -90,7 +90,7 @@ impl Train {
     /// Whether it is a run that W&B's agent resumes: it does so by the same words as it begins one.
     fn is_begun_by_wandb(&self, environment: &Environment) -> bool {
         let run = || RunDir::at(environment.model_dir.join(self.own_name()));
-        wandb_run().is_some() && self.run.is_none() && !run().checkpoints().steps().is_empty()
+        wandb_run().is_some() && self.run.is_none() && run().is_begun()
     }
 
     fn finish(

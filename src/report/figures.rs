@@ -103,11 +103,15 @@ impl Figure {
     }
 }
 
+/// Smallest and largest finite value; infinite, the wrong way round, where there is none.
+pub fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|v| v.is_finite());
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+}
+
 /// Smallest and largest finite value of all groups, a little apart.
 fn range(groups: &[Group]) -> (f64, f64) {
-    let finite = groups.iter().flat_map(|g| g.values).copied().filter(|v| v.is_finite());
-    let (low, high) =
-        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let (low, high) = extent(groups.iter().flat_map(|g| g.values).copied());
     if low < high { (low, high) } else { (low.min(0.0) - 0.5, low.max(0.0) + 0.5) }
 }
 

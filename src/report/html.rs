@@ -64,13 +64,14 @@ pub fn html(page: &Page) -> Result<String, Error> {
     self::page("report.html", include_str!("templates/report.html"), values)
 }
 
-/// Render a page from its template, in the style of all pages.
+/// Render a page from its template, in the frame and the style of all pages.
 ///
 /// # Errors
 /// A template that does not render.
 pub fn page(name: &str, template: &str, values: minijinja::Value) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.add_template("style.css", include_str!("templates/style.css"))?;
+    environment.add_template("page.html", include_str!("templates/page.html"))?;
     environment.add_template(name, template)?;
     environment.get_template(name)?.render(values)
 }

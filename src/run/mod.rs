@@ -210,8 +210,7 @@ impl RunDir {
         // A training that was killed before its first checkpoint may have left weights, and nothing to go on from.
         let killed = run.root.join(".lock").exists() && !run.outcome().exists();
         let kept = run.metrics().exists() || (run.best_model().exists() && !killed);
-        let parts = [run.clone(), run.part(FIRST), run.part(SECOND)];
-        if kept || parts.iter().any(|part| !part.checkpoints().steps().is_empty()) {
+        if kept || run.is_begun() {
             return Err(RunError::Exists(run.root));
         }
         std::fs::create_dir_all(&run.root).map_err(|source| RunError::Write {
@@ -315,6 +314,12 @@ impl RunDir {
             }
             Err(TryLockError::Error(source)) => Err(error(source)),
         }
+    }
+
+    /// Whether there is a checkpoint to resume from, its own or of a step of it.
+    pub fn is_begun(&self) -> bool {
+        let parts = [self.clone(), self.part(FIRST), self.part(SECOND)];
+        parts.iter().any(|part| !part.checkpoints().steps().is_empty())
     }
 
     /// Whether another process is writing to it.

@@ -2,6 +2,7 @@
 
 use super::{
     Spec, SweepError,
+    space::short_id,
     store::{Claim, Lease, Next, Store, StoreError},
     trial::{Attempt, Ending},
 };
@@ -105,7 +106,7 @@ impl Agent<'_> {
     }
 
     fn work(&mut self, claim: &Claim, tally: &mut Tally) -> Result<(), SweepError> {
-        let short = &claim.trial.id[..12];
+        let short = short_id(&claim.trial.id);
         let budget = claim.budget.map_or(String::new(), |budget| format!(", up to {budget}"));
         (self.say)(&format!("{short} {}{budget}", claim.trial.label));
         let start = Instant::now();
@@ -180,7 +181,7 @@ impl Agent<'_> {
                 match self.store.heartbeat(claim, self.lease) {
                     Ok(Lease::Kept) => {}
                     Ok(lost) => {
-                        (self.say)(&format!("{} {}", &claim.trial.id[..12], words(lost)));
+                        (self.say)(&format!("{} {}", short_id(&claim.trial.id), words(lost)));
                         attempt.tell_to_stop();
                         (owned, stopping) = (false, Some(Instant::now()));
                     }

@@ -6,7 +6,7 @@ use super::{
     space::{Command, short_id},
     store::{Goal, Record, State},
 };
-use crate::report::{Figure, Frame, ScoreError, Values, Vertical, parallel};
+use crate::report::{Figure, Frame, ScoreError, Values, Vertical, extent, parallel};
 use serde::Serialize;
 use std::{collections::BTreeSet, path::Path};
 
@@ -197,8 +197,7 @@ impl Scale {
     }
 
     fn of_numbers(title: &str, numbers: Vec<f64>) -> Self {
-        let low = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = extent(numbers.iter().copied());
         let logarithmic = low > 0.0 && high / low >= WIDE;
         let map = |v: f64| if logarithmic { v.ln() } else { v };
         let span = (map(high) - map(low)).max(f64::MIN_POSITIVE);

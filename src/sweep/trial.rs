@@ -1,7 +1,12 @@
 //! One attempt at a trial: its process, and what it leaves.
 
-use super::{Agent, Measure, SweepError, plan::name_of, space::Command as What, store::Claim};
-use crate::run::{FIRST, RunDir, write_atomic};
+use super::{
+    Agent, Measure, SweepError,
+    plan::name_of,
+    space::{Command as What, short_id},
+    store::Claim,
+};
+use crate::run::{RunDir, write_atomic};
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom},
@@ -59,14 +64,16 @@ impl Attempt {
         let name = name_of(what, &config).unwrap_or(&claim.trial.id).to_owned();
         // Beside the runs: an experiment replaces its folder as a whole.
         let folder = agent.model_dir.join(agent.sweep).join("trials");
-        let beside = |ending: &str| folder.join(format!("{}.{ending}", &claim.trial.id[..12]));
+        let beside = |ending: &str| folder.join(format!("{}.{ending}", short_id(&claim.trial.id)));
         let (file, log) = (beside("yaml"), beside("log"));
         let run = RunDir::at(agent.model_dir.join(&name));
         take(&run, &beside_run(&folder, &name), &claim.trial.id)?;
         write_atomic(&file, claim.trial.config.as_bytes())?;
         let mut command = Command::new(&agent.program);
         match what {
-            What::Train if is_begun(&run) => command.args(["train", "--resume", "--run", &name]),
+            What::Train if run.config().exists() && run.is_begun() => {
+                command.args(["train", "--resume", "--run", &name])
+            }
             What::Train => command.arg("train").arg("--config").arg(&file).args(["--run", &name]),
             What::Ood => command.arg("ood").arg("--config").arg(&file).args(["--name", &name]),
         };
@@ -129,9 +136,7 @@ impl Attempt {
     pub fn kill(&mut self) -> Result<(), SweepError> {
         self.child.kill().map_err(SweepError::Wait)
     }
-}
 
-impl Attempt {
     /// The end of what it printed.
     fn tail(&self) -> String {
         let read = || -> std::io::Result<Vec<u8>> {
@@ -152,12 +157,6 @@ impl Drop for Attempt {
         // However the agent ends, nothing works on in its name.
         self.tell_to_stop();
     }
-}
-
-/// Whether there is something to resume from.
-fn is_begun(run: &RunDir) -> bool {
-    let begun = |run: &RunDir| !run.checkpoints().steps().is_empty();
-    run.config().exists() && (begun(run) || begun(&run.part(FIRST)))
 }
 
 /// Where it is noted which trial a run belongs to.

@@ -19,6 +19,9 @@ pub struct Compared {
 pub struct Comparison {
     /// The runs.
     pub runs: Vec<Summary>,
+    /// Their logs.
+    #[serde(skip)]
+    pub histories: Vec<History>,
     /// Of trainings every measure at the best epoch, of experiments every AUROC.
     pub results: Vec<Compared>,
     /// The settings on which they differ.
@@ -32,27 +35,30 @@ impl Comparison {
     /// Files that are there and cannot be read.
     pub fn of(runs: &[RunDir]) -> Result<Self, RunError> {
         let mut summaries = Vec::new();
-        let mut settings = Vec::new();
+        let (mut settings, mut histories) = (Vec::new(), Vec::new());
         let mut found: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
         for (i, run) in runs.iter().enumerate() {
-            let summary = Summary::of(run)?;
+            let (own, history) = (Settings::read(run)?, History::read(run)?);
+            let summary = Summary::read(run, &own, &history);
             let results = match summary.kind {
-                Kind::Training => measures(&summary, &History::read(run)?),
+                Kind::Training => measures(&summary, &history),
                 Kind::Experiment => aurocs(run).iter().map(|a| (a.to_string(), a.value)).collect(),
             };
             for (name, value) in results {
                 found.entry(name).or_insert_with(|| vec![None; runs.len()])[i] = Some(value);
             }
-            settings.push(Settings::read(run)?);
+            settings.push(own);
+            histories.push(history);
             summaries.push(summary);
         }
         let results = found.into_iter().map(|(name, values)| Compared { name, values }).collect();
-        Ok(Self { runs: summaries, results, settings: differences(&settings) })
+        let settings = differences(&settings);
+        Ok(Self { runs: summaries, histories, results, settings })
     }
 }
 
 /// Every measure at the best epoch; how many epochs and seconds it took in all.
-pub(super) fn measures(summary: &Summary, history: &History) -> Vec<(String, f64)> {
+fn measures(summary: &Summary, history: &History) -> Vec<(String, f64)> {
     let at = summary.best_epoch;
     let best = history.names().into_iter().filter(|name| !["lr", "step", "seconds"].contains(name));
     let mut measures: Vec<(String, f64)> = best

@@ -1,6 +1,6 @@
 //! Several runs on one self-contained HTML page.
 
-use super::{Comparison, History, Kind, number};
+use super::{Comparison, History, number};
 use crate::{
     report::{Axes, Figure, Series, curves, page, picture},
     run::{RunDir, RunError},
@@ -14,9 +14,8 @@ use std::collections::BTreeSet;
 /// Runs whose files cannot be read, a template that does not render.
 pub fn of_runs(title: &str, runs: &[RunDir]) -> Result<String, PageError> {
     let comparison = Comparison::of(runs)?;
-    let histories = runs.iter().map(History::read).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<&str> = comparison.runs.iter().map(|run| run.name.as_str()).collect();
-    let figures = figures(&names, &histories);
+    let figures = figures(&names, &comparison.histories);
     let samples: Vec<_> = runs
         .iter()
         .zip(&names)
@@ -34,10 +33,7 @@ pub fn of_runs(title: &str, runs: &[RunDir]) -> Result<String, PageError> {
         .map(|run| {
             context! {
                 name => run.name,
-                of => match run.kind {
-                    Kind::Training => run.of.clone(),
-                    Kind::Experiment => format!("OOD of {}", run.of),
-                },
+                of => run.subject(),
                 state => run.state.to_string(),
                 result => run.result(),
                 best_epoch => run.best_epoch,

@@ -1,5 +1,7 @@
 //! A curve in a line of text.
 
+use crate::report::extent;
+
 /// The bars, from low to high.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -13,9 +15,7 @@ pub fn sparkline(values: &[f64], width: usize) -> String {
         finite.iter().sum::<f64>() / finite.len() as f64
     };
     let means: Vec<f64> = (0..count).map(mean).collect();
-    let finite = means.iter().copied().filter(|v| v.is_finite());
-    let (low, high) =
-        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let (low, high) = extent(means.iter().copied());
     let bar = |value: &f64| match (value.is_finite(), high > low) {
         (false, _) => ' ',
         (true, false) => BARS[0],

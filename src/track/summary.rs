@@ -78,8 +78,11 @@ impl Summary {
     /// # Errors
     /// Files that are there and cannot be read.
     pub fn of(run: &RunDir) -> Result<Self, RunError> {
-        let settings = Settings::read(run)?;
-        let history = History::read(run)?;
+        Ok(Self::read(run, &Settings::read(run)?, &History::read(run)?))
+    }
+
+    /// The same of a run whose settings and history have been read.
+    pub fn read(run: &RunDir, settings: &Settings, history: &History) -> Self {
         // Experiments have no model of their own.
         let model = settings.text("model.name");
         let summary = Self {
@@ -98,13 +101,13 @@ impl Summary {
             age: age(run),
         };
         let summary = match summary.kind {
-            Kind::Training => summary.training(run, &history),
+            Kind::Training => summary.training(run, history),
             Kind::Experiment => summary.experiment(run),
         };
-        Ok(match run.is_locked() {
+        match run.is_locked() {
             true => Self { state: State::Running, ..summary },
             false => summary,
-        })
+        }
     }
 
     fn training(self, run: &RunDir, history: &History) -> Self {
@@ -142,6 +145,14 @@ impl Summary {
             measure: best.as_ref().map(|best| format!("AUROC of {}", best.method)),
             best: best.map(|best| best.value),
             ..self
+        }
+    }
+
+    /// What it is of, in words.
+    pub fn subject(&self) -> String {
+        match self.kind {
+            Kind::Training => self.of.clone(),
+            Kind::Experiment => format!("OOD of {}", self.of),
         }
     }
 

@@ -130,7 +130,7 @@ where
             return Err(error);
         }
     };
-    write_atomic(&run.outcome(), &serde_json::to_vec(&outcome).unwrap_or_default())?;
+    outcome.write(run)?;
     let history = History::read(run)?;
     history.write(run)?;
     if let Some(best) = history.criterion().and_then(|name| Some((name, history.lowest(name)?))) {

@@ -17,7 +17,7 @@ use crate::{
     eval::generation::{self, Quality},
     progress::{Progress, Verbosity},
     report,
-    run::{RunDir, write_atomic},
+    run::{RunDir, RunError, write_atomic},
     track::Live,
 };
 use atypical_models::{Ability, DensityModel, FlowBackend, Model};
@@ -55,6 +55,18 @@ pub struct Outcome {
     pub seconds: f64,
     /// Why it ended before its last step; none if it did not.
     pub interrupted: Option<String>,
+}
+
+impl Outcome {
+    /// What a training that has ended came to, where it has said so.
+    pub(super) fn read(run: &RunDir) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(run.outcome()).ok()?).ok()
+    }
+
+    /// Say it.
+    pub(super) fn write(&self, run: &RunDir) -> Result<(), RunError> {
+        write_atomic(&run.outcome(), &serde_json::to_vec(self).unwrap_or_default())
+    }
 }
 
 /// What progress of a training of one step is said of.

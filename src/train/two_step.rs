@@ -42,7 +42,7 @@ where
         }
     }
     let [first, second] = [FIRST, SECOND].map(|part| run.part(part));
-    let done = outcome(&first).filter(|_| resume);
+    let done = Outcome::read(&first).filter(|_| resume);
     if let Some(done) = &done {
         // Its latents are what the second step has learned.
         let before = Loaded::<TrainConfig>::file(&first.config())?.config;
@@ -106,11 +106,6 @@ where
     Ok(Outcome { seconds, best_bits_per_dimension, ..outcome })
 }
 
-/// What a step that is done came to.
-fn outcome(run: &RunDir) -> Option<Outcome> {
-    serde_json::from_slice(&std::fs::read(run.outcome()).ok()?).ok()
-}
-
 /// The second step's log, which counts bits of latents.
 fn without_bits(second: &RunDir) -> String {
     let log = std::fs::read_to_string(second.metrics_log()).unwrap_or_default();
@@ -142,8 +137,7 @@ where
     let begun = !run.checkpoints().steps().is_empty();
     let outcome = one::<B>(what, &loaded, images, run, resume && begun, how)?;
     if outcome.interrupted.is_none() {
-        let json = serde_json::to_vec(&outcome).unwrap_or_default();
-        write_atomic(&run.outcome(), &json)?;
+        outcome.write(run)?;
     }
     Ok(outcome)
 }

@@ -78,17 +78,13 @@ fn key(summary: &Summary) -> (bool, f64) {
 }
 
 fn line(summary: &Summary) -> Vec<String> {
-    let of = match summary.kind {
-        Kind::Training => summary.of.clone(),
-        Kind::Experiment => format!("OOD of {}", summary.of),
-    };
     let epoch = match (summary.epoch, summary.epochs) {
         (Some(epoch), Some(epochs)) => format!("{epoch}/{epochs}"),
         _ => "-".to_owned(),
     };
     vec![
         summary.name.clone(),
-        of,
+        summary.subject(),
         summary.state.to_string(),
         epoch,
         summary.result(),

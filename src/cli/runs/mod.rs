@@ -6,7 +6,7 @@ mod list;
 mod rm;
 mod show;
 
-use super::{CliError, Common, print};
+use super::{CliError, Common, print_table};
 use clap::{Args, Subcommand};
 
 /// List the runs, look at one, compare several, remove some.
@@ -62,9 +62,4 @@ fn shown(value: Option<&serde_json::Value>) -> String {
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
     }
-}
-
-/// Print a table without the line's end that it brings.
-fn print_table(lines: &[Vec<String>]) -> Result<(), CliError> {
-    print(crate::report::aligned(lines).trim_end())
 }

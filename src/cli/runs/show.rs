@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     config::Environment,
+    report::extent,
     run::RunDir,
     track::{History, Settings, Summary, number, sparkline},
 };
@@ -26,8 +27,8 @@ impl Show {
     pub fn run(&self, common: &Common) -> Result<(), CliError> {
         let environment = Environment::read()?;
         let run = RunDir::open(&environment.model_dir, &self.run)?;
-        let (summary, settings) = (Summary::of(&run)?, Settings::read(&run)?);
-        let history = History::read(&run)?;
+        let (settings, history) = (Settings::read(&run)?, History::read(&run)?);
+        let summary = Summary::read(&run, &settings, &history);
         if common.json {
             let series = |name: &&str| {
                 let points: Vec<(u64, f64)> =
@@ -65,9 +66,7 @@ fn measures(history: &History) -> Vec<Vec<String>> {
     for name in history.names().into_iter().filter(|name| *name != "step") {
         let values: Vec<f64> = history.series(name).iter().map(|p| p.value).collect();
         let [first, last] = [values.first(), values.last()].map(|v| v.copied().unwrap_or(f64::NAN));
-        let finite = values.iter().copied().filter(|v| v.is_finite());
-        let (low, high) =
-            finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        let (low, high) = extent(values.iter().copied());
         let mut line = vec![name.to_owned()];
         line.extend([first, low, high, last].map(number));
         line.push(sparkline(&values, WIDTH));

@@ -1,6 +1,6 @@
 //! `sweep agent`.
 
-use super::{CliError, Queue, print, print_json};
+use super::{CliError, Queue, print, print_json, program};
 use crate::sweep::{self, store::Store};
 use clap::Args;
 use std::{
@@ -36,8 +36,7 @@ impl Agent {
         let mut store = Store::open(&queue.url(), patience)?;
         let spec = queue.spec(&mut store, &self.sweep)?;
         let signals = Signals::listen()?;
-        let program = std::env::current_exe()
-            .map_err(|e| CliError::Other(format!("cannot find this program: {e}")))?;
+        let program = program()?;
         let quiet = queue.common.quiet;
         let told = Cell::new(false);
         let stop = || {

@@ -1,6 +1,6 @@
 //! `sweep plan` and `sweep create`.
 
-use super::{CliError, Queue, print, print_json};
+use super::{CliError, Queue, print, print_json, print_table};
 use crate::sweep::{self, store::Creation};
 use clap::Args;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ impl Plan {
                 t.trial.label.clone(),
             ]
         }));
-        queue.print_table(&lines)?;
+        print_table(&lines)?;
         let more = plan.trials.len() - shown;
         if more > 0 {
             print(format_args!("and {more} more; --all shows them"))?;

@@ -7,10 +7,9 @@ mod results;
 mod status;
 mod submit;
 
-use super::{CliError, Common, print, print_json};
+use super::{CliError, Common, print, print_json, print_table};
 use crate::{
     config::Environment,
-    report::aligned,
     sweep::store::{PATIENCE, Store},
 };
 use clap::{Args, Subcommand};
@@ -76,6 +75,11 @@ impl Sweep {
     }
 }
 
+/// This program, which agents start for every trial.
+fn program() -> Result<std::path::PathBuf, CliError> {
+    std::env::current_exe().map_err(|e| CliError::Other(format!("cannot find this program: {e}")))
+}
+
 /// What every subcommand has.
 struct Queue<'a> {
     common: &'a Common,
@@ -109,9 +113,5 @@ impl Queue<'_> {
     fn spec(&self, store: &mut Store, name: &str) -> Result<crate::sweep::Spec, CliError> {
         let sweep = store.sweep(name)?;
         Ok(crate::sweep::Spec::of(&sweep)?)
-    }
-
-    fn print_table(&self, lines: &[Vec<String>]) -> Result<(), CliError> {
-        print(aligned(lines).trim_end())
     }
 }

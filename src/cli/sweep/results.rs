@@ -1,6 +1,6 @@
 //! `sweep results`.
 
-use super::{CliError, Queue, print, print_json};
+use super::{CliError, Queue, print, print_json, print_table};
 use crate::sweep::{self, store::Filter};
 use clap::Args;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ impl Results {
         if queue.common.json {
             return print_json(&results);
         }
-        queue.print_table(&results.lines())?;
+        print_table(&results.lines())?;
         for trial in results.trials.iter().filter(|t| t.state == sweep::store::State::Quarantined) {
             let error = trial.error.as_deref().unwrap_or("no word of why");
             print(format_args!(

@@ -1,6 +1,6 @@
 //! `sweep submit`.
 
-use super::{CliError, Queue, print, print_json};
+use super::{CliError, Queue, print, print_json, program};
 use crate::sweep::Array;
 use clap::Args;
 
@@ -35,8 +35,7 @@ impl Submit {
         let absolute = |path: &std::path::Path| {
             std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
         };
-        let program = std::env::current_exe()
-            .map_err(|e| CliError::Other(format!("cannot find this program: {e}")))?;
+        let program = program()?;
         let folder = absolute(&queue.environment.model_dir.join(&self.sweep));
         let mut command = vec![program.display().to_string()];
         command.extend(["sweep", "agent", &self.sweep].map(str::to_owned));
