@@ -4,4 +4,6 @@ set -eu
 cd "$(dirname "$0")/.."
 venv="${TRACKERS_VENV:-target/trackers-venv}"
 python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --requirement scripts/trackers.txt
+# uv takes seconds where pip takes minutes.
+"$venv/bin/pip" install --quiet uv
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --requirement scripts/trackers.txt
