@@ -99,6 +99,7 @@ impl Agent<'_> {
                     if is_passing(&error) && start.elapsed() < PATIENCE && !(self.stop)() =>
                 {
                     (self.say)(&format!("{error}; trying again"));
+                    self.rest();
                 }
                 answer => return answer,
             }
@@ -197,7 +198,7 @@ impl Agent<'_> {
 
 /// Whether a store may answer later.
 fn is_passing(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unreachable { .. } | StoreError::Busy { .. })
+    matches!(error, StoreError::Unreachable { .. } | StoreError::Busy { .. } | StoreError::Full(_))
 }
 
 fn words(lease: Lease) -> &'static str {

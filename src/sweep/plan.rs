@@ -5,7 +5,7 @@ use super::{
     space::{self, Command, Point, Stop, SweepFile},
     store,
 };
-use crate::config::{Loaded, ModelConfig, OodConfig, Scheduler, Section, TrainConfig};
+use crate::config::{Loaded, ModelConfig, OodConfig, Section, TrainConfig};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
@@ -180,9 +180,9 @@ impl Plan {
                     .into(),
             ));
         }
-        if matches!(config.scheduler, Scheduler::OneCycle {}) {
+        if config.scheduler.fixes_the_length() {
             return Err(self.error(
-                "under the schedule one_cycle a training cannot go on for longer than it was to at its start, as `stop.asha` asks; set another `scheduler`"
+                "under the schedules one_cycle and cosine a training cannot go on for longer than it was to at its start, as `stop.asha` asks; set another `scheduler`"
                     .into(),
             ));
         }

@@ -22,7 +22,7 @@ fn rungs_are_powers_up_to_the_maximum() {
 fn jobs(values: &[f64], rungs: usize, factor: u32, goal: Goal) -> Vec<(usize, usize)> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.sqlite");
-    let mut store = Store::open(&path.display().to_string(), PATIENCE).unwrap();
+    let mut store = Store::create(&path.display().to_string(), PATIENCE).unwrap();
     let asha = Asha { rungs: (1..=rungs as u64).collect(), factor };
     let sweep =
         Sweep { name: "s".into(), spec: "{}".into(), goal, asha: Some(asha), max_attempts: 1 };

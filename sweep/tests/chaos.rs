@@ -66,6 +66,10 @@ fn chaos(url: &str, folder: &Path, agent: Start, shake: &mut impl FnMut()) {
         // SIGKILL.
         agents[victim].kill().unwrap();
         agents[victim].wait().unwrap();
+        // What `faketime` keeps there under a process's number, and that a later process of the number would stumble over.
+        for kept in ["faketime_shm", "sem.faketime_sem"] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{kept}_{}", agents[victim].id()));
+        }
         agents[victim] = start();
         if kill % 8 == 4 {
             shake();

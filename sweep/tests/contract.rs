@@ -56,6 +56,8 @@ contract!(
     first_opens_at_once,
     foreign_text,
     a_newer_store_is_refused,
+    what_is_not_there_is_not_made,
+    the_time_left_counts_the_rungs_to_come,
     a_store_of_another_program_is_refused,
 );
 
@@ -407,7 +409,9 @@ fn status_tells_of_those_who_work(url: &str) {
         running.expired && running.silent > 0.079 && running.seconds == running.silent,
         "{running:?}"
     );
-    assert!(status.mean_seconds.unwrap() >= MOMENT.as_secs_f64());
+    // As much again as the first took, but for what the second has worked already; and the third.
+    let left = status.seconds_left.unwrap();
+    assert!(left > 0.5 * MOMENT.as_secs_f64() && left < 4.0 * MOMENT.as_secs_f64(), "{left}");
     let counts: Vec<_> = status.counts.values().copied().collect();
     assert_eq!(counts, [1, 1, 0, 1, 0, 0]);
     assert!(!status.finished);
@@ -453,10 +457,42 @@ fn foreign_text(url: &str) {
     assert_eq!(mine.trial.config, r#"{"seed":0}"#);
 }
 
+fn what_is_not_there_is_not_made(url: &str) {
+    for _ in 0..2 {
+        let error = Store::open(url, LEASE).err().expect("a refusal");
+        assert!(matches!(&error, StoreError::Missing(_)), "{error}");
+    }
+    open(url).create_sweep(&sweep("s")).unwrap();
+    assert_eq!(Store::open(url, LEASE).unwrap().sweeps().unwrap().len(), 1);
+}
+
+fn the_time_left_counts_the_rungs_to_come(url: &str) {
+    // Four trials at a budget of 1, two of them on to 3, one to 9: 4 + 2 · 2 + 6 units.
+    let mut store = filled(url, &halving("s", &[1, 3, 9], 2), 4);
+    assert_eq!(store.status("s").unwrap().seconds_left, None);
+    let mut work = |left: &mut f64| {
+        let claim = claim(&mut store, "s", LEASE);
+        std::thread::sleep(MOMENT);
+        assert_eq!(store.report(&claim, 0.0, "{}").unwrap(), Lease::Kept);
+        let spent: f64 = store.trials("s", Filter::All).unwrap().iter().map(|t| t.spent).sum();
+        *left = store.status("s").unwrap().seconds_left.unwrap() / spent;
+        claim.rung
+    };
+    let mut left = 0.0;
+    // Done: 1, 2, then the first rung's best goes on, and so forth.
+    let mut done = 0.0;
+    while done < 14.0 {
+        done += [1.0, 2.0, 6.0][work(&mut left) as usize];
+        let expected = (14.0 - done) / done;
+        assert!((left - expected).abs() < 1e-6, "{left} and {expected} after {done}");
+    }
+    assert!(store.status("s").unwrap().finished);
+}
+
 fn a_newer_store_is_refused(url: &str) {
     drop(open(url));
     raw(url, "UPDATE schema_version SET version = 99");
-    let error = Store::open(url, LEASE).err().expect("a refusal").to_string();
+    let error = Store::create(url, LEASE).err().expect("a refusal").to_string();
     assert!(
         error.contains("has the schema version 99") && error.contains("versions up to 1"),
         "{error}"
@@ -468,6 +504,6 @@ fn a_store_of_another_program_is_refused(url: &str) {
         raw(url, "CREATE SCHEMA atypical");
     }
     raw(url, "CREATE TABLE songs (title TEXT)");
-    let error = Store::open(url, LEASE).err().expect("a refusal");
+    let error = Store::create(url, LEASE).err().expect("a refusal");
     assert!(matches!(&error, StoreError::Foreign(_)), "{error}");
 }

@@ -11,7 +11,7 @@ fn a_server_that_does_not_answer() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://user:secret@127.0.0.1:{port}/db");
-    let error = Store::open(&url, Duration::from_secs(1)).err().expect("a refusal");
+    let error = Store::create(&url, Duration::from_secs(1)).err().expect("a refusal");
     let text = error.to_string();
     assert!(matches!(error, StoreError::Unreachable { seconds: 1, .. }), "{text}");
     assert!(text.contains(&format!("127.0.0.1:{port}/db")) && text.contains("refused"), "{text}");
@@ -23,7 +23,7 @@ fn a_server_that_refuses_is_not_asked_again() {
     let Some(server) = Postgres::start() else { return };
     // With this patience, the test would time out.
     let error =
-        Store::open(&server.url("nothing"), Duration::from_secs(600)).err().expect("a refusal");
+        Store::create(&server.url("nothing"), Duration::from_secs(600)).err().expect("a refusal");
     assert!(error.to_string().contains(r#"database "nothing" does not exist"#), "{error}");
 }
 
@@ -119,7 +119,7 @@ fn a_connection_that_must_be_encrypted() {
 #[ignore = "the child of a_connection_that_must_be_encrypted"]
 fn opens_the_url() {
     let Ok(url) = std::env::var("OPEN_URL") else { return };
-    match Store::open(&url, Duration::from_secs(20)) {
+    match Store::create(&url, Duration::from_secs(20)) {
         Ok(_) => println!("opened"),
         Err(error) => println!("{error}"),
     }

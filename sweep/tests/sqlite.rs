@@ -7,7 +7,7 @@ use common::{LEASE, open, run, sweep, trials};
 use std::{path::Path, process::Command, time::Duration};
 
 fn refusal(url: &str) -> StoreError {
-    Store::open(url, Duration::from_millis(200)).err().expect("a refusal")
+    Store::create(url, Duration::from_millis(200)).err().expect("a refusal")
 }
 
 #[test]
@@ -65,13 +65,73 @@ fn places_that_cannot_be_written() {
 fn another_process_that_never_lets_go() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.db");
-    let mut store = Store::open(path.to_str().unwrap(), Duration::from_secs(1)).unwrap();
+    let mut store = Store::create(path.to_str().unwrap(), Duration::from_secs(1)).unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.create_sweep(&sweep("s")).unwrap_err();
     assert!(matches!(error, StoreError::Busy { seconds: 1, .. }), "{error}");
     other.execute_batch("ROLLBACK").unwrap();
     store.create_sweep(&sweep("s")).unwrap();
+}
+
+/// Not even the mode of its journal.
+#[test]
+fn what_is_not_ours_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("songs.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
+    drop(other);
+    let empty = folder.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    for open in [Store::open, Store::create] {
+        let error = open(path.to_str().unwrap(), LEASE).err().unwrap();
+        assert!(matches!(&error, StoreError::Foreign(_)), "{error}");
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
+    let error = Store::open(empty.to_str().unwrap(), LEASE).err().unwrap();
+    assert!(matches!(&error, StoreError::Missing(_)), "{error}");
+    assert!(std::fs::read(&empty).unwrap().is_empty());
+}
+
+/// As a colleague's store is looked at. Root writes everywhere: it is nobody who reads.
+#[test]
+fn a_store_that_may_not_be_written_can_be_read() {
+    use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("que ue?#%.db");
+    open(path.to_str().unwrap()).create_sweep(&sweep("s")).unwrap();
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&path, 0o444);
+    // Where the test's own program lies may be closed to nobody.
+    let program = folder.path().join("test");
+    mode(folder.path(), 0o755);
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    mode(&program, 0o755);
+    let mut child = Command::new(&program);
+    child.args(["--ignored", "--exact", "reads_the_store", "--nocapture"]);
+    child.env("READ_STORE", &path).current_dir(folder.path());
+    if rustix::process::getuid().is_root() {
+        child.uid(65_534);
+    } else {
+        mode(folder.path(), 0o555);
+    }
+    let output = child.output().unwrap();
+    mode(folder.path(), 0o755);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+#[ignore = "the child of a_store_that_may_not_be_written_can_be_read"]
+fn reads_the_store() {
+    let Ok(path) = std::env::var("READ_STORE") else { return };
+    let mut store = Store::open(&path, LEASE).unwrap();
+    assert_eq!(store.sweeps().unwrap().len(), 1);
+    let error = store.create_sweep(&sweep("t")).unwrap_err();
+    assert!(matches!(&error, StoreError::Unwritable { .. }), "{error}");
 }
 
 /// A file system of 1 MB, in a name space of the child's own.
@@ -107,7 +167,19 @@ fn on_a_full_disk() {
     let error = store.add_trials("s", &trials(2000)).unwrap_err();
     assert!(matches!(error, StoreError::Full(_)), "{error}");
     assert_eq!(store.status("s").unwrap().counts[&State::Pending], 10);
-    std::fs::remove_file(ballast).unwrap();
+    std::fs::remove_file(&ballast).unwrap();
     assert_eq!(store.add_trials("s", &trials(100)).unwrap(), 90);
     common::claim(&mut store, "s", LEASE);
+    drop(store);
+    // Not even what is there can be opened where nothing can be written, and it is said why.
+    while std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&ballast)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &[0; 4096]))
+        .is_ok()
+    {}
+    let path = folder.join("queue.db").display().to_string();
+    let error = Store::open(&path, LEASE).and_then(|mut store| store.create_sweep(&sweep("t")));
+    assert!(matches!(error, Err(StoreError::Full(_))), "{error:?}");
 }

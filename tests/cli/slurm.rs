@@ -135,9 +135,10 @@ fn agents_are_jobs_of_slurm() {
     slurm.wait("the agent says so", || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("is to be requeued"))
     });
-    // Slurm lets a requeued job rest for a minute or two.
-    slurm.ask("scontrol", &["update", &format!("JobId={first}"), "StartTime=now"]);
+    // Slurm lets a requeued job rest for a minute or two; before it is requeued it cannot be told not to.
+    let hurry = || slurm.ask("scontrol", &["update", &format!("JobId={first}"), "StartTime=now"]);
     slurm.wait("every trial is done", || {
+        hurry();
         values(&bench, "sweep").values().all(|(state, _)| state == "done")
     });
     let results = bench.ok("sweep results sweep --json");
@@ -145,5 +146,8 @@ fn agents_are_jobs_of_slurm() {
     for trial in results["trials"].as_array().unwrap() {
         assert_eq!(trial["attempts"], 0, "{trial}");
     }
-    slurm.wait("no job is left", || slurm.ask("squeue", &["-h"]).0.trim().is_empty());
+    slurm.wait("no job is left", || {
+        hurry();
+        slurm.ask("squeue", &["-h"]).0.trim().is_empty()
+    });
 }

@@ -1,6 +1,6 @@
 //! Sweeps, worked off by agents that are killed and started again.
 
-use super::{Bench, Duration, Instant, texts};
+use super::{Bench, Command, Duration, Instant, texts};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -13,6 +13,16 @@ axes:
   optimizer.lr: [1e-3, 1e-2]
   seed: {range: [0, 2]}
 set: {epochs: 2, samples.every: 0}
+";
+
+const HALVING: &str = "
+command: train
+base: train.yaml
+run: '{optimizer.lr}'
+metric: {name: valid_bits_per_dimension, goal: minimize}
+stop: {asha: {budget: epochs, min: 1, max: 4, factor: 2}}
+axes: {optimizer.lr: [1e-2, 1e-3, 1e-4, 1e-5]}
+set: {samples.every: 0}
 ";
 
 fn bench(sweep: &str) -> Bench {
@@ -132,17 +142,7 @@ fn a_run_of_another_trial_is_not_taken_for_its_own() {
 
 #[test]
 fn successive_halving_resumes_the_best() {
-    let bench = bench(
-        "
-command: train
-base: train.yaml
-run: '{optimizer.lr}'
-metric: {name: valid_bits_per_dimension, goal: minimize}
-stop: {asha: {budget: epochs, min: 1, max: 4, factor: 2}}
-axes: {optimizer.lr: [1e-2, 1e-3, 1e-4, 1e-5]}
-set: {samples.every: 0}
-",
-    );
+    let bench = bench(HALVING);
     bench.ok("sweep create sweep.yaml");
     bench.ok("sweep agent sweep --quiet");
     let epochs = |lr: &str| {
@@ -168,6 +168,81 @@ set: {samples.every: 0}
             .replace("set: {", "set: {scheduler: {kind: one_cycle}, "),
     );
     assert!(bench.error("sweep plan sweep.yaml").contains("one_cycle"));
+}
+
+/// Agents that die at each rung: the best trial is the best still, and what it comes to is what an unbroken training does.
+#[test]
+fn successive_halving_survives_kills() {
+    // It is always the best that is killed: it needs more attempts than there are by default.
+    let longer = HALVING.replace("min: 1, max: 4", "min: 20, max: 80") + "attempts: 10\n";
+    let bench = bench(&longer);
+    bench.ok("sweep create sweep.yaml");
+    let epochs = |run: &str| {
+        let log = std::fs::read_to_string(bench.path(&format!("runs/sweep/{run}/metrics.jsonl")));
+        log.unwrap_or_default().lines().count()
+    };
+    let runs = ["0.00001", "0.0001", "0.001", "0.01"];
+    let all = || runs.map(epochs).iter().sum::<usize>();
+    // Whatever trial it has at the time: in the first rung, and then in the middle of two promotions.
+    for done in [5, 30, 90, 110, 130] {
+        bench.kill("sweep agent sweep --quiet --lease 3", || all() >= done);
+    }
+    bench.ok("sweep agent sweep --quiet --lease 3");
+    // Which of the others went on depends on the order in which they came again.
+    let lengths = runs.map(epochs);
+    assert_eq!(epochs("0.01"), 80, "{lengths:?}");
+    assert!(lengths[..3].iter().all(|length| [20, 40].contains(length)), "{lengths:?}");
+    for run in runs {
+        let log = std::fs::read_to_string(bench.path(&format!("runs/sweep/{run}/metrics.jsonl")));
+        let logged = log
+            .unwrap()
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["epoch"].as_u64().unwrap() as usize
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(logged, (1..=epochs(run)).collect::<Vec<_>>(), "{run}");
+        bench.ok(&format!("train --config train.yaml --run whole-{run} --set optimizer.lr={run} --set epochs={} --set samples.every=0 --quiet", epochs(run)));
+        assert!(
+            bench.weights(&format!("whole-{run}")) == bench.weights(&format!("sweep/{run}")),
+            "{run}"
+        );
+    }
+    let results: Value = serde_json::from_str(&bench.ok("sweep results sweep --json")).unwrap();
+    let trials = results["trials"].as_array().unwrap();
+    let attempts: u64 = trials.iter().map(|trial| trial["attempts"].as_u64().unwrap()).sum();
+    assert!((1..=5).contains(&attempts), "{attempts} agents died with a trial");
+    assert_eq!(trials.iter().filter(|trial| trial["state"] == "done").count(), 1);
+}
+
+/// On a terminal the table is drawn anew until nothing is left to do.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sweep_is_watched() {
+    let bench = bench(&SWEEP.replace("[0, 2]", "[0, 1]"));
+    bench.ok("sweep create sweep.yaml");
+    let watch = format!("{} sweep status sweep --watch", env!("CARGO_BIN_EXE_atypical"));
+    let mut script = Command::new("script");
+    script.args(["-qefc", &watch, "/dev/null"]).current_dir(bench.path(""));
+    script
+        .env_remove("MODEL_DIR")
+        .env_remove("DATA_DIR")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped());
+    let watching = match script.spawn() {
+        Ok(child) => child,
+        Err(error) => return eprintln!("SKIPPED: there is no pseudo-terminal ({error})"),
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    bench.ok("sweep agent sweep --quiet");
+    let output = watching.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let looks: Vec<&str> = text.split("\x1b[H\x1b[2J").skip(1).collect();
+    assert!(output.status.success() && looks.len() > 1, "{text}");
+    assert!(looks[0].contains("no agent works on it"), "{text}");
+    let last: Vec<&str> =
+        looks.last().unwrap().lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(last, ["sweep", "0", "0", "0", "2", "0", "0", "-"], "{text}");
 }
 
 #[test]
@@ -215,10 +290,17 @@ fn what_is_wrong_with_a_sweep_is_named() {
     assert!(said.contains("`../up`"), "{said}");
     let said = error("metric:", "metirc:");
     assert!(said.contains("sweep.yaml:") && said.contains("did you mean `metric`"), "{said}");
-    assert!(bench.error("sweep agent nothing").contains("there is no sweep `nothing`"));
+    assert!(bench.error("sweep agent nothing").contains("there is no store of sweeps"));
     assert!(bench.error("sweep agent x --store postgres://localhost:1/none").contains("localhost"));
     bench.file("text.sqlite", "no database, only text that is long enough to be looked at as one");
     assert!(bench.error("sweep status --store text.sqlite").contains("not an SQLite database"));
+    // Nobody but `create` makes a queue.
+    assert!(bench.ok("sweep status").contains("no sweeps yet"));
+    for command in ["status", "status x", "agent x", "results x", "cancel x", "rm x"] {
+        let said = bench.error(&format!("sweep {command} --store mistyped.sqlite"));
+        assert!(said.contains("there is no store of sweeps at mistyped.sqlite"), "{said}");
+    }
+    assert!(!bench.path("mistyped.sqlite").exists() && !bench.path("runs/sweeps.sqlite").exists());
 }
 
 #[test]

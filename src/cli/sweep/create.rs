@@ -1,7 +1,10 @@
 //! `sweep plan` and `sweep create`.
 
 use super::{CliError, Queue, print, print_json, print_table};
-use crate::sweep::{self, store::Creation};
+use crate::sweep::{
+    self,
+    store::{Creation, PATIENCE, Store},
+};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -63,7 +66,7 @@ impl Create {
     pub fn run(&self, queue: &Queue) -> Result<(), CliError> {
         let plan = sweep::Plan::read(&self.file)?;
         warn(&plan);
-        let mut store = queue.open()?;
+        let mut store = Store::create(&queue.url(), PATIENCE)?;
         let name = &plan.spec.file.name;
         let known = store.sweeps()?;
         if let Some(known) = known.iter().find(|known| known.sweep.name == *name) {

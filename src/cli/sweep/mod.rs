@@ -88,10 +88,15 @@ struct Queue<'a> {
 }
 
 impl Queue<'_> {
+    /// Where the queue is said to be.
+    fn named(&self) -> Option<&String> {
+        self.store.as_ref().or(self.environment.sweep_store.as_ref())
+    }
+
     /// Where the queue is.
     fn url(&self) -> String {
         let default = || self.environment.model_dir.join("sweeps.sqlite").display().to_string();
-        self.store.clone().or_else(|| self.environment.sweep_store.clone()).unwrap_or_else(default)
+        self.named().cloned().unwrap_or_else(default)
     }
 
     /// The same without a password.

@@ -22,9 +22,9 @@ impl Results {
         let results = sweep::Results::of(&spec, &records)?;
         let folder =
             self.out.clone().unwrap_or_else(|| queue.environment.model_dir.join(&self.sweep));
-        results.write(&folder)?;
         if queue.common.json {
-            return print_json(&results);
+            print_json(&results)?;
+            return Ok(results.write(&folder)?);
         }
         print_table(&results.lines())?;
         for trial in results.trials.iter().filter(|t| t.state == sweep::store::State::Quarantined) {
@@ -34,6 +34,7 @@ impl Results {
                 trial.id, trial.attempts
             ))?;
         }
+        results.write(&folder)?;
         print(format_args!("written to {}", folder.display()))
     }
 }

@@ -1,12 +1,14 @@
 //! `sweep status`.
 
 use super::{CliError, Queue, print, print_json};
-use crate::sweep::store::{self, State, Store};
+use crate::sweep::store::{self, State, Store, StoreError};
 use clap::Args;
 use std::{io::IsTerminal, time::Duration};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(2);
+
+const NONE: &str = "no sweeps yet; create one with: atypical sweep create FILE";
 
 #[derive(Debug, Args)]
 pub struct Status {
@@ -19,7 +21,18 @@ pub struct Status {
 
 impl Status {
     pub fn run(&self, queue: &Queue) -> Result<(), CliError> {
-        let mut store = queue.open()?;
+        let mut store = match queue.open() {
+            // Nobody said where it is: there is no sweep yet.
+            Err(CliError::Store(StoreError::Missing(_)))
+                if self.sweep.is_none() && queue.named().is_none() =>
+            {
+                return match queue.common.json {
+                    true => print_json(&serde_json::json!({})),
+                    false => print(NONE),
+                };
+            }
+            store => store?,
+        };
         let names = match &self.sweep {
             Some(name) => vec![name.clone()],
             None => {
@@ -28,7 +41,7 @@ impl Status {
             }
         };
         if names.is_empty() && !queue.common.json {
-            return print("no sweeps yet; create one with: atypical sweep create FILE");
+            return print(NONE);
         }
         loop {
             let all = statuses(&mut store, &names)?;
@@ -102,20 +115,14 @@ impl Queue<'_> {
     }
 }
 
-/// How long it will take, by what has been done: the mean time of a trial, by those that wait and half of those at work, over the agents.
+/// How long it will take, by what has been done so far and the agents that are at work.
 fn left(status: &store::Status) -> String {
-    if status.finished {
-        return "-".to_owned();
-    }
-    let count = |state| status.counts.get(&state).copied().unwrap_or(0) as f64;
     let agents = status.running.iter().filter(|running| !running.expired).count();
-    match status.mean_seconds {
-        Some(mean) if agents > 0 => {
-            let trials = count(State::Pending) + 0.5 * count(State::Leased);
-            spoken(mean * trials / agents as f64)
-        }
+    match status.seconds_left {
+        _ if status.finished => "-".to_owned(),
         _ if agents == 0 => "no agent works on it".to_owned(),
-        _ => "not known yet".to_owned(),
+        Some(seconds) => spoken(seconds / agents as f64),
+        None => "not known yet".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The dialects agree on all that the operations use, with parameters `$1`, `$2`, …. They differ in how a transaction begins and what it
 //! locks: SQLite has one writer at a time, PostgreSQL locks rows.
 
-use super::{StoreError, postgres::Postgres, session::Session, sqlite::Sqlite};
+use super::{Absent, StoreError, postgres::Postgres, session::Session, sqlite::Sqlite};
 use std::{path::Path, time::Duration};
 
 pub(super) enum Database {
@@ -23,7 +23,7 @@ pub(super) enum Kind {
 }
 
 impl Database {
-    pub fn open(url: &str, patience: Duration) -> Result<Self, StoreError> {
+    pub fn open(url: &str, patience: Duration, absent: Absent) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres(Box::new(Postgres::new(url, patience)?)));
         }
@@ -34,7 +34,7 @@ impl Database {
             (_, Some((scheme, _))) if path.is_none() => {
                 Err(StoreError::Url(format!("stores of the kind `{scheme}://` are not supported")))
             }
-            (path, _) => Ok(Self::Sqlite(Sqlite::open(Path::new(path), patience)?)),
+            (path, _) => Ok(Self::Sqlite(Sqlite::open(Path::new(path), patience, absent)?)),
         }
     }
 
@@ -48,6 +48,14 @@ impl Database {
         match self {
             Self::Sqlite(sqlite) => sqlite.transaction(kind, work),
             Self::Postgres(postgres) => postgres.transaction(kind, work),
+        }
+    }
+
+    /// Whatever comes before the first table.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.begin_log(),
+            Self::Postgres(_) => Ok(()),
         }
     }
 

@@ -21,6 +21,9 @@ pub enum StoreError {
         /// What its file system is.
         kind: &'static str,
     },
+    /// Nothing is there.
+    #[error("there is no store of sweeps at {0}; creating a sweep makes one")]
+    Missing(String),
     /// A file of another kind.
     #[error("{0} is not an SQLite database: its contents stay; choose another path")]
     NotADatabase(PathBuf),

@@ -23,6 +23,21 @@ pub(super) fn network(_: &Path) -> Option<&'static str> {
     None
 }
 
+/// Whether no page is left on the file system of a file.
+#[cfg(unix)]
+pub(super) fn is_full(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_bavail.saturating_mul(fs.f_frsize) < PAGE)
+}
+
+/// What SQLite lets a file grow by, at most.
+#[cfg(unix)]
+const PAGE: u64 = 65_536;
+
+#[cfg(not(unix))]
+pub(super) fn is_full(_: &Path) -> bool {
+    false
+}
+
 /// A file system's name by its magic number (statfs(2)), if it is shared by machines or has no locks to rely on. Those of FUSE are not told
 /// apart, and pass.
 #[cfg(target_os = "linux")]

@@ -45,14 +45,21 @@ use std::time::Duration;
 /// How long an operation waits by default for a store that is busy, restarting or out of reach.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What to do where there is no store.
+#[derive(Clone, Copy, PartialEq)]
+enum Absent {
+    Make,
+    Refuse,
+}
+
 /// An open store. Each thread that works with the store opens its own.
 pub struct Store {
     database: Database,
 }
 
 impl Store {
-    /// Open the store at `url`, creating or upgrading what it needs: `sqlite:PATH` or a plain path for an SQLite file,
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE` for PostgreSQL.
+    /// Open the store at `url`: `sqlite:PATH` or a plain path for an SQLite file, `postgres://USER:PASSWORD@HOST:PORT/DATABASE` for
+    /// PostgreSQL. One of an older version is upgraded. An SQLite file that may not be written can be read.
     ///
     /// A PostgreSQL connection is encrypted, and the server's certificate verified, where the URL says `sslmode=require`. The trusted
     /// certificates are those of the system, or of the file that the variable `SSL_CERT_FILE` names.
@@ -60,10 +67,23 @@ impl Store {
     /// This and every later operation waits up to `patience` for a store that is busy, restarting or out of reach.
     ///
     /// # Errors
-    /// The URL is none, the store is out of reach, of a newer version, not a queue, or an SQLite file on a network file system.
+    /// The URL is none, there is no store, or it is out of reach, of a newer version, not a queue, or an SQLite file on a network file
+    /// system.
     pub fn open(url: &str, patience: Duration) -> Result<Self, StoreError> {
-        let mut database = Database::open(url, patience)?;
-        schema::prepare(&mut database)?;
+        Self::at(url, patience, Absent::Refuse)
+    }
+
+    /// The same, with what is not there made: the file and its folder, the tables.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open), but that there is no store; or it cannot be made.
+    pub fn create(url: &str, patience: Duration) -> Result<Self, StoreError> {
+        Self::at(url, patience, Absent::Make)
+    }
+
+    fn at(url: &str, patience: Duration, absent: Absent) -> Result<Self, StoreError> {
+        let mut database = Database::open(url, patience, absent)?;
+        schema::prepare(&mut database, absent)?;
         Ok(Self { database })
     }
 }

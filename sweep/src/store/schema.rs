@@ -1,7 +1,7 @@
 //! The tables, and how an older store gets them.
 
 use super::{
-    StoreError,
+    Absent, StoreError,
     database::{Connection, Database, Fault, Kind, Transaction},
 };
 
@@ -60,16 +60,22 @@ const MIGRATIONS: &[&str] = &["
 "];
 
 /// Make the store one of this version.
-pub(super) fn prepare(database: &mut Database) -> Result<(), StoreError> {
-    migrate(database, MIGRATIONS)
+pub(super) fn prepare(database: &mut Database, absent: Absent) -> Result<(), StoreError> {
+    migrate(database, MIGRATIONS, absent)
 }
 
-fn migrate(database: &mut Database, migrations: &[&str]) -> Result<(), StoreError> {
+fn migrate(database: &mut Database, migrations: &[&str], absent: Absent) -> Result<(), StoreError> {
     let store = database.name();
     // Most often there is nothing to do, and perhaps no right to do it.
     let current = database.transaction(Kind::Reading, |tx| version(tx, &store, migrations))?;
     if current == migrations.len() {
         return Ok(());
+    }
+    if current == 0 && absent == Absent::Refuse {
+        return Err(StoreError::Missing(store));
+    }
+    if current == 0 {
+        database.begin()?;
     }
     database.transaction(Kind::Lasting, |tx| {
         if let Connection::Postgres(session) = &mut tx.connection {
@@ -128,7 +134,7 @@ mod tests {
 
     fn empty(folder: &tempfile::TempDir) -> Database {
         let url = folder.path().join("queue.db").display().to_string();
-        Database::open(&url, std::time::Duration::ZERO).expect("a database")
+        Database::open(&url, std::time::Duration::ZERO, Absent::Make).expect("a database")
     }
 
     fn sevens(database: &mut Database, column: &str) -> Result<Vec<i64>, StoreError> {
@@ -140,13 +146,13 @@ mod tests {
     fn an_older_store_is_upgraded_with_its_contents() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut database = empty(&folder);
-        migrate(&mut database, OLD).expect("the old version");
+        migrate(&mut database, OLD, Absent::Make).expect("the old version");
         let new = [OLD, &["ALTER TABLE a RENAME COLUMN n TO m"]].concat();
         for _ in 0..2 {
-            migrate(&mut database, &new).expect("the new version");
+            migrate(&mut database, &new, Absent::Refuse).expect("the new version");
             assert_eq!(sevens(&mut database, "m").expect("a column"), [7]);
         }
-        let error = migrate(&mut database, OLD).expect_err("a refusal").to_string();
+        let error = migrate(&mut database, OLD, Absent::Make).expect_err("a refusal").to_string();
         assert!(error.contains("has the schema version 2") && error.contains("up to 1"), "{error}");
     }
 
@@ -154,10 +160,10 @@ mod tests {
     fn an_upgrade_that_fails_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut database = empty(&folder);
-        migrate(&mut database, OLD).expect("the old version");
+        migrate(&mut database, OLD, Absent::Make).expect("the old version");
         let bad = [OLD, &["ALTER TABLE a RENAME COLUMN n TO m", "no SQL"]].concat();
-        migrate(&mut database, &bad).expect_err("an error");
+        migrate(&mut database, &bad, Absent::Refuse).expect_err("an error");
         assert_eq!(sevens(&mut database, "n").expect("the old column"), [7]);
-        migrate(&mut database, OLD).expect("still the old version");
+        migrate(&mut database, OLD, Absent::Make).expect("still the old version");
     }
 }

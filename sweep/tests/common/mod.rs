@@ -144,7 +144,7 @@ pub fn raw(url: &str, sql: &str) {
 }
 
 pub fn open(url: &str) -> Store {
-    Store::open(url, PATIENCE).unwrap_or_else(|error| panic!("{error}"))
+    Store::create(url, PATIENCE).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub fn sweep(name: &str) -> Sweep {
