@@ -2,7 +2,6 @@
 //!
 //! Launchers that only know options, as W&B's agent does, can start `train` and `ood` so.
 
-use super::key_value;
 use std::ffi::OsString;
 
 /// Commands that take `--set`.
@@ -26,19 +25,36 @@ pub fn adopted(
     let own = program.find_subcommand(command).into_iter().chain([program]);
     let options: Vec<&str> =
         own.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long).collect();
-    for argument in rest {
-        let setting = argument.to_str().and_then(|text| {
-            let text = text.strip_prefix("--")?;
-            let (key, _) = text.split_once('=')?;
-            let is_setting = key.contains('.') || (in_sweep && !options.contains(&key));
-            (is_setting && key_value(text).is_ok()).then(|| text.to_owned())
+    let mut rest = rest.into_iter().peekable();
+    while let Some(argument) = rest.next() {
+        let is_setting = |key: &str| key.contains('.') || (in_sweep && !options.contains(&key));
+        let named = argument.to_str().and_then(|text| text.strip_prefix("--"));
+        let setting = named.and_then(|text| match text.split_once('=') {
+            Some((key, value)) => is_setting(key).then(|| (key.to_owned(), value.to_owned())),
+            // The value stands by itself.
+            None if is_setting(text) => {
+                let value =
+                    rest.peek()?.to_str().filter(|next| !next.starts_with("--"))?.to_owned();
+                rest.next();
+                Some((text.to_owned(), value))
+            }
+            None => None,
         });
         match setting {
-            Some(setting) => adopted.extend(["--set".into(), setting.into()]),
+            Some((key, value)) => {
+                let value = if in_sweep { yaml(&value) } else { &value };
+                adopted.extend(["--set".into(), format!("{key}={value}").into()]);
+            }
             None => adopted.push(argument),
         }
     }
     adopted
+}
+
+/// A value as W&B's agent, a Python program, writes it: nothing is `None`, and its quantised distributions give whole numbers as `3.0`.
+fn yaml(value: &str) -> &str {
+    let whole = value.strip_suffix(".0").filter(|digits| digits.parse::<i64>().is_ok());
+    if value == "None" { "null" } else { whole.unwrap_or(value) }
 }
 
 #[cfg(test)]
@@ -61,6 +77,16 @@ mod tests {
         assert_eq!(
             adopt(&["train", "--config=a.yaml", "--optimizer.lr=1e-4", "-q"], false),
             expected
+        );
+        assert_eq!(
+            adopt(&["train", "--optimizer.lr", "-1e-4", "--run", "x"], false),
+            ["train", "--set", "optimizer.lr=-1e-4", "--run", "x"]
+        );
+        // As W&B's agent has it.
+        let python = ["train", "--epochs=3.0", "--clip_grad_norm=None", "--run=1.0"];
+        assert_eq!(
+            adopt(&python, true),
+            ["train", "--set", "epochs=3", "--set", "clip_grad_norm=null", "--run=1.0"]
         );
         // A misspelt option stays one, but where W&B wrote it.
         assert_eq!(adopt(&["train", "--epochs=3"], false), ["train", "--epochs=3"]);

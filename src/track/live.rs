@@ -20,8 +20,10 @@ use std::{
 /// What a run tells its trackers. Without trackers it is told to nobody.
 pub struct Live {
     trackers: Mutex<Option<Trackers>>,
-    /// Where `wandb sync` finds the run, if it is to be uploaded at its end.
-    upload: Option<PathBuf>,
+    /// The run's folder.
+    folder: PathBuf,
+    /// Whether `wandb` is to upload the run at its end.
+    upload: bool,
 }
 
 impl Live {
@@ -47,7 +49,11 @@ impl Live {
             trackers.push(Box::new(Mlflow::new(uri)?));
         }
         if trackers.is_empty() {
-            return Ok(Self { trackers: Mutex::new(None), upload: None });
+            return Ok(Self {
+                trackers: Mutex::new(None),
+                folder: folder.to_path_buf(),
+                upload: false,
+            });
         }
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // W&B shows a sweep's run in the sweep only if it is of the sweep's project.
@@ -67,9 +73,10 @@ impl Live {
             dir: folder.to_path_buf(),
         };
         let warn = |warning: &str| eprintln!("warning: {warning}");
-        let upload = (config.wandb == WandbMode::Online).then(|| folder.join("wandb"));
+        let upload = config.wandb == WandbMode::Online;
         let trackers = Trackers::start(info, trackers, warn)?;
-        Ok(Self { trackers: Mutex::new(Some(trackers)), upload })
+        let folder = folder.to_path_buf();
+        Ok(Self { trackers: Mutex::new(Some(trackers)), folder, upload })
     }
 
     /// Numbers of a line of the log, nested ones named with a slash, `prefix` before each.
@@ -112,10 +119,81 @@ impl Live {
     pub fn finish(&self, outcome: Outcome) {
         let trackers = self.trackers.lock().ok().and_then(|mut trackers| trackers.take());
         let Some(trackers) = trackers else { return };
-        trackers.finish(outcome);
-        if let Some(folder) = &self.upload {
-            upload(folder);
+        if !trackers.finish(outcome) {
+            eprintln!(
+                "warning: to deliver it once they can be reached: atypical runs sync {}",
+                self.folder.display()
+            );
         }
+        if self.upload
+            && let Some(last) = sessions(&self.folder).pop()
+            && let Err(problem) = upload(&self.folder, &[last], PATIENCE)
+        {
+            eprintln!("warning: {problem}");
+        }
+    }
+
+    /// Tell trackers what they missed of a run that has ended, because they could not be reached or the run was killed, and how it ended; have W&B's own program upload the sessions that
+    /// it has not. Says which trackers have it all now, and what is wrong with the others.
+    pub fn deliver(
+        config: &TrackConfig,
+        run: &RunDir,
+        name: &str,
+        settings: &Value,
+        outcome: Outcome,
+    ) -> Delivery {
+        let mut delivery = Delivery::default();
+        let none = TrackConfig {
+            wandb: WandbMode::Off,
+            tensorboard: false,
+            mlflow: None,
+            ..config.clone()
+        };
+        let is_behind = |tracker| atypical_track::is_behind(run.root(), tracker);
+        let mut told = |name_of: &'static str, alone: TrackConfig| {
+            let live = Self::start(&alone, run, name, settings.clone());
+            let whole = live.map(|live| {
+                let trackers = live.trackers.into_inner().ok().flatten();
+                trackers.is_none_or(|trackers| trackers.finish_within(outcome, PATIENCE))
+            });
+            match whole {
+                Ok(true) => return true,
+                Ok(false) => {
+                    delivery.problems.push(format!("{name_of} did not take all of `{name}`"))
+                }
+                Err(problem) => delivery.problems.push(problem.to_string()),
+            }
+            false
+        };
+        let mut whole = Vec::new();
+        if config.tensorboard {
+            let alone = TrackConfig { tensorboard: true, ..none.clone() };
+            if !is_behind("tensorboard") || told("TensorBoard", alone) {
+                whole.push("TensorBoard");
+            }
+        }
+        if config.mlflow.is_some() {
+            let alone = TrackConfig { mlflow: config.mlflow.clone(), ..none.clone() };
+            if !is_behind("mlflow") || told("MLflow", alone) {
+                whole.push("MLflow");
+            }
+        }
+        if config.wandb != WandbMode::Off {
+            let alone = TrackConfig { wandb: WandbMode::Offline, ..none };
+            let written = !is_behind("wandb") || told("W&B", alone);
+            let all = sessions(run.root());
+            let fresh: Vec<PathBuf> = all.iter().filter(|s| !is_uploaded(s)).cloned().collect();
+            let uploaded = if fresh.is_empty() { Ok(()) } else { upload(run.root(), &fresh, LONG) };
+            match uploaded {
+                Ok(()) if all.is_empty() => {
+                    delivery.problems.push(format!("nothing of `{name}` was written for W&B"));
+                }
+                Ok(()) if written => whole.push("W&B"),
+                Ok(()) => {}
+                Err(problem) => delivery.problems.push(problem),
+            }
+        }
+        Delivery { whole, ..delivery }
     }
 
     fn tell(&self, what: impl FnOnce(&Trackers)) {
@@ -142,40 +220,70 @@ fn id(folder: &Path) -> String {
     id
 }
 
-/// How long a run waits for its upload.
+/// How long a run waits for its upload, and a tracker for what it missed.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long somebody waits who asked for an upload.
+const LONG: Duration = Duration::from_secs(3600);
 
-/// Have W&B's own program upload the last session. Where that takes long, it goes on by itself.
-fn upload(folder: &Path) {
-    let sessions = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let Some(session) = sessions.map(|entry| entry.path()).filter(|path| path.is_dir()).max()
-    else {
-        return;
+/// W&B's sessions of a run, the last one last. Its own program keeps other folders there.
+fn sessions(run: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(run.join("wandb")).into_iter().flatten().flatten();
+    let session = |entry: &std::fs::DirEntry| {
+        entry.path().is_dir() && entry.file_name().to_string_lossy().starts_with("offline-run-")
     };
-    let by_hand = format!("upload it with: wandb sync {}", session.display());
+    let mut sessions: Vec<PathBuf> = entries.filter(session).map(|entry| entry.path()).collect();
+    sessions.sort();
+    sessions
+}
+
+/// Whether W&B's program has marked a session as uploaded.
+fn is_uploaded(session: &Path) -> bool {
+    let mut files = std::fs::read_dir(session).into_iter().flatten().flatten();
+    files.any(|file| file.path().extension().is_some_and(|e| e == "synced"))
+}
+
+/// Have W&B's own program upload sessions of a run; what it says goes into a file there. Where that takes longer than `patience`, it goes on by itself.
+fn upload(run: &Path, sessions: &[PathBuf], patience: Duration) -> Result<(), String> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let sessions: Vec<PathBuf> = sessions.iter().map(absolute).collect();
+    let shown: Vec<String> = sessions.iter().map(|path| path.display().to_string()).collect();
+    let by_hand = format!("upload it with: wandb sync {}", shown.join(" "));
+    let log = run.join("track/upload.log");
     let mut command = Command::new("wandb");
-    command.arg("sync").arg(&session);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => {
-            let why = format!("`wandb` cannot be started: {error}");
-            return eprintln!("warning: the run was not uploaded: {why}; {by_hand}");
-        }
-    };
+    // It makes a folder `wandb` where it is started.
+    command.arg("sync").args(&sessions).current_dir(run);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(std::fs::File::create(&log).map_or_else(|_| Stdio::null(), Stdio::from));
+    let mut child = command.spawn().map_err(|error| {
+        format!("the run was not uploaded: `wandb` cannot be started: {error}; {by_hand}")
+    })?;
     let start = Instant::now();
     loop {
         match child.try_wait() {
-            Ok(Some(status)) if status.success() => return,
-            Ok(None) if start.elapsed() < PATIENCE => {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(None) if start.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Ok(None) => {
-                return eprintln!(
-                    "warning: the upload takes long, and goes on; if it fails, {by_hand}"
-                );
+                return Err(format!(
+                    "the upload takes long, and goes on ({} is what it says); if it fails, {by_hand}",
+                    log.display()
+                ));
             }
-            _ => return eprintln!("warning: the run was not uploaded; {by_hand}"),
+            _ => {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no word");
+                return Err(format!("the run was not uploaded: wandb says: {last}; {by_hand}"));
+            }
         }
     }
+}
+
+/// What came of telling trackers what they missed.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// Those that have it all.
+    pub whole: Vec<&'static str>,
+    /// What is wrong with the others.
+    pub problems: Vec<String>,
 }

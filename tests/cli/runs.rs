@@ -210,15 +210,22 @@ fn a_run_is_shown_elsewhere_and_does_not_wait_for_it() {
 }
 
 #[cfg(unix)]
+/// A folder with a program `wandb` that notes what it is asked, and does `more`.
+fn wandb(bench: &Bench, more: &str) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = bench.path("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("wandb");
+    let script = format!("#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/arguments\"\n{more}\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
 #[test]
 fn an_online_run_is_handed_to_wandb() {
-    use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new();
-    let folder = bench.path("bin");
-    std::fs::create_dir(&folder).unwrap();
-    let program = folder.join("wandb");
-    std::fs::write(&program, "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/arguments\"\n").unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = wandb(&bench, "");
     let train = |run: &str, path: String| {
         let arguments = format!(
             "train --config train.yaml --set epochs=1 --set track.wandb=online --quiet --run {run}"
@@ -250,4 +257,100 @@ fn a_training_killed_before_its_first_checkpoint_can_be_begun_anew() {
     let before = bench.weights("train");
     bench.ok("train --config train.yaml --set epochs=1 --quiet");
     assert!(bench.weights("train") == before);
+}
+
+/// What MLflow's server says to all that it is asked, and what it was asked.
+fn mlflow(listener: std::net::TcpListener) -> std::sync::mpsc::Receiver<(String, Value)> {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut first, mut length) = (String::new(), 0);
+            if reader.read_line(&mut first).unwrap() == 0 {
+                continue;
+            }
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = n.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let path = first.split_whitespace().nth(1).unwrap().to_owned();
+            let _ = tell.send((path, serde_json::from_slice(&body).unwrap_or_default()));
+            let answer = r#"{"experiment": {"experiment_id": "1"}, "runs": [], "run": {"info": {"run_id": "r", "artifact_uri": "mlflow-artifacts:/1/r/artifacts"}}}"#;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                answer.len()
+            );
+            stream.write_all((head + answer).as_bytes()).unwrap();
+        }
+    });
+    told
+}
+
+#[test]
+fn trackers_are_told_afterwards_what_they_missed() {
+    let bench = Bench::new();
+    // A port at which nobody answers, as yet.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let output = bench
+        .run(&format!("train --config train.yaml --quiet --set track.mlflow=http://{address}"));
+    let said = texts(&output).1;
+    assert!(output.status.success() && said.contains("mlflow has not taken the end"), "{said}");
+    assert!(said.contains("atypical runs sync"), "{said}");
+    let said = bench.error("runs sync train");
+    assert!(said.contains("MLflow did not take all of `train`"), "{said}");
+
+    let told = mlflow(std::net::TcpListener::bind(address).unwrap());
+    assert!(bench.ok("runs sync train").contains("train: all of it is with MLflow"));
+    let told: Vec<(String, Value)> = told.try_iter().collect();
+    let metrics = told.iter().filter_map(|(_, body)| body["metrics"].as_array()).flatten();
+    assert_eq!(metrics.filter(|metric| metric["key"] == "valid_loss").count(), 6);
+    let (path, end) = told.last().unwrap();
+    assert!(path.ends_with("runs/update") && end["status"] == "FINISHED", "{path} {end}");
+    bench.ok("train --config train.yaml --quiet --run nowhere");
+    assert!(bench.ok("runs sync nowhere").contains("shown nowhere"));
+}
+
+#[test]
+fn what_a_killed_run_did_not_hand_on_is_handed_on() {
+    let bench = Bench::new();
+    bench.ok(
+        "train --config train.yaml --quiet --set track.wandb=offline --set track.tensorboard=true",
+    );
+    // As a kill leaves it: written down, and not taken.
+    let line = r#"{"time":1,"event":{"Metrics":{"step":99,"values":{"undelivered":"0.5"}}}}"#;
+    for tracker in ["wandb", "tensorboard"] {
+        let spool = bench.path(&format!("runs/train/track/{tracker}.spool.jsonl"));
+        assert!(!spool.exists(), "it was told all");
+        std::fs::write(spool, format!("{line}\n")).unwrap();
+    }
+    let sync = |more: &str| {
+        let path = format!("{}:/usr/bin:/bin", wandb(&bench, more).display());
+        bench.command("runs sync train").env("PATH", path).output().unwrap()
+    };
+    // What W&B's program says is passed on, and TensorBoard has its part all the same.
+    let output = sync("echo nobody is logged in >&2; exit 1");
+    let (out, said) = texts(&output);
+    assert!(!output.status.success() && said.contains("nobody is logged in"), "{said}");
+    assert!(out.contains("train: all of it is with TensorBoard\n"), "{out}");
+    let output = sync("");
+    assert!(texts(&output).0.contains("TensorBoard and W&B"), "{output:?}");
+    let written: Vec<u8> = sessions(&bench, "train")
+        .iter()
+        .flat_map(|session| std::fs::read_dir(session).unwrap().flatten())
+        .filter(|file| file.path().extension().is_some_and(|e| e == "wandb"))
+        .flat_map(|file| std::fs::read(file.path()).unwrap())
+        .collect();
+    assert!(written.windows(11).any(|w| w == b"undelivered"));
 }

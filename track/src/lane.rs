@@ -75,22 +75,23 @@ impl Lane {
         self.bell.notify_all();
     }
 
-    /// Wait for the end, but not longer than `deadline`. What is returned is a warning.
-    pub fn wait_until(&self, deadline: Instant, patience: Duration) -> Option<String> {
+    /// Wait for the end, but not longer than `deadline`. What is returned is whether it came, and a warning.
+    pub fn wait_until(&self, deadline: Instant, patience: Duration) -> (bool, Option<String>) {
         let wait = deadline.saturating_duration_since(Instant::now());
         let ended = |state: &mut State| state.phase != Phase::Over;
         let waited = self.bell.wait_timeout_while(self.state(), wait, ended);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         let name = self.name;
         let mut said = Vec::new();
-        if state.phase != Phase::Over {
+        let over = state.phase == Phase::Over;
+        if !over {
             state.phase = Phase::Left;
             self.bell.notify_all();
             let (left, spool) = (state.spool.left(), state.spool.path().display());
             let seconds = patience.as_secs();
             said.push(format!(
                 "has not taken the end of the run and {left} events before it in {seconds} s; \
-                 they stay in {spool}, and are delivered when the run is started again"
+                 they stay in {spool}, and are delivered when the run is tracked again"
             ));
         }
         if state.lost > 0 {
@@ -99,6 +100,6 @@ impl Lane {
         if state.refused > 1 {
             said.push(format!("has refused {} events", state.refused));
         }
-        (!said.is_empty()).then(|| format!("{name} {}", said.join(", and ")))
+        (over, (!said.is_empty()).then(|| format!("{name} {}", said.join(", and "))))
     }
 }

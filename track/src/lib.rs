@@ -51,5 +51,5 @@ pub use error::TrackError;
 pub use event::{Cell, Entry, Event, Outcome, RunInfo, Table};
 pub use mlflow::Mlflow;
 pub use tensorboard::TensorBoard;
-pub use trackers::{Tracker, Trackers};
+pub use trackers::{Tracker, Trackers, is_behind};
 pub use wandb::Wandb;

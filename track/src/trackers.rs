@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,6 +56,8 @@ pub trait Tracker: Send {
 /// failed.
 pub struct Trackers {
     lanes: Vec<Arc<Lane>>,
+    /// Whether a tracker could not even begin.
+    missing: bool,
     warn: Warn,
     patience: Duration,
 }
@@ -83,6 +85,7 @@ impl Trackers {
     ) -> Result<Self, TrackError> {
         run.check()?;
         let folder = run.dir.join("track");
+        let wanted = trackers.len();
         let mut lanes = Vec::new();
         for tracker in trackers {
             let name = tracker.name();
@@ -98,7 +101,7 @@ impl Trackers {
                 Err(error) => warn(&format!("{name} does not track this run: {error}")),
             }
         }
-        Ok(Self { lanes, warn, patience })
+        Ok(Self { missing: lanes.len() < wanted, lanes, warn, patience })
     }
 
     /// Numbers at a step.
@@ -140,21 +143,31 @@ impl Trackers {
     }
 
     /// End the run. Waits for what is not delivered, at most ten seconds for all trackers together; the rest stays in the run's directory,
-    /// and goes out when the run is started again.
-    pub fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
+    /// and goes out when the run is tracked again. Says whether every tracker was handed all.
+    pub fn finish(mut self, outcome: Outcome) -> bool {
+        self.end(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) {
+    /// The same, waiting for as long as `patience`.
+    pub fn finish_within(mut self, outcome: Outcome, patience: Duration) -> bool {
+        self.patience = patience;
+        self.end(outcome)
+    }
+
+    fn end(&mut self, outcome: Outcome) -> bool {
         for lane in &self.lanes {
             lane.set(Phase::Finishing(outcome));
         }
         let deadline = Instant::now() + self.patience;
+        let mut whole = !self.missing;
         for lane in self.lanes.drain(..) {
-            if let Some(warning) = lane.wait_until(deadline, self.patience) {
+            let (over, warning) = lane.wait_until(deadline, self.patience);
+            whole &= over;
+            if let Some(warning) = warning {
                 (self.warn)(&warning);
             }
         }
+        whole
     }
 }
 
@@ -166,5 +179,16 @@ impl Drop for Trackers {
 
 fn lane(folder: &Path, name: &'static str) -> Result<Arc<Lane>, TrackError> {
     std::fs::create_dir_all(folder).map_err(TrackError::write(folder))?;
-    Ok(Arc::new(Lane::new(name, Spool::open(&folder.join(format!("{name}.spool.jsonl")))?)))
+    Ok(Arc::new(Lane::new(name, Spool::open(&spool(folder, name))?)))
+}
+
+fn spool(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.spool.jsonl"))
+}
+
+/// Whether a tracker, by its [name](Tracker::name), has not taken all of the run in a directory and its end.
+pub fn is_behind(run: &Path, tracker: &str) -> bool {
+    let folder = run.join("track");
+    // Where the folder is missing it has heard of nothing.
+    !folder.is_dir() || spool(&folder, tracker).exists()
 }

@@ -2,9 +2,10 @@
 
 mod common;
 
-use atypical_track::{Outcome, Trackers, Wandb};
+use atypical_track::{Outcome, Table, Trackers, Wandb};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{PNG, Server, Warnings, program, run, table, values};
+use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -125,6 +126,95 @@ fn everything_of_a_run_is_synced() {
     let text = String::from_utf8(file(ood["path"].as_str().unwrap())).unwrap();
     assert_eq!(text, r#"{"columns":["set","auroc"],"data":[["svhn",0.95],["a \"quote\"",NaN]]}"#);
     assert_eq!(file("figures/roc.txt"), b"a figure");
+    // The table is an artifact too.
+    let artifact = artifact_of(&state, ood);
+    assert_eq!(artifact["artifactTypeName"], "run_table");
+    assert_eq!(artifact["artifactCollectionName"], "run-run-7-ood");
+    assert_eq!((&artifact["projectName"], &artifact["runName"]), (&json!("ood"), &json!("run-7")));
+    assert_eq!((&artifact["state"], &artifact["version"]), (&json!("COMMITTED"), &json!("v0")));
+    assert_eq!(artifact["aliases"][0]["alias"], "latest");
+    let contents = artifact_file(&state, artifact, "ood.table.json");
+    let manifest = artifact_file(&state, artifact, "wandb_manifest.json");
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let entry = &manifest["contents"]["ood.table.json"];
+    let digest = BASE64_STANDARD.encode(Md5::digest(&contents));
+    assert_eq!((&entry["digest"], &entry["size"]), (&json!(digest), &json!(contents.len())));
+    let manifest = Md5::digest(format!("wandb-artifact-manifest-v1\nood.table.json:{digest}\n"));
+    let manifest = String::from_iter(manifest.iter().map(|byte| format!("{byte:02x}")));
+    assert_eq!(artifact["digest"], manifest);
+    let contents: Value = serde_json::from_slice(&contents).unwrap();
+    assert_eq!(contents["_type"], "table");
+    assert_eq!(contents["columns"], json!(["set", "auroc"]));
+    assert_eq!(contents["data"], json!([["svhn", 0.95], ["a \"quote\"", null]]));
+}
+
+/// What the service has under the link of a table's value.
+fn artifact_of<'a>(state: &'a Value, table: &Value) -> &'a Value {
+    let link = table["artifact_path"].as_str().unwrap().strip_prefix("wandb-client-artifact://");
+    let (id, _) = link.unwrap().split_once('/').unwrap();
+    let latest = table["_latest_artifact_path"].as_str().unwrap();
+    assert!(latest.contains(":latest/") && !latest.contains(id), "{latest}");
+    let mut artifacts = state["artifacts"].as_array().unwrap().iter();
+    let has = |artifact: &&Value| artifact["clients"].as_array().unwrap().contains(&json!(id));
+    artifacts.find(has).unwrap_or_else(|| panic!("no {id}"))
+}
+
+fn artifact_file(state: &Value, artifact: &Value, name: &str) -> Vec<u8> {
+    let path = format!("{}/{name}", artifact["id"].as_str().unwrap());
+    let file = state["files"][&path].as_str().unwrap_or_else(|| panic!("no {path}"));
+    BASE64_STANDARD.decode(file).unwrap()
+}
+
+#[test]
+fn tables_under_one_name_are_versions_of_an_artifact() {
+    let dir = tempfile::tempdir().unwrap();
+    let warnings = Warnings::default();
+    let numbered =
+        |number: f64| Table { columns: vec!["n".into()], rows: vec![vec![number.into()]] };
+    // The last two are the same.
+    let numbers = [0.5, 1.5, 2.5, 3.5, 3.5];
+    for steps in [0..2, 2..5] {
+        let trackers = session(dir.path(), &warnings);
+        for step in steps {
+            trackers.table(step as u64, "eval/a table", numbered(numbers[step]));
+        }
+        trackers.finish(Outcome::Done);
+    }
+    warnings.none();
+    let Some(state) = sync(dir.path()) else { return };
+    let rows = state["runs"]["run-7"]["history"].as_array().unwrap();
+    assert_eq!(rows.len(), numbers.len());
+    for ((row, number), version) in rows.iter().zip(numbers).zip(["v0", "v1", "v2", "v3", "v3"]) {
+        let artifact = artifact_of(&state, &row["eval/a table"]);
+        assert_eq!(artifact["artifactCollectionName"], "run-run-7-evalatable-_CHYcQ");
+        assert_eq!(
+            (&artifact["state"], &artifact["version"]),
+            (&json!("COMMITTED"), &json!(version))
+        );
+        let contents = artifact_file(&state, artifact, "eval/a%20table.table.json");
+        let contents: Value = serde_json::from_slice(&contents).unwrap();
+        assert_eq!(contents["data"], json!([[number]]));
+    }
+    assert_eq!(state["artifacts"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_run_that_was_moved_is_synced_but_for_its_artifacts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+    std::fs::create_dir(&before).unwrap();
+    let warnings = Warnings::default();
+    let trackers = session(&before, &warnings);
+    trackers.table(0, "ood", table());
+    trackers.finish(Outcome::Done);
+    warnings.none();
+    std::fs::rename(before, &after).unwrap();
+    let Some(state) = sync(&after) else { return };
+    let run = &state["runs"]["run-7"];
+    let path = run["history"][0]["ood"]["path"].as_str().unwrap();
+    assert!(state["files"][format!("run-7/{path}")].is_string());
+    assert_eq!((&run["complete"], &run["exit"]), (&json!(true), &json!(0)));
+    assert_eq!(state["artifacts"][0]["state"], "PENDING");
 }
 
 #[test]

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 RUNS = {}
 FILES = {}
+ARTIFACTS = []
 OPERATIONS = []
 SWEEP = json.load(open(sys.argv[1])) if len(sys.argv) > 1 else None
 # What the agent said runs at each of its calls.
@@ -62,6 +63,23 @@ def commands(running):
     return [{"type": "run", "run_id": run["id"], "program": SWEEP["config"]["program"], "args": args}]
 
 
+def create_artifact(wanted):
+    """A version of an artifact, by what its manifest says: the same files make no further version."""
+    same = ("artifactCollectionName", "digest")
+    for artifact in ARTIFACTS:
+        if all(artifact[key] == wanted[key] for key in same):
+            artifact["clients"].append(wanted["clientID"])
+            return artifact
+    artifact = {**wanted, "id": "artifact-" + wanted["clientID"][:20], "state": "PENDING", "clients": [wanted["clientID"]]}
+    ARTIFACTS.append(artifact)
+    return artifact
+
+
+def artifact_file(artifact, name):
+    """Where a file of an artifact is to be put."""
+    return {"id": name, "uploadUrl": "http://127.0.0.1:%d/up/%s/%s" % (SERVER.server_port, artifact, name), "uploadHeaders": []}
+
+
 def graphql(request):
     query, variables = request["query"], request.get("variables") or {}
     OPERATIONS.append(request.get("operationName") or query.strip()[:40])
@@ -80,6 +98,21 @@ def graphql(request):
         url = "http://127.0.0.1:%d/up/%s/" % (SERVER.server_port, variables["run"])
         files = [{"name": name, "uploadUrl": url + name} for name in variables["files"]]
         return {"createRunFiles": {"runID": "id", "uploadHeaders": [], "files": files}}
+    if "mutation CreateArtifactManifest" in query:
+        file = artifact_file(variables["artifactID"], variables["name"])
+        return {"createArtifactManifest": {"artifactManifest": {"id": "manifest-of-" + variables["artifactID"], "file": file}}}
+    if "mutation CreateArtifactFiles" in query:
+        wanted = variables["input"]["artifactFiles"]
+        nodes = [{**artifact_file(file["artifactID"], file["name"]), "artifact": {"id": file["artifactID"]}} for file in wanted]
+        return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
+    if "mutation CreateArtifact" in query:
+        artifact = create_artifact(variables["input"])
+        return {"createArtifact": {"artifact": {"id": artifact["id"], "state": artifact["state"], "artifactSequence": {"latestArtifact": None}}}}
+    if "mutation CommitArtifact" in query:
+        artifact = next(artifact for artifact in ARTIFACTS if artifact["id"] == variables["artifactID"])
+        before = [other for other in ARTIFACTS if other["artifactCollectionName"] == artifact["artifactCollectionName"] and "version" in other]
+        artifact.update(state="COMMITTED", version="v%d" % len(before))
+        return {"commitArtifact": {"artifact": {"id": artifact["id"], "digest": artifact["digest"]}}}
     if "SweepWithRuns" in query:
         # The configuration is YAML, which JSON is too.
         sweep = {"id": "s", "name": variables["sweep"], "state": "RUNNING", "config": json.dumps(SWEEP["config"]), "runs": {"edges": []}}
@@ -92,6 +125,8 @@ def graphql(request):
     if "viewer" in query.lower():
         viewer = {"id": "u", "entity": "me", "username": "me", "email": "me@here", "flags": "{}", "teams": {"edges": []}}
         return {"viewer": viewer, "serverInfo": {"cliVersionInfo": {"max_cli_version": "9.9.9"}, "latestLocalVersionInfo": None}}
+    if "ServerFeaturesQuery" in query:
+        return {"serverInfo": {"features": []}}
     if "__type" in query or "__schema" in query:
         return {"QueryType": {"fields": []}, "MutationType": {"fields": []}, "ServerInfoType": {"fields": []}, "__type": {"inputFields": []}}
     return {}
@@ -127,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
         answer = {}
         stream = re.search("/([^/]+)/file_stream$", self.path)
         if self.path == "/state":
-            answer = {"runs": RUNS, "files": FILES, "operations": OPERATIONS, "heartbeats": HEARTBEATS}
+            answer = {"runs": RUNS, "files": FILES, "artifacts": ARTIFACTS, "operations": OPERATIONS, "heartbeats": HEARTBEATS}
         elif self.path == "/graphql":
             answer = {"data": graphql(json.loads(body))}
         elif self.path.startswith("/up/"):

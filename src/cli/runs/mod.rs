@@ -5,6 +5,7 @@ mod diff;
 mod list;
 mod rm;
 mod show;
+mod sync;
 
 use super::{CliError, Common, print_table};
 use clap::{Args, Subcommand};
@@ -19,6 +20,7 @@ Examples:
   atypical runs compare glow_a glow_b              results and the settings that differ, side by side
   atypical runs diff glow_a glow_b
   atypical runs rm failed_1 failed_2 --yes
+  atypical runs sync glow_a                        the server was away while it trained
   MODEL_DIR=/scratch/runs atypical runs --json | jq '.runs[].name'
   atypical report glow_a glow_b --out both.html    the same as a page with figures")]
 pub struct Runs {
@@ -40,6 +42,8 @@ enum Command {
     Diff(diff::Diff),
     /// Remove runs
     Rm(rm::Rm),
+    /// Tell trackers what they missed of runs that have ended: MLflow whose server was away, W&B's sessions that are not uploaded
+    Sync(sync::Sync),
 }
 
 impl Runs {
@@ -51,6 +55,7 @@ impl Runs {
             Some(Command::Compare(command)) => command.run(common),
             Some(Command::Diff(command)) => command.run(common),
             Some(Command::Rm(command)) => command.run(common),
+            Some(Command::Sync(command)) => command.run(common),
         }
     }
 }

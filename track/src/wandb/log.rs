@@ -8,7 +8,8 @@ use std::{
     path::Path,
 };
 
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+/// The checksum of W&B.
+pub const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// The name of the format, its magic number and its version. These bytes belong to the first block.
 const HEADER: [u8; 7] = *b":W&B\xe1\xbe\x00";
 /// A chunk does not cross the end of a block.

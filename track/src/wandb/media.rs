@@ -30,6 +30,7 @@ pub fn table(name: &str, step: u64, table: &Table) -> Result<Media, TrackError> 
         ("_type", "\"table-file\"".into()),
         ("ncols", table.columns.len().to_string()),
         ("nrows", table.rows.len().to_string()),
+        ("log_mode", "\"IMMUTABLE\"".into()),
     ]);
     Ok(media)
 }
@@ -55,11 +56,17 @@ fn media(
 }
 
 fn json(table: &Table) -> String {
+    let columns = serde_json::Value::from(table.columns.clone());
+    format!("{{\"columns\":{columns},\"data\":{}}}", rows(table, "NaN"))
+}
+
+/// The rows as JSON, with what is written for a NaN.
+pub fn rows(table: &Table, nan: &str) -> String {
     let cell = |cell: &Cell| match cell {
+        Cell::Number(value) if value.is_nan() => nan.to_owned(),
         Cell::Number(value) => number(*value),
         Cell::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
     };
     let row = |row: &Vec<Cell>| format!("[{}]", Vec::from_iter(row.iter().map(cell)).join(","));
-    let rows = Vec::from_iter(table.rows.iter().map(row)).join(",");
-    format!("{{\"columns\":{},\"data\":[{rows}]}}", serde_json::Value::from(table.columns.clone()))
+    format!("[{}]", Vec::from_iter(table.rows.iter().map(row)).join(","))
 }

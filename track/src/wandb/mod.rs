@@ -1,12 +1,14 @@
 //! Weights & Biases: an offline run, which `wandb sync` uploads.
 
+mod artifact;
 mod log;
 mod media;
 mod record;
 
 use crate::{
-    Entry, Event, Outcome, RunInfo, TrackError, Tracker, event::now, names, proto::Message,
+    Entry, Event, Outcome, RunInfo, Table, TrackError, Tracker, event::now, names, proto::Message,
 };
+use artifact::Artifact;
 use log::Log;
 use media::Media;
 use record::{Items, Kind, number};
@@ -20,6 +22,9 @@ use time::OffsetDateTime;
 
 /// Writes `wandb/offline-run-DATE_TIME-ID` in a directory; each session of a resumed run writes a further one, and `wandb sync` (0.31 or
 /// newer) merges them by their id.
+///
+/// Each table is also a version of an artifact, as W&B's own client makes it. `wandb sync` looks for an artifact's file where it was
+/// written: if the run's directory was moved before the sync, tables are uploaded without their artifacts.
 ///
 /// What is logged at one step makes one row. A row is written once the next step begins; until then it waits in the spool.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ struct Session {
     run: RunInfo,
     log: Log,
     files: PathBuf,
+    /// The artifacts' files; they are not among those of the run.
+    artifacts: PathBuf,
     began: u64,
     /// Records so far.
     records: u64,
@@ -137,10 +144,14 @@ impl Session {
     fn start(run: &RunInfo, folder: &Path, began: u64) -> Result<Self, TrackError> {
         let files = folder.join("files");
         std::fs::create_dir(&files).map_err(TrackError::write(&files))?;
+        // `wandb sync` of a folder may be called anywhere.
+        let artifacts = std::path::absolute(folder.join("artifacts"));
+        let artifacts = artifacts.map_err(TrackError::write(folder))?;
         let log = Log::create(&folder.join(format!("run-{}.wandb", run.id)))?;
-        let mut session = Self { run: run.clone(), log, files, began, records: 0, row: None };
+        let run = run.clone();
+        let mut session = Self { run, log, files, artifacts, began, records: 0, row: None };
         session.push(Kind::Header, record::header());
-        session.push(Kind::Run, record::run(run, began));
+        session.push(Kind::Run, record::run(&session.run, began));
         session.log.write()?;
         Ok(session)
     }
@@ -169,7 +180,8 @@ impl Session {
                 self.media(*step, *time, name, file)?;
             }
             Event::Table { step, name, table } => {
-                let file = media::table(name, *step, table)?;
+                let mut file = media::table(name, *step, table)?;
+                file.fields.extend(self.artifact(name, table)?);
                 self.media(*step, *time, name, file)?;
             }
             Event::File { path } => {
@@ -215,13 +227,22 @@ impl Session {
         Ok(())
     }
 
+    /// The artifact of a table. What is returned are the fields by which the table's value in a row refers to it.
+    fn artifact(
+        &mut self,
+        name: &str,
+        table: &Table,
+    ) -> Result<[(&'static str, String); 2], TrackError> {
+        let artifact = Artifact::new(&self.run, (self.began, self.records), name, table)?;
+        let path = self.artifacts.join(format!("{}.table.json", self.records));
+        write(&path, artifact.contents.as_slice())?;
+        self.push(Kind::Artifact, record::artifact(&self.run, &artifact, &path));
+        Ok(artifact.fields())
+    }
+
     /// Put a file among those of the run.
-    fn save(&mut self, name: &str, mut contents: impl Read) -> Result<(), TrackError> {
-        let path = self.files.join(name);
-        let folder = path.parent().unwrap_or(&self.files);
-        std::fs::create_dir_all(folder).map_err(TrackError::write(folder))?;
-        let mut file = File::create(&path).map_err(TrackError::write(&path))?;
-        std::io::copy(&mut contents, &mut file).map_err(TrackError::write(&path))?;
+    fn save(&mut self, name: &str, contents: impl Read) -> Result<(), TrackError> {
+        write(&self.files.join(name), contents)?;
         self.push(Kind::Files, record::file(name));
         Ok(())
     }
@@ -243,6 +264,15 @@ impl Session {
         self.push(Kind::Exit, record::exit(outcome, seconds));
         self.log.write()
     }
+}
+
+/// A file, with the folders that it needs.
+fn write(path: &Path, mut contents: impl Read) -> Result<(), TrackError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(TrackError::write(folder))?;
+    }
+    let mut file = File::create(path).map_err(TrackError::write(path))?;
+    std::io::copy(&mut contents, &mut file).map(drop).map_err(TrackError::write(path))
 }
 
 fn numbers(values: &BTreeMap<String, f64>) -> impl Iterator<Item = (Vec<String>, String)> {

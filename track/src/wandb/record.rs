@@ -1,7 +1,8 @@
 //! The records of a `.wandb` file: those messages of `wandb_internal.proto` that a run needs, as of wandb 0.31.
 
+use super::artifact::Artifact;
 use crate::{Outcome, RunInfo, proto::Message};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Values by the path of their key, as JSON.
 pub type Items = BTreeMap<Vec<String>, String>;
@@ -16,6 +17,7 @@ pub enum Kind {
     History = 2,
     Summary = 3,
     Files = 6,
+    Artifact = 8,
     Run = 17,
     Exit = 18,
     Header = 21,
@@ -70,6 +72,34 @@ pub fn summary(values: &Items) -> Message {
 /// A file in the run's `files` folder, to be uploaded as it is.
 pub fn file(path: &str) -> Message {
     Message::default().message(1, Message::default().bytes(1, path))
+}
+
+/// An artifact with one file, which is taken from where it lies.
+pub fn artifact(run: &RunInfo, artifact: &Artifact, file: &Path) -> Message {
+    let layout = Message::default().bytes(1, "storageLayout").bytes(2, "\"V2\"");
+    let entry = Message::default()
+        .bytes(1, &artifact.path)
+        .bytes(2, artifact.file_digest())
+        .number(4, artifact.contents.len() as u64)
+        .bytes(6, file.to_string_lossy().as_bytes());
+    let manifest = Message::default()
+        .number(1, 1)
+        .bytes(2, "wandb-storage-policy-v1")
+        .message(3, layout)
+        .message(4, entry);
+    let mut message = Message::default().bytes(1, &run.id).bytes(2, &run.project);
+    if let Some(entity) = &run.entity {
+        message = message.bytes(3, entity);
+    }
+    message = message
+        .bytes(4, "run_table")
+        .bytes(5, &artifact.name)
+        .bytes(6, artifact.digest())
+        .bytes(11, "latest")
+        .message(12, manifest);
+    // It is complete: to be committed once its file is uploaded.
+    message = message.number(14, 1);
+    message.bytes(15, &artifact.id).bytes(16, &artifact.sequence).bytes(20, "MANIFEST_MD5")
 }
 
 pub fn exit(outcome: Outcome, seconds: u64) -> Message {
