@@ -1569,6 +1569,8 @@ fn every_model_trains_scores_and_samples() {
             ("latent_likelihood", name == "two_step"),
             ("lid", latent),
             ("likelihood_regret", name == "vae"),
+            ("typicality", density),
+            ("gradient_norm", density && name != "pixel_cnn" && run != "zoo2"),
             ("complexity", density && !["energy", "two_step"].contains(&name)),
             ("invertibility", false),
         ] {
@@ -1581,6 +1583,15 @@ fn every_model_trains_scores_and_samples() {
             }
         }
     }
+    // Smooth LID needs latents that are normal.
+    for (run, (name, _)) in (0..).map(|i| format!("zoo{i}")).zip(ZOO).take(6) {
+        let output = bench.run(&format!("score --run {run} --data other.npz --method lid --set lid.estimator=spectral --set lid.scale.kind=fixed --set lid.scale.r=-3 --out {run}.csv"));
+        let refused = ["autoencoder", "bigan"].contains(&name);
+        assert_eq!(output.status.success(), !refused, "{name}: {}", texts(&output).1);
+    }
+    // A background model may be of any family.
+    bench.ok("train --config zoo1.yaml --run background --set data.mutation=0.1 --quiet");
+    bench.ok("score --run zoo1 --data other.npz --method likelihood_ratio --set background=background --out r.csv --quiet");
     // A model beside the one in question needs a density, too; and a step that is done does not go on.
     let message = bench.error("score --run zoo1 --data other.npz --method likelihood_ratio --set background=zoo0 --out r.csv");
     assert!(
@@ -1595,6 +1606,55 @@ fn every_model_trains_scores_and_samples() {
     assert!(reconstructions.exists());
     let message = bench.error("doctor --run zoo1");
     assert!(message.contains("`doctor` needs a flow, and the run `zoo1` is a VAE"), "{message}");
+}
+
+/// What a trained model is not worth is said whether or not progress is shown, and stands in the log.
+#[test]
+fn a_model_that_learned_nothing_says_so() {
+    let bench = Bench::new();
+    let vae =
+        "name: vae, shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, beta: 1e4";
+    let energy = "name: energy, shape: [1, 8, 8], network: {kind: mlp, hidden: [16], activation: silu}, buffer: 32, langevin: {steps: 3}, spectral_norm: false, alpha: 0.1";
+    for (run, model, rate, epochs, complaint) in [
+        ("vae", vae, "1e-2", 20, "the posterior has collapsed: none of the 3 latents"),
+        ("energy", energy, "30", 1, "the energies are exploding"),
+    ] {
+        bench.file(
+            &format!("{run}.yaml"),
+            &format!("data: {{train: train.npz}}\nmodel: {{{model}}}\noptimizer: {{lr: {rate}}}\nepochs: {epochs}\nbatch_size: 8\nsamples: {{every: 0}}\n"),
+        );
+        for quiet in ["", " --quiet"] {
+            let name = format!("{run}{}", quiet.len());
+            let output = bench.run(&format!("train --config {run}.yaml --run {name}{quiet}"));
+            let said = texts(&output).1;
+            assert!(output.status.success(), "{said}");
+            assert!(said.contains(&format!("warning: {complaint}")), "{name}: {said}");
+            let log = std::fs::read_to_string(bench.path(&format!("runs/{name}/metrics.jsonl")));
+            let last: serde_json::Value =
+                serde_json::from_str(log.unwrap().lines().last().unwrap()).unwrap();
+            assert!(last["warning"].as_str().unwrap().starts_with(complaint), "{last}");
+        }
+    }
+}
+
+/// A model of grey levels' middles is not shown noise that it has never seen.
+#[test]
+fn images_are_prepared_for_scoring_as_for_training() {
+    let bench = Bench::new();
+    bench.ok("train --config train.yaml --set data.dequantize=false --set data.valid=train.npz --set samples.quality=20 --run middle --quiet");
+    let likelihoods = |set: &str| {
+        bench.ok(&format!(
+            "score --run middle --data other.npz --method likelihood --out s.csv --quiet {set}"
+        ));
+        std::fs::read_to_string(bench.path("s.csv")).unwrap()
+    };
+    let own = likelihoods("");
+    assert_eq!(own, likelihoods("--set dequantize=false"));
+    assert_ne!(own, likelihoods("--set dequantize=true"));
+    // And what was asked of the training besides: how much its samples are like the data.
+    let log = std::fs::read_to_string(bench.path("runs/middle/metrics.jsonl")).unwrap();
+    let third: serde_json::Value = serde_json::from_str(log.lines().nth(2).unwrap()).unwrap();
+    assert!(third["quality"]["coverage"].is_f64(), "{third}");
 }
 
 /// Killed wherever it stands, in either step, every model resumes to the same weights.

@@ -166,8 +166,9 @@ fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<()
         set.files
     );
     for split in set.splits {
-        let images =
-            split.images.map_or("as many as its file has".into(), |n| format!("{n} images"));
+        let images = split
+            .images
+            .map_or("as many as its file has".into(), |n| format!("{n} images as published"));
         let here = match (set.is_there(split.name, &environment.data_dir), set.on_hub(split.name)) {
             (true, _) => "here".to_owned(),
             (false, Some(file)) => format!(

@@ -114,7 +114,7 @@ impl Demo {
                 eprintln!("{reason} after step {}; the demo starts anew next time", outcome.steps);
                 return Err(CliError::Stopped);
             }
-            let (model, _) = train::open_model::<B>(&run, &device)?;
+            let (model, trained) = train::open_model::<B>(&run, &device)?;
             let bits = outcome.best_bits_per_dimension.map_or("-".into(), |b| format!("{b:.3}"));
             let facts = vec![
                 (
@@ -127,7 +127,8 @@ impl Demo {
             let title = "The likelihood paradox and its cure".to_owned();
             let yaml = experiment.yaml()?;
             let config = &experiment.config;
-            let model = ood::Opened { model, run: None, name: None };
+            let model =
+                ood::Opened { model, dequantized: trained.data.dequantize, run: None, name: None };
             let models = ood::models(common, config, model, ood::Others::none(), &device);
             let judged = ood::judge(config, run.name(), &models, scored, facts)?;
             let facts = ood::provenance(backend.name(), config.seed);

@@ -113,7 +113,12 @@ impl Gate {
             let mut fingerprints = others.fingerprints();
             fingerprints.push(super::ood::fingerprint(&run, &trained)?);
             // A gate's images come once; what it is calibrated on is kept with the gate.
-            let model = super::ood::Opened { model, run: None, name: None };
+            let model = super::ood::Opened {
+                model,
+                dequantized: trained.data.dequantize,
+                run: None,
+                name: None,
+            };
             let models = super::ood::models(common, config, model, others, &device);
             let gate = self.gate(&run, &fingerprints, config, &plan, &models, &held_out)?;
             // From here on, an image at a time: no bars.

@@ -111,6 +111,7 @@ impl Ood {
                 let name = distinct(&names, number);
                 let model = Opened {
                     model,
+                    dequantized: trained.data.dequantize,
                     run: cached.then_some((&run, fingerprint)),
                     name: (names.len() > 1).then(|| name.clone()),
                 };
@@ -243,6 +244,8 @@ pub(super) fn images(
 /// A model, with its run and fingerprint where what it measures is to be kept there, and its name where there are several.
 pub(super) struct Opened<'a, B: FlowBackend> {
     pub model: Model<B>,
+    /// Whether it was trained on dequantised images.
+    pub dequantized: bool,
     pub run: Option<(&'a RunDir, String)>,
     pub name: Option<String>,
 }
@@ -333,18 +336,25 @@ pub(super) fn models<B: FlowBackend>(
     device: &B::Device,
 ) -> Models<B> {
     let (cached, several) = (model.run.is_some(), model.name.is_some());
-    let scorer = |model, run: Option<(&RunDir, String)>, name| {
-        let scorer = Scorer::of(config, model, device.clone(), common.verbosity()).with_name(name);
-        scorer.with_cache(run.map_or(Cache::none(), |(run, fingerprint)| cache(run, &fingerprint)))
+    let scorer = |Opened { model, dequantized, run, name }: Opened<B>| {
+        let cache = run.map_or(Cache::none(), |(run, fingerprint)| cache(run, &fingerprint));
+        Scorer::of(config, model, dequantized, device.clone(), common.verbosity())
+            .with_name(name)
+            .with_cache(cache)
     };
     let other = |other: Other<B>| {
-        let name = several.then(|| other.run.name());
-        scorer(other.model, cached.then_some((&other.run, other.fingerprint)), name)
+        let Other { run, model, trained, fingerprint } = other;
+        scorer(Opened {
+            model,
+            dequantized: trained.data.dequantize,
+            run: cached.then_some((&run, fingerprint)),
+            name: several.then(|| run.name()),
+        })
     };
     Models {
         background: others.background.map(other),
         ensemble: others.ensemble.into_iter().map(other).collect(),
-        ..Models::new(config, scorer(model.model, model.run, model.name))
+        ..Models::new(config, scorer(model))
     }
 }
 

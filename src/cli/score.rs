@@ -72,7 +72,12 @@ impl Score {
             let others =
                 super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
             let fingerprint = super::ood::fingerprint(&run, &trained)?;
-            let model = Opened { model, run: Some((&run, fingerprint)), name: None };
+            let model = Opened {
+                model,
+                dequantized: trained.data.dequantize,
+                run: Some((&run, fingerprint)),
+                name: None,
+            };
             let models = super::ood::models(common, config, model, others, &device);
             Ok::<_, CliError>(ood::score(&plan, &models, &[&images])?)
         })?;

@@ -2,7 +2,7 @@
 
 use super::{CliError, Common, key_value, print, print_json, stem, when_stdin_ends};
 use crate::{
-    config::{Environment, Loaded, ModelConfig, Scheduler, TrainConfig},
+    config::{Environment, Loaded, ModelConfig, TrainConfig},
     run::RunDir,
     train::{self, Display, Outcome, TrainError},
     with_backend,
@@ -166,13 +166,13 @@ fn same(old: &TrainConfig, config: &TrainConfig) -> Result<(), CliError> {
         _ => None,
     };
     let steps = [Some(old.clone()).zip(Some(config.clone())), second(old).zip(second(config))];
-    let one_cycle = |(old, new): &(TrainConfig, TrainConfig)| {
-        matches!(new.scheduler, Scheduler::OneCycle {}) && total(old) != total(new)
+    let fixed = |(old, new): &(TrainConfig, TrainConfig)| {
+        new.scheduler.fixes_the_length() && total(old) != total(new)
     };
-    if steps.iter().flatten().any(one_cycle) {
+    if steps.iter().flatten().any(fixed) {
         return Err(CliError::Other(
-            "`epochs` and `max_steps` cannot change under the schedule one_cycle, whose learning rate has gone down to end at \
-             the last step; start a new run with --run"
+            "`epochs` and `max_steps` cannot change under the schedules one_cycle and cosine, whose learning rate goes down to end \
+             at the last step; start a new run with --run"
                 .into(),
         ));
     }

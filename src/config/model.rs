@@ -102,6 +102,30 @@ impl ModelConfig {
         })
     }
 
+    /// What kind of model it is, to a reader and as the tag of a hub.
+    pub fn family(&self) -> (&'static str, &'static str) {
+        match self {
+            ModelConfig::RqNsf { .. }
+            | ModelConfig::Glow(_)
+            | ModelConfig::RqNsfVector { .. }
+            | ModelConfig::GlowVector(_)
+            | ModelConfig::Flow(_) => ("A normalizing flow", "normalizing-flow"),
+            ModelConfig::Autoencoder(_) | ModelConfig::Wae(_) => ("An autoencoder", "autoencoder"),
+            ModelConfig::Vae(_) | ModelConfig::Avb(_) => {
+                ("A variational autoencoder", "variational-autoencoder")
+            }
+            ModelConfig::Bigan(_) => ("A bidirectional GAN", "bigan"),
+            ModelConfig::Energy(_) => ("An energy-based model", "energy-based-model"),
+            ModelConfig::PixelCnn(_) | ModelConfig::LstmMixture(_) => {
+                ("An autoregressive model", "autoregressive")
+            }
+            ModelConfig::GaussianMixture(_) => ("A Gaussian mixture", "gaussian-mixture"),
+            ModelConfig::TwoStep(_) => {
+                ("An autoencoder with a density on its latents", "two-step-model")
+            }
+        }
+    }
+
     /// Shape of one input, `[channels, height, width]`; a vector of dimension `D` is `[D, 1, 1]`.
     pub fn shape(&self) -> [usize; 3] {
         match self {

@@ -54,9 +54,9 @@ pub struct OodConfig {
     /// Score the first so many images of each set; null for all.
     #[serde(default)]
     pub limit: Option<usize>,
-    /// Dequantise with noise from the seed and the image's content; off: the middle of each grey level.
-    #[serde(default = "yes")]
-    pub dequantize: bool,
+    /// Dequantise with noise from the seed and the image's content; off: the middle of each grey level; null: as each model was trained.
+    #[serde(default)]
+    pub dequantize: Option<bool>,
     /// What to report.
     #[serde(default = "methods")]
     pub methods: Vec<Method>,
@@ -465,9 +465,6 @@ impl Default for BootstrapConfig {
 
 fn calibration_count() -> usize {
     64
-}
-fn yes() -> bool {
-    true
 }
 fn methods() -> Vec<Method> {
     vec![Method::Likelihood, Method::Lid, Method::Dual]

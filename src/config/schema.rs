@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(requires(&train["$defs"]["Optimizer"]), [("adam_w", false)]);
         assert_eq!(
             requires(&train["$defs"]["Scheduler"]),
-            [("constant", true), ("exponential", false), ("one_cycle", true)]
+            [("constant", true), ("cosine", true), ("exponential", false), ("one_cycle", true)]
         );
         let ood = schema::<OodConfig>();
         assert_eq!(

@@ -133,6 +133,8 @@ impl Optimizer {
 pub enum Scheduler {
     /// Not at all.
     Constant {},
+    /// Cosine from the first step down to 0 at the last.
+    Cosine {},
     /// Times `gamma` after every epoch.
     Exponential {
         /// The factor, in (0, 1].
@@ -141,6 +143,13 @@ pub enum Scheduler {
     },
     /// Linear warm-up over the first tenth of the steps, then cosine down to 0 at the last.
     OneCycle {},
+}
+
+impl Scheduler {
+    /// Whether it is laid out for the length of a training, which then cannot change.
+    pub fn fixes_the_length(&self) -> bool {
+        matches!(self, Scheduler::OneCycle {} | Scheduler::Cosine {})
+    }
 }
 
 impl Default for Scheduler {

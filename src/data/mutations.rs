@@ -1,7 +1,7 @@
 //! The reader of every format on damaged files: seeded mutations of a corpus, which must end in images or in an error, never in a panic.
 //!
 //! Formats: npz, parquet, CSV, idx, PNG, JPEG and WebP in a folder, MATLAB, CIFAR's archives, zip archives (Omniglot's, Tiny ImageNet's, EMNIST's),
-//! checkpoints. CelebA's archive is left out: its reader differs in a list of its own beside the archive.
+//! checkpoints. Left out are CelebA's archive and CIFAR's in binary, which no small file is taken for, and MedMNIST's, an npz like others.
 //!
 //! `MUTATION_SECONDS=60` goes on for that many seconds; without it each file is mutated a few dozen times.
 
@@ -11,6 +11,7 @@ use image::{DynamicImage, GrayImage, ImageFormat};
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::{
+    collections::BTreeSet,
     io::{Cursor, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -100,7 +101,7 @@ const SUFFIXES: [(&str, Place); 15] = [
     ("tiny-imagenet-200.zip", |dir| {
         (dir.join("tiny-imagenet/tiny-imagenet-200.zip"), "tiny-imagenet:train".into())
     }),
-    ("gzip.zip", |dir| (dir.join("emnist-letters/gzip.zip"), "emnist-letters:test".into())),
+    ("gzip.zip", |dir| (dir.join("emnist/gzip.zip"), "emnist-letters:test".into())),
     ("_32x32.mat", |dir| (dir.join("svhn/train_32x32.mat"), "svhn:train".into())),
     ("cifar-10-python.tar.gz", |dir| {
         (dir.join("cifar10/cifar-10-python.tar.gz"), "cifar10:train".into())
@@ -162,6 +163,46 @@ fn read(name: &str, bytes: &[u8], dir: &Path) -> Result<Result<(), String>, ()> 
         Ok(())
     }));
     result.map_err(|_| ())
+}
+
+/// Files of the corpus that no reader takes, though nothing damaged them: for what they hold; CIFAR's because they are too small and checkpoints because they are of another model than
+/// is asked for, which is seen last.
+const BAD: [&str; 22] = [
+    "image_glow.pt",
+    "image_rq.pt",
+    "damaged_picture.parquet",
+    "lz4.parquet",
+    "no_pictures.parquet",
+    "no_rows.parquet",
+    "null_labels.parquet",
+    "null_picture.parquet",
+    "pixels_beyond.parquet",
+    "pixels_ragged.parquet",
+    "plain_mixed.parquet",
+    "text_labels.parquet",
+    "two_pictures.parquet",
+    "two_sizes.parquet",
+    "vectors_dates.parquet",
+    "vectors_nan_columns.parquet",
+    "vectors_nan_list.parquet",
+    "vectors_null.parquet",
+    "vectors_ragged.parquet",
+    "vectors_text.parquet",
+    "cifar-10-python.tar.gz",
+    "cifar-100-python.tar.gz",
+];
+
+/// Damage tells nothing of a file that is not found, or not read to its end.
+#[test]
+fn what_is_not_damaged_is_read() {
+    let refused = corpus().into_iter().filter_map(|(name, bytes)| {
+        let dir = tempfile::tempdir().unwrap();
+        let why = read(&name, &bytes, dir.path()).unwrap().err()?;
+        Some((name, why))
+    });
+    let refused: Vec<_> = refused.collect();
+    let names: BTreeSet<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(BAD), "{refused:?}");
 }
 
 #[test]

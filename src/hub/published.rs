@@ -77,17 +77,23 @@ fn card(run: &RunDir, config: &TrainConfig, repo: &str, picture: bool) -> String
     let epoch = run.last_epoch().unwrap_or_default();
     let number = |key: &str| epoch[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.4}"));
     let kind = serde_json::to_value(&config.model).unwrap_or_default();
-    let kind = kind["name"].as_str().unwrap_or("flow").to_owned();
+    let kind = kind["name"].as_str().unwrap_or("model").to_owned();
+    let (family, tag) = config.model.family();
+    let data = &config.data.train;
+    // Only flows have a round trip to look at.
+    let doctor = match config.model.flow() {
+        Some(_) => format!("$ atypical doctor --run hf://{repo} --data {data}\n"),
+        None => String::new(),
+    };
     let [c, h, w] = config.model.shape();
     let picture = if picture { "\n![samples of the model](samples.png)\n" } else { "" };
     format!(
-        "---\nlibrary_name: atypical\ntags:\n- normalizing-flow\n- density-estimation\n- out-of-distribution-detection\n---\n\n\
-         # {name}\n\nA normalizing flow (`{kind}`) for data of shape {c} x {h} x {w}, trained on `{data}` with atypical {version}.\n{picture}\n\
+        "---\nlibrary_name: atypical\ntags:\n- {tag}\n- density-estimation\n- out-of-distribution-detection\n---\n\n\
+         # {name}\n\n{family} (`{kind}`) for data of shape {c} x {h} x {w}, trained on `{data}` with atypical {version}.\n{picture}\n\
          | after epoch {n} | training | validation |\n| --- | --- | --- |\n\
          | loss, nats | {train} | {valid} |\n| bits per dimension | {train_bits} | {valid_bits} |\n\n\
-         ```console\n$ atypical doctor --run hf://{repo} --data {data}\n$ atypical score --run hf://{repo} --data photos/ --method likelihood,lid --out scores.parquet\n```\n",
+         ```console\n{doctor}$ atypical score --run hf://{repo} --data photos/ --method likelihood,lid --out scores.parquet\n```\n",
         name = run.name(),
-        data = config.data.train,
         version = env!("CARGO_PKG_VERSION"),
         n = epoch["epoch"].as_u64().map_or("-".to_owned(), |n| n.to_string()),
         train = number("train_loss"),
@@ -95,4 +101,29 @@ fn card(run: &RunDir, config: &TrainConfig, repo: &str, picture: bool) -> String
         train_bits = number("train_bits_per_dimension"),
         valid_bits = number("valid_bits_per_dimension"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card_of(model: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::create(folder.path(), "a").unwrap();
+        let text = format!("{{data: {{train: mnist:train}}, model: {model}}}");
+        let config = Loaded::<TrainConfig>::text(&text, &[]).unwrap().config;
+        card(&run, &config, "me/a", false)
+    }
+
+    #[test]
+    fn a_card_says_what_the_model_is() {
+        let flow = card_of("{name: glow, shape: [1, 8, 8]}");
+        assert!(
+            flow.contains("- normalizing-flow\n") && flow.contains("A normalizing flow (`glow`)")
+        );
+        assert!(flow.contains("atypical doctor --run hf://me/a --data mnist:train\n"), "{flow}");
+        let vae = card_of("{name: vae, shape: [1, 8, 8], latent: 3}");
+        assert!(vae.contains("- variational-autoencoder\n"), "{vae}");
+        assert!(!vae.contains("flow") && !vae.contains("doctor"), "{vae}");
+    }
 }

@@ -37,3 +37,40 @@ pub fn of_latent_model<B: FlowBackend>(
     let jacobian = Tensor::cat(columns, 0).transpose();
     finite(jacobian.into_data().iter::<f32>().collect(), d)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atypical_models::{
+        AnyAutoencoder,
+        autoencoder::{Vae, VaeConfig},
+        network::{Activation, Decoder, NetworkConfig},
+    };
+    use burn::backend::Flex;
+
+    /// Of a linear decoder it is the weights, whatever goes together.
+    #[test]
+    fn the_jacobian_of_a_linear_decoder_is_its_matrix() {
+        let device = Default::default();
+        let config = VaeConfig {
+            shape: [2048, 1, 1],
+            latent: 3,
+            network: NetworkConfig::Mlp { hidden: vec![], activation: Activation::Relu },
+            ..Default::default()
+        };
+        let vae = Vae::<Flex>::new(&config, 0, &device).unwrap();
+        let Decoder::Mlp(decoder) = &vae.decoder else { panic!("fully connected") };
+        let weights = decoder.layers[0].weight.val();
+        assert_eq!(weights.dims(), [2048, 3]);
+        let expected: Vec<f32> = weights.into_data().iter::<f32>().collect();
+        let model = Model::Autoencoder(AnyAutoencoder::Vae(vae));
+        let z = Tensor::from_floats([[0.5, -1.0, 2.0]], &device);
+        // In 1 MiB one direction goes at a time.
+        for memory in [Memory::mib(1), Memory::mib(100)] {
+            assert_eq!(of_latent_model(&model, z.clone(), memory).unwrap(), expected);
+        }
+        let two = Tensor::cat(vec![z.clone(), z], 0);
+        let error = of_latent_model(&model, two, Memory::mib(100));
+        assert_eq!(error, Err(JacobianError::Points(2)));
+    }
+}

@@ -29,7 +29,8 @@ use thiserror::Error;
 ///
 /// let config = OodConfig::by_methods(vec![Method::Likelihood, Method::Complexity, Method::Combined]);
 /// let plan = Plan::new(&config, &training);
-/// let models = Models::new(&config, Scorer::of(&config, model, device, Verbosity::Quiet));
+/// let scorer = Scorer::of(&config, model, trained.data.dequantize, device, Verbosity::Quiet);
+/// let models = Models::new(&config, scorer);
 /// let gate = Gate::calibrate(&plan, &models, &held_out, 0.05)?;
 ///
 /// let image = decode(&std::fs::read("photo.png")?, "photo.png", 1)?;

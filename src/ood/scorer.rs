@@ -129,14 +129,15 @@ impl<B: FlowBackend> Scorer<B> {
         &self.cache
     }
 
-    /// As the configuration of an experiment has it.
+    /// As the configuration of an experiment has it; `dequantized` is whether the model was trained on dequantised images.
     pub fn of(
         config: &OodConfig,
         model: Model<B>,
+        dequantized: bool,
         device: B::Device,
         verbosity: Verbosity,
     ) -> Self {
-        let noise = match config.dequantize {
+        let noise = match config.dequantize.unwrap_or(dequantized) {
             true => Noise::Evaluation { seed: config.seed },
             false => Noise::Off,
         };

@@ -175,6 +175,11 @@ where
     if burn::module::Module::num_params(&model) == 0 {
         return Err(TrainError::NoParameters);
     }
+    if config.early_stopping.patience.is_some() && !model.is_ranked() {
+        eprintln!(
+            "warning: early_stopping.patience stops no training of this model: a lower objective of it is no better model"
+        );
+    }
     let noise = |epoch| match config.data.dequantize {
         true => Noise::Training { seed: config.seed, epoch },
         false => Noise::Off,
@@ -251,5 +256,8 @@ where
         false => training.renderer(metric::NoRenderer),
     };
     let _trained = training.launch(learner);
+    if let Some(complaint) = strategy.unheard() {
+        eprintln!("warning: {complaint}");
+    }
     strategy.outcome()
 }

@@ -29,15 +29,20 @@ impl Schedule {
                 self.lr * gamma.powf((step / self.steps_per_epoch.max(1)) as f64)
             }
             Scheduler::OneCycle {} => {
-                let (step, total) = (step as f64, self.total.max(1) as f64);
-                let warm_up = (total / 10.0).max(1.0);
-                if step < warm_up {
-                    return self.lr * (step + 1.0) / (warm_up + 1.0);
+                let warm_up = (self.total as f64 / 10.0).max(1.0);
+                if (step as f64) < warm_up {
+                    return self.lr * (step as f64 + 1.0) / (warm_up + 1.0);
                 }
-                let share = (step - warm_up) / (total - warm_up).max(1.0);
-                self.lr * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+                self.cosine(step, warm_up)
             }
+            Scheduler::Cosine {} => self.cosine(step, 0.0),
         }
+    }
+
+    /// Half a period of the cosine, from `start` to the last step.
+    fn cosine(&self, step: usize, start: f64) -> f64 {
+        let share = (step as f64 - start) / (self.total as f64 - start).max(1.0);
+        self.lr * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
     }
 }
 
@@ -62,5 +67,15 @@ mod tests {
         assert!(rates[..10].windows(2).all(|w| w[0] < w[1]));
         assert!(rates[10..].windows(2).all(|w| w[0] > w[1]));
         assert!(rates[10] == 1.0 && rates[99] < 0.01 && rates[0] > 0.0);
+    }
+
+    /// As PyTorch's CosineAnnealingLR has it.
+    #[test]
+    fn a_cosine_falls_from_the_start() {
+        let rates = rates(Scheduler::Cosine {});
+        for (step, rate) in [(0, 1.0), (25, 0.5 + 0.125_f64.sqrt()), (50, 0.5)] {
+            assert!((rates[step] - rate).abs() < 1e-12, "{step}: {}", rates[step]);
+        }
+        assert!(rates[99] < 0.001 && rates.windows(2).all(|w| w[0] > w[1]));
     }
 }

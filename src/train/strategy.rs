@@ -87,6 +87,8 @@ where
     verbosity: Verbosity,
     start: Mutex<Option<(Descent<B>, State)>>,
     live: Arc<Live>,
+    /// What there is to be said of the model after the last epoch.
+    complaint: Mutex<Option<String>>,
     result: Mutex<Result<Outcome, TrainError>>,
 }
 
@@ -120,7 +122,26 @@ where
     ) -> Self {
         let result = Mutex::new(Err(TrainError::NoResult("it did not start".into())));
         let start = Mutex::new(Some(start));
-        Self { what, config, run, train, valid, schedule, verbosity, start, live, result }
+        let complaint = Mutex::new(None);
+        Self {
+            what,
+            config,
+            run,
+            train,
+            valid,
+            schedule,
+            verbosity,
+            start,
+            live,
+            complaint,
+            result,
+        }
+    }
+
+    /// What there is to be said of the trained model and nobody has heard yet, because no progress is shown.
+    pub fn unheard(&self) -> Option<String> {
+        let complaint = self.complaint.lock().ok().and_then(|mut complaint| complaint.take());
+        complaint.filter(|_| self.verbosity == Verbosity::Quiet)
     }
 
     /// What the training came to, once.
@@ -416,7 +437,8 @@ where
             return Err(self.diverged("the validation loss", loss, state.step, epoch));
         }
         self.check_weights(state)?;
-        if let Some(complaint) = model.model.complaint(this.valid.first(LOOK, this.noise(epoch))) {
+        let complaint = model.model.complaint(this.valid.first(LOOK, this.noise(epoch)));
+        if let Some(complaint) = &complaint {
             bar.say(&format!("warning: {complaint}"));
         }
         let steps = state.step - (epoch - 1) * this.train.steps();
@@ -448,6 +470,12 @@ where
         }
         if let Some(quality) = quality {
             line["quality"] = serde_json::to_value(quality).unwrap_or_default();
+        }
+        if let Some(complaint) = &complaint {
+            line["warning"] = complaint.as_str().into();
+        }
+        if let Ok(mut last) = this.complaint.lock() {
+            *last = complaint;
         }
         log_line(&this.run.metrics_log(), epoch, &line)?;
         this.live.log(state.step, &this.prefix(), &line);
