@@ -81,7 +81,7 @@ fn fill(store: &mut Store, asha: bool) -> Result<String, StoreError> {
 }
 
 fn work(url: &str, sweep: &str, pause: u64) -> Result<(), Box<dyn Error>> {
-    let mut store = Store::create(url, PATIENCE)?;
+    let mut store = Store::open(url, PATIENCE)?;
     for n in 0..CLAIMS {
         let start = Instant::now();
         let next = store.claim(sweep, "agent", Duration::from_secs(60))?;

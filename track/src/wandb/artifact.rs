@@ -2,7 +2,10 @@
 //!
 //! The service numbers the versions. Until it has, a version goes by an id that its writer made up, and that the values in a row refer to.
 
-use super::{log::CRC, media::rows};
+use super::{
+    log::CRC,
+    media::{hex, rows},
+};
 use crate::{Cell, RunInfo, Table, TrackError, names};
 use base64::{
     Engine,
@@ -40,8 +43,7 @@ impl Artifact {
         let contents = json(table).into_bytes();
         let id = |what: &str| {
             let run = (&run.entity, &run.project, &run.id);
-            let digest = Sha512::digest(format!("{what} {run:?} {record:?} {name}"));
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            hex(&Sha512::digest(format!("{what} {run:?} {record:?} {name}")))
         };
         let (id, sequence) = (id("version"), id("sequence"));
         let name = plain(&format!("run-{}-{name}", run.id));
@@ -80,7 +82,7 @@ fn plain(name: &str) -> String {
 
 fn manifest_digest(path: &str, file_digest: &str) -> String {
     let manifest = format!("wandb-artifact-manifest-v1\n{path}:{file_digest}\n");
-    Md5::digest(manifest).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Md5::digest(manifest))
 }
 
 /// A table as it is in an artifact: unlike that among the run's files, a NaN is a missing value.

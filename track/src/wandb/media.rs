@@ -44,7 +44,7 @@ fn media(
     contents: Vec<u8>,
 ) -> Result<Media, TrackError> {
     let name = names::parts(Path::new(name))?.join("/");
-    let digest: String = Sha256::digest(&contents).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hex(&Sha256::digest(&contents));
     let path = format!("media/{folder}/{name}_{step}_{}{end}", &digest[..20]);
     let text = |text: &str| serde_json::Value::from(text).to_string();
     let fields = vec![
@@ -58,6 +58,11 @@ fn media(
 fn json(table: &Table) -> String {
     let columns = serde_json::Value::from(table.columns.clone());
     format!("{{\"columns\":{columns},\"data\":{}}}", rows(table, "NaN"))
+}
+
+/// A digest as text, two digits a byte.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The rows as JSON, with what is written for a NaN.
