@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the images that `atypical demo` trains and tests on: assets/demo/*.gz, idx files as MNIST publishes them.
+"""Make the images that `atypical demo` trains and tests on: datasets/demo/*.gz, idx files as MNIST publishes them.
 
 Usage: scripts/make_demo_pack.py DATA_DIR   (DATA_DIR/fashion-mnist and DATA_DIR/mnist hold the original idx .gz files)
 Needs numpy. The same input gives the same bytes.

@@ -10,12 +10,9 @@
 pub mod backend;
 pub mod cli;
 pub mod config;
-pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod export;
-mod hex;
-pub mod hub;
 pub mod import;
 pub mod jacobian;
 pub mod lid;
@@ -27,7 +24,8 @@ pub mod sweep;
 pub mod track;
 pub mod train;
 
-pub(crate) use hex::hex;
+pub use atypical_data as data;
+pub use atypical_hub as hub;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,4 @@
-"""Write tests/goldens/formats/: tiny files in the formats that CIFAR, SVHN and Omniglot are published in.
+"""Write datasets/tests/goldens/formats/: tiny files in the formats that CIFAR, SVHN and Omniglot are published in.
 
     python scripts/reference/format_fixtures.py        # numpy, scipy, pillow
 

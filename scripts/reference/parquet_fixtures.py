@@ -1,6 +1,6 @@
-"""Write the parquet fixtures of tests/goldens/parquet with pyarrow and pandas, as the Hugging Face `datasets` library lays them out.
+"""Write the parquet fixtures of datasets/tests/goldens/parquet with pyarrow and pandas, as the Hugging Face `datasets` library lays them out.
 
-    python scripts/reference/parquet_fixtures.py tests/goldens/parquet        (needs pyarrow, pandas, numpy, pillow)
+    python scripts/reference/parquet_fixtures.py datasets/tests/goldens/parquet        (needs pyarrow, pandas, numpy, pillow)
 
 Pixel (row r, channel c, y, x) is (31 r + 50 c + 7 y + 3 x) mod 256: the tests know it too.
 """

@@ -3,7 +3,7 @@
 use super::{CliError, Common, key_value, print, print_json};
 use crate::{
     config::{Environment, Loaded, Method, OodConfig},
-    data::{DataError, Images, decode},
+    data::{DataError, Images, decode, frame},
     ood::{self, Models, Plan, Verdict},
     run::{RunDir, write_atomic},
     train, with_backend,
@@ -12,7 +12,7 @@ use atypical_models::FlowBackend;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::{io::Read, path::PathBuf};
+use std::path::PathBuf;
 
 /// Accept images, or reject them as out-of-distribution, at a stated rate of false alarms.
 #[derive(Debug, Args)]
@@ -158,7 +158,8 @@ impl Gate {
         let config = OodConfig { run: String::new(), ..config.clone() };
         let settings =
             serde_json::to_vec(&(fingerprints, &config, self.held_out, plan.calibration.digest()));
-        let key = crate::hex(&Sha256::digest(settings.expect("settings are JSON"))[..8]);
+        let key =
+            format!("{:x}", Sha256::digest(settings.expect("settings are JSON")))[..16].to_owned();
         let path = run.root().join(format!("gates/{key}.json"));
         if let Ok(kept) = std::fs::read(&path) {
             match serde_json::from_slice::<ood::Gate>(&kept) {
@@ -223,9 +224,6 @@ fn line(answer: &Answer) -> String {
     }
 }
 
-/// Largest image that is read from standard input, in bytes: a length beyond it is no length.
-const LARGEST: u32 = 1 << 28;
-
 /// Images from standard input, one answer each.
 fn stream(
     channels: usize,
@@ -247,53 +245,4 @@ fn stream(
         print_json(&answer)?;
     }
     if all_pass { Ok(()) } else { Err(CliError::Rejected) }
-}
-
-/// The bytes of the next image; none at the end.
-fn frame(input: &mut impl Read, number: usize) -> Result<Option<Vec<u8>>, CliError> {
-    let broken = |problem: String| {
-        CliError::Other(format!("standard input, image {number} (counted from 0): {problem}"))
-    };
-    let read = |e: std::io::Error| broken(format!("cannot be read ({e})"));
-    let mut length = Vec::new();
-    input.take(4).read_to_end(&mut length).map_err(read)?;
-    if length.is_empty() {
-        return Ok(None);
-    }
-    let Ok(length) = <[u8; 4]>::try_from(length.as_slice()) else {
-        return Err(broken("it ends within the 4 bytes of the length".into()));
-    };
-    let length = u32::from_le_bytes(length);
-    if length > LARGEST {
-        let hint = "is the length there, as 4 bytes, little-endian?";
-        return Err(broken(format!("{length} bytes are announced; {hint}")));
-    }
-    let mut bytes = Vec::new();
-    input.take(u64::from(length)).read_to_end(&mut bytes).map_err(read)?;
-    if bytes.len() < length as usize {
-        let found = bytes.len();
-        return Err(broken(format!("it ends after {found} of {length} bytes")));
-    }
-    Ok(Some(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_read_to_their_end_and_no_further() {
-        let mut input: &[u8] = &[2, 0, 0, 0, 7, 8, 0, 0, 0, 0, 1, 0, 0, 0, 9];
-        let mut next = || frame(&mut input, 0).unwrap();
-        assert_eq!([next(), next(), next()], [Some(vec![7, 8]), Some(vec![]), Some(vec![9])]);
-        assert_eq!(next(), None);
-    }
-
-    #[test]
-    fn broken_frames_are_explained() {
-        let error = |mut input: &[u8]| frame(&mut input, 3).unwrap_err().to_string();
-        assert!(error(&[1, 0]).contains("image 3 (counted from 0): it ends within the 4 bytes"));
-        assert!(error(&[5, 0, 0, 0, 1]).contains("it ends after 1 of 5 bytes"));
-        assert!(error(b"\x89PNG....").contains("is the length there"));
-    }
 }

@@ -39,7 +39,7 @@ impl HubArgs {
         let HubCommand::Push { run, repo, private } = &self.command;
         let environment = Environment::read()?;
         let run = load::open_run(common, &environment, run)?;
-        let url = Hub::from_environment(false)?.publish(&run, repo, *private)?;
+        let url = run.publish(&Hub::from_environment(false)?, repo, *private)?;
         if common.json {
             return print_json(&serde_json::json!({"commit": url, "repo": repo}));
         }

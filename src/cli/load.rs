@@ -32,7 +32,9 @@ pub(super) fn open_run(
         return Ok(run);
     };
     let hub = Hub::from_environment(false)?;
-    Ok(shown(common, name, |progress| hub.open_run(repo, &environment.model_dir, progress))?)
+    Ok(shown(common, name, |progress| {
+        RunDir::published(&hub, repo, &environment.model_dir, progress)
+    })?)
 }
 
 /// Several of them.

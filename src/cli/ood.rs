@@ -161,7 +161,7 @@ fn warn(results: &Results) {
 fn digest(run: &RunDir) -> Result<String, RunError> {
     let path = run.weights();
     let bytes = std::fs::read(&path).map_err(|source| RunError::Read { path, source })?;
-    Ok(crate::hex(&Sha256::digest(bytes)))
+    Ok(format!("{:x}", Sha256::digest(bytes)))
 }
 
 /// What all that a run says of images depends on.

@@ -94,7 +94,7 @@ pub fn nflows<B: Backend>(
     let place = staged.folder();
     let origin = serde_json::json!({
         "checkpoint": checkpoint.file_name().map(|name| name.to_string_lossy()),
-        "sha256": crate::hex(&Sha256::digest(&bytes)),
+        "sha256": format!("{:x}", Sha256::digest(&bytes)),
         "notes": notes,
         "version": env!("CARGO_PKG_VERSION"),
     });
@@ -104,21 +104,11 @@ pub fn nflows<B: Backend>(
     Ok(Imported { run: staged.commit()?, flow, config, notes })
 }
 
-/// Read a checkpoint of the golden flow on vectors, whatever is wrong with it.
-#[cfg(test)]
-pub(crate) fn damaged(checkpoint: &Path) -> Result<(), ImportError> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/import/vector.yaml");
-    let translated = training(&golden, None)?;
-    let device = Default::default();
-    let plan = &translated.plan.config;
-    let mut flow = Flow::<burn::backend::Flex>::new(plan, 0, &device)?;
-    weights::load(&mut flow, &translated.plan, checkpoint, &device).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        data::mutations,
         jacobian::{self, Linearized, Memory},
         lid::Spectrum,
     };
@@ -352,6 +342,21 @@ mod tests {
                 "{length} bytes: {message}"
             );
         }
+    }
+
+    #[test]
+    fn no_damage_to_a_checkpoint_is_a_panic() {
+        let corpus = ["vector.pt", "image_rq.pt", "image_glow.pt"]
+            .map(|name| (name.to_owned(), std::fs::read(golden(name)).unwrap()));
+        let translated = training(&golden("vector.yaml"), None).unwrap();
+        mutations::survive(&corpus, |_, bytes, dir| {
+            let checkpoint = dir.join("damaged.pt");
+            std::fs::write(&checkpoint, bytes).unwrap();
+            let mut flow = Flow::<Flex>::new(&translated.plan.config, 0, &FlexDevice).unwrap();
+            weights::load(&mut flow, &translated.plan, &checkpoint, &FlexDevice)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        });
     }
 
     #[test]

@@ -190,7 +190,13 @@ fn compare(points: &Points, estimates: &[f64]) -> Result<Score, BenchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::manifold::Manifold;
+    use crate::{
+        data::manifold::{MANIFOLDS, Manifold},
+        lid::{
+            LidEstimator, Spectrum, Threshold,
+            model_free::{lpca, mle},
+        },
+    };
     use burn::backend::Flex;
 
     fn score(manifold: &str, estimator: Estimator, blur: f64) -> Score {
@@ -213,6 +219,39 @@ mod tests {
             assert!((mean - truth).abs() < 0.5, "{mean}, not {truth}");
         }
         assert!(score.metrics.concordance.unwrap() > 0.99 && score.metrics.mae < 0.2);
+    }
+
+    #[test]
+    fn model_free_estimates_are_near_the_truth_of_each_component() {
+        let points = Manifold::by_name("affine-10").unwrap().sample(1500, 0);
+        let lpca = lpca::local(&points.values, 10, 60, 0.05).unwrap();
+        let mle = mle::local(&points.values, 10, 20).unwrap();
+        let mean = |of: &dyn Fn(usize) -> f64, component| {
+            let own = (0..1500).filter(|&i| points.component[i] == component);
+            let own: Vec<f64> = own.map(of).collect();
+            own.iter().sum::<f64>() / own.len() as f64
+        };
+        for (component, truth) in [2.0, 5.0, 8.0].into_iter().enumerate() {
+            let (lpca, mle) = (mean(&|i| lpca[i] as f64, component), mean(&|i| mle[i], component));
+            assert!((lpca - truth).abs() < 0.1, "lpca {lpca}, truth {truth}");
+            // At 500 points a component its neighbourhoods are wide; it reads low in many dimensions.
+            assert!((mle / truth - 1.0).abs() < 0.2, "mle {mle}, truth {truth}");
+        }
+    }
+
+    #[test]
+    fn singular_values_other_than_the_blur_count_the_dimension() {
+        for manifold in MANIFOLDS.iter().filter(|m| m.dimension < 800) {
+            let decoders = manifold.decoders(8, 3, 1e-7);
+            let points = decoders.points();
+            for i in 0..8 {
+                let decoder = decoders.at(i);
+                let spectrum = Spectrum::new(&decoder.jacobian, &decoder.latent).unwrap();
+                // The smallest deviation of the multiscale Gaussian is 3e-5.
+                let lid = Threshold.lid(&spectrum, f64::ln(3e-6));
+                assert_eq!(lid, points.lid[i], "{}", manifold.name);
+            }
+        }
     }
 
     #[test]

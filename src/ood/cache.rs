@@ -21,7 +21,7 @@ const MEASURES: u32 = 2;
 /// What all numbers of a model depend on: its weights (their digest), its architecture, and the formulas of this program.
 pub fn fingerprint(weights: &str, model: &ModelConfig) -> String {
     let of = serde_json::to_vec(&(env!("CARGO_PKG_VERSION"), MEASURES, weights, model));
-    crate::hex(&Sha256::digest(of.expect("a configuration is JSON")))
+    format!("{:x}", Sha256::digest(of.expect("a configuration is JSON")))
 }
 
 /// What one measurement took.
@@ -95,7 +95,7 @@ impl Cache {
             let mut key = Sha256::new();
             key.update(&settings);
             index.iter().for_each(|i| key.update(images.sample(*i)));
-            let key = crate::hex(&key.finalize());
+            let key = format!("{:x}", key.finalize());
             let kept: Option<Vec<T>> =
                 self.get(&key).filter(|kept: &Vec<T>| kept.len() == index.len());
             let was_kept = kept.is_some();

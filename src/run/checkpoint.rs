@@ -31,7 +31,7 @@ struct Manifest(BTreeMap<String, (usize, String)>);
 
 impl Manifest {
     fn of(checkpoint: &Checkpoint) -> Self {
-        let digest = |bytes: &Vec<u8>| (bytes.len(), crate::hex(&Sha256::digest(bytes)));
+        let digest = |bytes: &Vec<u8>| (bytes.len(), format!("{:x}", Sha256::digest(bytes)));
         Self(checkpoint.files.iter().map(|(name, bytes)| (name.clone(), digest(bytes))).collect())
     }
 }

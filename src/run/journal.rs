@@ -41,7 +41,7 @@ struct Place {
 const DIGITS: usize = 16;
 
 fn checksum(text: &[u8]) -> String {
-    crate::hex(&Sha256::digest(text)[..DIGITS / 2])
+    format!("{:x}", Sha256::digest(text))[..DIGITS].to_owned()
 }
 
 /// The key of a line; none where the line is damaged.

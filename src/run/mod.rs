@@ -5,9 +5,11 @@
 
 mod checkpoint;
 mod journal;
+mod published;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use journal::Journal;
+pub use published::PublishError;
 
 use std::{
     fs::TryLockError,

@@ -213,7 +213,7 @@ fn id(folder: &Path) -> String {
     }
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let seed = format!("{} {time} {}", folder.display(), std::process::id());
-    let id = crate::hex(&Sha256::digest(seed.as_bytes()))[..12].to_owned();
+    let id = format!("{:x}", Sha256::digest(seed.as_bytes()))[..12].to_owned();
     if let Err(problem) = write_atomic(&file, id.as_bytes()) {
         eprintln!("warning: a resumed run will be tracked as a new one: {problem}");
     }

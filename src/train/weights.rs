@@ -68,7 +68,7 @@ fn split(bytes: &[u8]) -> Option<[&[u8]; 3]> {
 
 /// The SHA-256 of a file but for the checksum itself.
 fn digest(before: &[u8], after: &[u8]) -> String {
-    crate::hex(&Sha256::new().chain_update(before).chain_update(after).finalize())
+    format!("{:x}", Sha256::new().chain_update(before).chain_update(after).finalize())
 }
 
 /// A model's weights as the bytes of a safetensors file with its own checksum; names are the paths of the parameters.

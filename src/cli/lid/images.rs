@@ -382,7 +382,7 @@ impl OfImages {
                 .map_err(|source| crate::run::RunError::Read { path, source })?;
             hash.update(weights);
         }
-        Ok(crate::hex(&hash.finalize()))
+        Ok(format!("{:x}", hash.finalize()))
     }
 
     /// What the numbers of the file are; it goes into it where its format has a place.

@@ -1,0 +1,541 @@
+//! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
+
+use super::{DataError, Images, vectors::FEATURES};
+use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
+use std::{
+    io::{Cursor, Read},
+    path::Path,
+};
+
+/// Images of an archive. With a split, the arrays are named `<split>_images` and `<split>_labels`, as MedMNIST does.
+///
+/// # Errors
+/// Archives that cannot be read, lack the array, or hold another type or shape.
+pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError> {
+    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
+    let file = std::fs::File::open(path).map_err(|source| DataError::Read {
+        path: path.to_path_buf(),
+        source,
+        hint: String::new(),
+    })?;
+    let mut archive =
+        npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).map_err(|error| {
+            format(format!("it is no readable npz archive ({error}); fetch it again"))
+        })?;
+    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let name = |plain: &str| split.map_or(plain.to_owned(), |split| format!("{split}_{plain}"));
+    let images = name("images");
+    if !names.contains(&images) {
+        return match FEATURES.into_iter().find(|features| names.iter().any(|n| n == features)) {
+            Some(features) if split.is_none() => vectors(path, &mut archive, features, &names),
+            _ => Err(format(format!("it has no array `{images}`; it has {names:?}"))),
+        };
+    }
+    let array = archive
+        .by_name(&images)
+        .map_err(|error| format(format!("`{images}` is damaged ({error})")))?
+        .ok_or_else(|| format(format!("`{images}` is missing")))?;
+    let (n, shape) = match *array.shape() {
+        [n, h, w] => (n, [1, h, w]),
+        [n, h, w, c @ (1 | 3)] => (n, [c, h, w]),
+        ref other => {
+            return Err(format(format!(
+                "`{images}` has shape {other:?}; images are [N, H, W], [N, H, W, 1] or [N, H, W, 3]"
+            )));
+        }
+    };
+    let shape = shape.map(|s| s as usize);
+    if n == 0 || shape.contains(&0) {
+        return Err(format(format!("`{images}` holds no images (shape {:?})", array.shape())));
+    }
+    let pixels = bytes(array).map_err(|problem| format(format!("`{images}` {problem}")))?;
+    let pixels = channels_first(pixels, shape);
+    let labels = labels(path, &mut archive, &name("labels"), &names, n)?;
+    Ok(Images::of_pixels(path.display().to_string(), shape, pixels, labels))
+}
+
+/// Bytes of an array at most.
+const LIMIT: u64 = 64 << 30;
+
+type Archive = npyz::npz::NpzArchive<std::io::BufReader<std::fs::File>>;
+
+/// Feature vectors, float `[N, D]`, and `labels`.
+fn vectors(
+    path: &Path,
+    archive: &mut Archive,
+    name: &str,
+    names: &[String],
+) -> Result<Images, DataError> {
+    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
+    let array = archive
+        .by_name(name)
+        .map_err(|error| format(format!("`{name}` is damaged ({error})")))?
+        .ok_or_else(|| format(format!("`{name}` is missing")))?;
+    let (n, dimension) = match *array.shape() {
+        [n, d] if n > 0 && d > 0 => (n, d as usize),
+        ref other => {
+            return Err(format(format!(
+                "`{name}` has shape {other:?}; feature vectors are [N, D]"
+            )));
+        }
+    };
+    // As pandas writes a table: column by column.
+    let by_column = array.order() == npyz::Order::Fortran;
+    let array = raw(array).map_err(|problem| format(format!("`{name}` {problem}")))?;
+    let found: Result<Vec<f32>, String> = match kind(&array) {
+        Some((TypeChar::Float, 4)) => values(array),
+        Some((TypeChar::Float, 8)) => {
+            values::<f64>(array).map(|v| v.into_iter().map(|v| v as f32).collect())
+        }
+        _ => Err(format!(
+            "has type {}; feature vectors are float32 or float64",
+            array.dtype().descr()
+        )),
+    };
+    let mut found = found.map_err(|problem| format(format!("`{name}` {problem}")))?;
+    if by_column {
+        let rows = found.len() / dimension;
+        found = (0..found.len()).map(|i| found[i % dimension * rows + i / dimension]).collect();
+    }
+    let bad = found.iter().filter(|v| !v.is_finite()).count();
+    if bad > 0 {
+        return Err(format(format!(
+            "`{name}` holds {bad} values that are NaN or infinite; mend or drop those rows"
+        )));
+    }
+    let labels = labels(path, archive, "labels", names, n)?;
+    Ok(Images::of_vectors(path.display().to_string(), dimension, &found, labels))
+}
+
+/// The labels of `n` samples, where there is an array of them.
+fn labels(
+    path: &Path,
+    archive: &mut Archive,
+    labels: &str,
+    names: &[String],
+    n: u64,
+) -> Result<Option<Vec<i64>>, DataError> {
+    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
+    Ok(match Some(labels).filter(|labels| names.iter().any(|name| name == labels)) {
+        None => None,
+        Some(labels) => {
+            let array = archive
+                .by_name(labels)
+                .map_err(|error| format(format!("`{labels}` is damaged ({error})")))?
+                .ok_or_else(|| format(format!("`{labels}` is missing")))?;
+            // Several findings an image are no class of it.
+            let several = matches!(*array.shape(), [rows, k] if rows == n && k > 1);
+            let values =
+                integers(array).map_err(|problem| format(format!("`{labels}` {problem}")))?;
+            if several {
+                None
+            } else if values.len() as u64 == n {
+                Some(values)
+            } else {
+                return Err(format(format!(
+                    "`{labels}` has {} values for {n} images",
+                    values.len()
+                )));
+            }
+        }
+    })
+}
+
+/// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what a SPEC of the file reads.
+///
+/// # Errors
+/// The archive cannot be made.
+///
+/// # Shapes
+/// - pixels: `[N, C, H, W]`
+pub fn to_npz(pixels: &[u8], [c, h, w]: [usize; 3]) -> std::io::Result<Vec<u8>> {
+    let n = pixels.len() / (c * h * w).max(1);
+    let mut bytes = Cursor::new(Vec::new());
+    let mut npz = npyz::npz::NpzWriter::new(&mut bytes);
+    let shape: Vec<u64> = match c {
+        1 => [n, h, w].map(|s| s as u64).to_vec(),
+        _ => [n, h, w, c].map(|s| s as u64).to_vec(),
+    };
+    let array = npz.array("images", Default::default())?;
+    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
+    for sample in pixels.chunks(c * h * w) {
+        for position in 0..h * w {
+            writer.extend((0..c).map(|channel| sample[channel * h * w + position]))?;
+        }
+    }
+    writer.finish()?;
+    drop(npz);
+    Ok(bytes.into_inner())
+}
+
+/// An archive with one array `features`, float32 `[N, D]`; what a SPEC of the file reads.
+///
+/// # Errors
+/// The archive cannot be made.
+pub fn vectors_to_npz(values: &[f32], dimension: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    let mut npz = npyz::npz::NpzWriter::new(&mut bytes);
+    let shape = [values.len() / dimension.max(1), dimension].map(|s| s as u64);
+    let array = npz.array("features", Default::default())?;
+    let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
+    writer.extend(values.iter().copied())?;
+    writer.finish()?;
+    drop(npz);
+    Ok(bytes.into_inner())
+}
+
+/// `[N, H, W, C]` to `[N, C, H, W]`.
+fn channels_first(pixels: Vec<u8>, [c, h, w]: [usize; 3]) -> Vec<u8> {
+    if c == 1 {
+        return pixels;
+    }
+    let mut out = Vec::with_capacity(pixels.len());
+    for sample in pixels.chunks(c * h * w) {
+        for channel in 0..c {
+            out.extend(sample.iter().skip(channel).step_by(c));
+        }
+    }
+    out
+}
+
+fn kind<R: std::io::Read>(array: &NpyFile<R>) -> Option<(TypeChar, u64)> {
+    match array.dtype() {
+        DType::Plain(t) => Some((t.type_char(), t.size_field())),
+        _ => None,
+    }
+}
+
+/// The array with all of its bytes. Reads to the end of the archive's entry, where its checksum is verified, but no more than one byte beyond what the
+/// header announces: a small file made to unpack to more than memory is refused.
+fn whole(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
+    if array.order() == npyz::Order::Fortran {
+        return Err("is in Fortran order; save it with np.ascontiguousarray".into());
+    }
+    raw(array)
+}
+
+/// The same, in whatever order its values are.
+fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
+    let header = array.header().clone();
+    let announced = format!("announces shape {:?} of {}", header.shape(), header.dtype().descr());
+    let size = header.dtype().num_bytes().map(|size| size as u64);
+    let expected = header.shape().iter().try_fold(size, |bytes, &n| Some(bytes?.checked_mul(n)));
+    let Some(expected) = expected.flatten().filter(|&bytes| bytes <= LIMIT) else {
+        return Err(format!(
+            "{announced}, more than the {LIMIT} bytes that an array may have: it is damaged, or to be split into several files"
+        ));
+    };
+    let mut raw = Vec::new();
+    array
+        .into_inner()
+        .take(expected + 1)
+        .read_to_end(&mut raw)
+        .map_err(|error| format!("is truncated or damaged ({error}); fetch it again"))?;
+    let found = raw.len() as u64;
+    if found != expected {
+        let found = if found > expected { "more".into() } else { found.to_string() };
+        return Err(format!(
+            "{announced}, {expected} bytes in all, but {found} follow: it is truncated or damaged; fetch it again"
+        ));
+    }
+    Ok(NpyFile::with_header(header, Cursor::new(raw)))
+}
+
+/// Pixels as bytes; floats are accepted where they are whole numbers from 0 to 255.
+fn bytes(array: NpyFile<impl Read>) -> Result<Vec<u8>, String> {
+    let array = whole(array)?;
+    let floats: Vec<f64> = match kind(&array) {
+        Some((TypeChar::Uint, 1)) => return Ok(array.into_inner().into_inner()),
+        Some((TypeChar::Float, 4)) => values::<f32>(array)?.into_iter().map(f64::from).collect(),
+        Some((TypeChar::Float, 8)) => values(array)?,
+        _ => return Err(format!("has type {}; pixels are uint8", array.dtype().descr())),
+    };
+    let nan = floats.iter().filter(|v| v.is_nan()).count();
+    if nan > 0 {
+        return Err(format!("holds {nan} NaN pixels; mend or drop those images"));
+    }
+    let other = floats.iter().filter(|v| v.fract() != 0.0 || !(0.0..=255.0).contains(*v)).count();
+    if other > 0 {
+        return Err(format!(
+            "holds {other} values that are no whole numbers from 0 to 255; save pixels as uint8 (multiply images in [0, 1] by 255 first)"
+        ));
+    }
+    Ok(floats.into_iter().map(|v| v as u8).collect())
+}
+
+/// Labels, of any integer type.
+fn integers(array: NpyFile<impl Read>) -> Result<Vec<i64>, String> {
+    let array = whole(array)?;
+    match kind(&array) {
+        Some((TypeChar::Int, 8)) => values(array),
+        Some((TypeChar::Int, 4)) => widen::<i32>(array),
+        Some((TypeChar::Int, 2)) => widen::<i16>(array),
+        Some((TypeChar::Int, 1)) => widen::<i8>(array),
+        Some((TypeChar::Uint, 8)) => widen::<u64>(array),
+        Some((TypeChar::Uint, 4)) => widen::<u32>(array),
+        Some((TypeChar::Uint, 2)) => widen::<u16>(array),
+        Some((TypeChar::Uint, 1)) => widen::<u8>(array),
+        _ => Err(format!("has type {}; labels are integers", array.dtype().descr())),
+    }
+}
+
+fn values<T: npyz::Deserialize>(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<T>, String> {
+    array.into_vec().map_err(|error| format!("cannot be read ({error})"))
+}
+
+fn widen<T>(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<i64>, String>
+where
+    T: npyz::Deserialize + TryInto<i64> + Copy + std::fmt::Display,
+{
+    values::<T>(array)?
+        .into_iter()
+        .map(|v| v.try_into().map_err(|_| format!("holds the label {v}, beyond int64")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Noise};
+    use npyz::WriterBuilder;
+    use std::path::PathBuf;
+
+    fn write<T: npyz::AutoSerialize + Copy>(
+        dir: &Path,
+        arrays: &[(&str, &[u64], &[T])],
+    ) -> PathBuf {
+        let path = dir.join("x.npz");
+        let mut npz = npyz::npz::NpzWriter::create(&path).unwrap();
+        for (name, shape, data) in arrays {
+            let mut writer = npz
+                .array(name, Default::default())
+                .unwrap()
+                .default_dtype()
+                .shape(shape)
+                .begin_nd()
+                .unwrap();
+            writer.extend(data.iter().copied()).unwrap();
+            writer.finish().unwrap();
+        }
+        path
+    }
+
+    fn problem(path: &Path) -> String {
+        load(path, None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn colour_images_become_channels_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let data: Vec<u8> = (0..12).collect();
+        let images = load(&write(dir.path(), &[("images", &[1, 2, 2, 3], &data)]), None).unwrap();
+        assert_eq!(images.shape, [3, 2, 2]);
+        assert_eq!(images.pixels, [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+        assert_eq!(images.labels, None);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        for shape in [[1, 3, 5], [3, 4, 2]] {
+            let images = Images::random(7, shape, 1);
+            let path = dir.path().join("written.npz");
+            std::fs::write(&path, to_npz(&images.pixels, shape).unwrap()).unwrap();
+            let read = load(&path, None).unwrap();
+            assert_eq!((read.shape, read.pixels), (shape, images.pixels));
+        }
+    }
+
+    #[test]
+    fn features_are_vectors() {
+        let dir = tempfile::tempdir().unwrap();
+        let values = [1.5f32, -2.0, 0.0, 4.0, 5.0, 6.0];
+        let vectors = load(&write(dir.path(), &[("features", &[2, 3], &values)]), None).unwrap();
+        assert_eq!((vectors.shape, vectors.len(), vectors.kind), ([3, 1, 1], 2, Kind::Vectors));
+        assert_eq!(vectors.unit(&[0, 1], Noise::Off), values);
+        let double = values.map(f64::from);
+        assert_eq!(
+            load(&write(dir.path(), &[("embeddings", &[2, 3], &double)]), None).unwrap().pixels,
+            vectors.pixels
+        );
+        // As pandas writes a table: column by column.
+        let path = dir.path().join("x.npz");
+        let mut npz = npyz::npz::NpzWriter::create(&path).unwrap();
+        let array = npz.array("features", Default::default()).unwrap();
+        let order = npyz::Order::Fortran;
+        let mut writer = array.default_dtype().shape(&[2, 3]).order(order).begin_nd().unwrap();
+        writer.extend([1.5f32, 4.0, -2.0, 5.0, 0.0, 6.0]).unwrap();
+        writer.finish().unwrap();
+        drop(npz);
+        assert_eq!(load(&path, None).unwrap().pixels, vectors.pixels);
+        assert!(
+            problem(&write(dir.path(), &[("features", &[6], &values)]))
+                .contains("vectors are [N, D]")
+        );
+        assert!(
+            problem(&write(dir.path(), &[("features", &[1, 2], &[1.0, f32::NAN])]))
+                .contains("1 values that are NaN")
+        );
+    }
+
+    #[test]
+    fn a_split_picks_its_arrays() {
+        let dir = tempfile::tempdir().unwrap();
+        let arrays: [(&str, &[u64], &[u8]); 3] = [
+            ("train_images", &[1, 1, 2], &[1, 2]),
+            ("val_images", &[2, 1, 1], &[3, 4]),
+            ("val_labels", &[2, 1], &[5, 6]),
+        ];
+        let path = write(dir.path(), &arrays);
+        let images = load(&path, Some("val")).unwrap();
+        assert_eq!((images.pixels, images.labels), (vec![3, 4], Some(vec![5, 6])));
+        assert_eq!(load(&path, Some("train")).unwrap().labels, None);
+    }
+
+    #[test]
+    fn an_archive_without_the_split_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), &[("images", &[1, 1, 2], &[1u8, 2])]);
+        let message = load(&path, Some("val")).unwrap_err().to_string();
+        assert!(message.contains("no array `val_images`; it has [\"images\"]"), "{message}");
+    }
+
+    #[test]
+    fn unusable_arrays_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let nan = [1.0, f32::NAN, f32::NAN, 2.0];
+        assert!(
+            problem(&write(dir.path(), &[("images", &[1, 2, 2], &nan)])).contains("2 NaN pixels")
+        );
+        let unit = [0.5f32, 0.25, 1.0, 0.0];
+        assert!(
+            problem(&write(dir.path(), &[("images", &[1, 2, 2], &unit)]))
+                .contains("no whole numbers")
+        );
+        let wide = [1i32; 4];
+        assert!(
+            problem(&write(dir.path(), &[("images", &[1, 2, 2], &wide)]))
+                .contains("pixels are uint8")
+        );
+        let flat = [1u8; 4];
+        assert!(problem(&write(dir.path(), &[("images", &[4], &flat)])).contains("has shape [4]"));
+        assert!(
+            problem(&write(dir.path(), &[("pictures", &[1, 2, 2], &flat)]))
+                .contains("no array `images`")
+        );
+        assert!(
+            problem(&write::<u8>(dir.path(), &[("images", &[0, 2, 2], &[])]))
+                .contains("holds no images")
+        );
+        let several: [(&str, &[u64], &[u8]); 2] =
+            [("images", &[1, 2, 2], &flat), ("labels", &[1, 2], &[1, 0])];
+        assert_eq!(load(&write(dir.path(), &several), None).unwrap().labels, None);
+        let labels: [(&str, &[u64], &[u8]); 2] =
+            [("images", &[1, 2, 2], &flat), ("labels", &[2], &[1, 2])];
+        assert!(problem(&write(dir.path(), &labels)).contains("2 values for 1 images"));
+    }
+
+    #[test]
+    fn a_truncated_archive_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), &[("images", &[1, 2, 2], &[1u8; 4])]);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(problem(&path).contains("no readable npz archive"));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        // Noise does not compress: only the checksum can tell that one of its bytes changed.
+        let noise = Images::random(1, [1, 64, 64], 0).pixels;
+        let path = write(dir.path(), &[("images", &[1, 64, 64], &noise)]);
+        assert_eq!(load(&path, None).unwrap().pixels, noise);
+        let mut file = std::fs::read(&path).unwrap();
+        let middle = file.len() / 2;
+        file[middle] ^= 1;
+        std::fs::write(&path, file).unwrap();
+        assert!(problem(&path).contains("`images` is truncated or damaged"), "{}", problem(&path));
+    }
+
+    #[test]
+    fn an_array_is_as_long_as_its_header_says() {
+        let mut npy = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[1, 1, 2]);
+        let mut writer = options.writer(&mut npy).begin_nd().unwrap();
+        writer.extend([1u8, 2]).unwrap();
+        writer.finish().unwrap();
+        let read = |npy: &[u8]| bytes(NpyFile::new(npy).unwrap());
+        assert_eq!(read(&npy).unwrap(), [1, 2]);
+        assert!(read(&npy[..npy.len() - 1]).unwrap_err().contains("2 bytes in all, but 1 follow"));
+        let longer = [npy.as_slice(), &[3]].concat();
+        assert!(read(&longer).unwrap_err().contains("2 bytes in all, but more follow"));
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_announced() {
+        let announcing = |kind: &str, shape: &str, data: Box<dyn Read>| {
+            let header =
+                format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+            npy.extend((header.len() as u16).to_le_bytes());
+            npy.extend(header.bytes());
+            bytes(NpyFile::new(Cursor::new(npy).chain(data)).unwrap())
+        };
+        // The stream has no end: it is left after the first byte too many.
+        let endless = |kind: &str, shape: &str| {
+            announcing(kind, shape, Box::new(std::io::repeat(0))).unwrap_err()
+        };
+        let message = endless("|u1", "(1, 2, 2)");
+        assert!(message.contains("4 bytes in all, but more follow"), "{message}");
+        // The last one is of 2^65 bytes.
+        for (kind, shape) in
+            [("|u1", "(68719476737,)"), ("<f8", "(8589934593,)"), ("<f8", "(4611686018427387904,)")]
+        {
+            let message = endless(kind, shape);
+            assert!(message.contains("more than the 68719476736 bytes"), "{message}");
+        }
+        let four = Box::new([1u8, 2, 3, 4].as_slice());
+        assert_eq!(announcing("|u1", "(1, 2, 2)", four).unwrap(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_entry_that_unpacks_to_more_than_it_announces_is_refused() {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npz");
+        let mut npy = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(&[1, 2, 2]);
+        let mut writer = options.writer(&mut npy).begin_nd().unwrap();
+        writer.extend([1u8, 2, 3, 4]).unwrap();
+        writer.finish().unwrap();
+        npy.resize(npy.len() + (10 << 20), 0);
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        zip.start_file("images.npy", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&npy).unwrap();
+        zip.finish().unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 1 << 18);
+        let message = problem(&path);
+        assert!(message.contains("`images` announces shape [1, 2, 2]"), "{message}");
+        assert!(message.contains("4 bytes in all, but more follow"), "{message}");
+    }
+
+    #[test]
+    fn labels_may_be_of_any_integer_type() {
+        fn labels<T: npyz::AutoSerialize>(values: Vec<T>) -> Result<Vec<i64>, String> {
+            let mut npy = Vec::new();
+            let shape = [values.len() as u64];
+            let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+            let mut writer = options.writer(&mut npy).begin_nd().unwrap();
+            writer.extend(values).unwrap();
+            writer.finish().unwrap();
+            integers(NpyFile::new(npy.as_slice()).unwrap())
+        }
+        assert_eq!(labels(vec![-1i64, 3]), Ok(vec![-1, 3]));
+        assert_eq!(labels(vec![-1i8, 3]), Ok(vec![-1, 3]));
+        assert_eq!(labels(vec![7u32, 3]), Ok(vec![7, 3]));
+        assert_eq!(labels(vec![7u64, 3]), Ok(vec![7, 3]));
+        assert!(labels(vec![u64::MAX]).unwrap_err().contains("beyond int64"));
+        assert!(labels(vec![1.0f32]).unwrap_err().contains("labels are integers"));
+    }
+}
