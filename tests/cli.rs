@@ -495,6 +495,50 @@ fn patience_can_be_raised_on_resume() {
     assert_eq!(further, stopped + 2);
 }
 
+/// Players against each other have no loss that ranks epochs, reconstructions do.
+#[test]
+fn a_training_may_be_ended_by_its_reconstructions() {
+    let bench = Bench::new();
+    bench.file(
+        "bigan.yaml",
+        "data: {train: train.npz, valid: other.npz, dequantize: false}\nmodel: {name: bigan, shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, critic_hidden: [16]}\nepochs: 9\nbatch_size: 8\nearly_stopping: {patience: 2, measure: reconstruction}",
+    );
+    // So small a step changes no weight: no epoch is better than the first.
+    let train = "train --config bigan.yaml --json --set optimizer.lr=1e-12";
+    let out: serde_json::Value = serde_json::from_str(&bench.ok(train)).unwrap();
+    assert_eq!((&out["epochs"], &out["best_epoch"]), (&3.into(), &1.into()), "{out}");
+    let loss = format!("{train} --run loss --set early_stopping.measure=loss");
+    let output = bench.run(&loss);
+    let (out, err) = texts(&output);
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["epochs"], 9, "{err}");
+    assert!(err.contains("early_stopping.measure: reconstruction does"), "{err}");
+
+    // The error is that of the method, which is a mean over the 64 pixels.
+    bench.ok("score --run bigan --data other.npz --method reconstruction --out r.jsonl --quiet");
+    let scores = std::fs::read_to_string(bench.path("r.jsonl")).unwrap();
+    let value = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["reconstruction_mse"].as_f64().unwrap()
+    };
+    let scores: Vec<f64> = scores.lines().map(value).collect();
+    let log = std::fs::read_to_string(bench.path("runs/bigan/metrics.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let error = line["valid_reconstruction_error"].as_f64().unwrap();
+    let expected = 64.0 * scores.iter().map(|s| s.abs()).sum::<f64>() / 8.0;
+    assert!((error / expected - 1.0).abs() < 1e-5, "{error}, not {expected}");
+    let shown = bench.ok("runs");
+    assert!(shown.contains("reconstruction error "), "{shown}");
+    // Which weights are the best does not change on the way.
+    let message = bench.error("train --resume --run bigan --set early_stopping.measure=loss");
+    assert!(message.contains("`early_stopping.measure` was \"reconstruction\""), "{message}");
+
+    let message = bench
+        .error("train --config train.yaml --run flow --set early_stopping.measure=reconstruction");
+    assert!(message.contains("early_stopping.measure"), "{message}");
+    assert!(message.contains("makes nothing again from a latent"), "{message}");
+}
+
 #[test]
 fn weights_that_do_not_fit() {
     let bench = Bench::new();
@@ -1267,6 +1311,7 @@ bootstrap: {resamples: 50}
 more_runs:
   - run: sloped
     in_distribution: slopes.npz[40:48]
+    out_of_distribution: ['slopes.npz[40:48]', 'train.npz[40:44]']
     calibration: slopes.npz[:32]
 ",
     );
@@ -1287,14 +1332,18 @@ more_runs:
         ["train", "train.npz[32:40]", "other.npz"],
         ["train", "train.npz[32:40]", "slopes.npz[40:48]"],
         // What is in-distribution for a run is no OOD set of it.
-        ["sloped", "slopes.npz[40:48]", "other.npz"],
+        ["sloped", "slopes.npz[40:48]", "train.npz[40:44]"],
     ];
     assert_eq!(pairs, expected);
     let read =
         |file: &str| std::fs::read_to_string(bench.path(&format!("runs/ood-many/{file}"))).unwrap();
     let matrix = read("matrix.md");
-    assert!(matrix.contains("| sloped: slopes.npz[40:48] against other.npz |"), "{matrix}");
-    assert!(read("table.csv").contains("\nsloped,slopes.npz[40:48],other.npz,likelihood,"));
+    let [first, second] = matrix.split("### sloped\n").collect::<Vec<_>>()[..] else {
+        panic!("{matrix}");
+    };
+    assert!(first.starts_with("### train\n") && !first.contains("[40:44]"), "{matrix}");
+    assert!(second.contains("| slopes.npz[40:48] against train.npz[40:44] |"), "{matrix}");
+    assert!(read("table.csv").contains("\nsloped,slopes.npz[40:48],train.npz[40:44],likelihood,"));
     let report = read("report.html");
     assert!(report.contains("sloped: samples of the model") && report.contains("<th>run</th>"));
     for figure in ["train_roc_4.png", "sloped_roc.png", "sloped_likelihood.svg"] {
@@ -1314,7 +1363,7 @@ more_runs:
     assert!(message.contains("more_runs"), "{message}");
     let message = error("more_runs.0.in_distributoin=a.npz");
     assert!(message.contains("did you mean") && message.contains("in_distribution"), "{message}");
-    let message = error("more_runs.0.in_distribution=[other.npz,'slopes.npz[40:48]']");
+    let message = error("more_runs.0.in_distribution=['train.npz[40:44]','slopes.npz[40:48]']");
     assert!(message.contains("one set at least must be another"), "{message}");
     let message = error("methods=[waic]");
     assert!(message.contains("`ensemble`"), "{message}");

@@ -3,26 +3,32 @@
 use atypical::{
     config::{AroundConfig, HessianConfig, LidConfig, Method, OptimumConfig, ShellsConfig},
     data::{Images, Noise},
+    lid::{LidEstimator, Prepared, Route, Spectral, StopAt, Threshold},
     ood::{
         Models, OodError, Scorer, Statistic, Statistics, method,
         statistic::{Codec, anderson_darling},
     },
     progress::Verbosity,
 };
-use atypical_models::flow::{Flow, FlowConfig, Step};
+use atypical_models::{
+    AnyAutoencoder, Model,
+    autoencoder::{Autoencoder, AutoencoderConfig, Vae, VaeConfig},
+    flow::{Flow, FlowConfig, Layer, Step},
+    network::{Activation, Decoder, Encoder, Linear, NetworkConfig},
+};
 use burn::{
     backend::Flex,
     module::{Module, Param},
-    tensor::Tensor,
+    tensor::{Tensor, TensorData},
 };
 use std::collections::BTreeSet;
 
 const SHAPE: [usize; 3] = [1, 6, 6];
 const DIMENSION: f64 = 36.0;
 
-fn scorer(flow: Flow<Flex>) -> Scorer<Flex> {
+fn scorer(model: impl Into<Model<Flex>>) -> Scorer<Flex> {
     let lid = LidConfig::default();
-    Scorer::new(flow.into(), Noise::Off, 4, &lid, 0, Default::default(), Verbosity::Quiet)
+    Scorer::new(model.into(), Noise::Off, 4, &lid, 0, Default::default(), Verbosity::Quiet)
 }
 
 fn standard_normal() -> Flow<Flex> {
@@ -35,7 +41,7 @@ fn normal(s: f64) -> Flow<Flex> {
     let config = FlowConfig { shape: SHAPE, transform: vec![Step::ActNorm {}] };
     let mut flow = Flow::<Flex>::new(&config, 0, &Default::default()).unwrap();
     for step in &mut flow.levels[0].steps {
-        let atypical_models::flow::Layer::ActNorm(norm) = step else { unreachable!() };
+        let Layer::ActNorm(norm) = step else { unreachable!() };
         norm.log_scale = Param::from_tensor(Tensor::full([1], -s.ln(), &Default::default()));
     }
     flow.no_grad()
@@ -208,4 +214,84 @@ fn what_is_not_finite_is_said() {
     let asked = BTreeSet::from([Statistic::LogLikelihood]);
     let error = models.measure(&Images::random(3, SHAPE, 0), &asked).unwrap_err();
     assert!(matches!(error, OodError::NotFinite { bad: 3, of: 3, .. }), "{error}");
+}
+
+/// `z = x + 2^20`, where numbers of 24 bits lie 1/8 apart: what comes back is x, rounded to that.
+#[test]
+fn the_error_of_an_inverse_is_what_rounding_took() {
+    let mut flow = normal(1.0);
+    for step in &mut flow.levels[0].steps {
+        let Layer::ActNorm(norm) = step else { unreachable!() };
+        norm.shift = Param::from_tensor(Tensor::full([1], 1_048_576.0, &Default::default()));
+    }
+    let images = Images::random(5, SHAPE, 2);
+    let errors = scorer(flow).inverse_error(&images).unwrap();
+    for (i, got) in errors.into_iter().enumerate() {
+        let off = |p: &u8| {
+            let x = (f64::from(*p) + 0.5) / 256.0;
+            (x - (8.0 * x).round() / 8.0).abs()
+        };
+        assert_eq!(got, images.sample(i).iter().map(off).fold(0.0, f64::max));
+    }
+    assert!(scorer(standard_normal()).inverse_error(&images).unwrap().iter().all(|e| *e == 0.0));
+}
+
+/// Of the decoder below: a column of its Jacobian, the other is zero.
+const COLUMN: [f64; 4] = [0.5, -1.0, 0.0, 0.25];
+const BIAS: [f64; 4] = [0.25, 0.5, 0.125, 0.0];
+
+fn set(linear: &mut Linear<Flex>, weight: &[f64], bias: &[f64]) {
+    let device = Default::default();
+    let dims = linear.weight.dims();
+    linear.weight = Param::from_data(TensorData::new(weight.to_vec(), dims), &device);
+    linear.bias = Param::from_data(TensorData::new(bias.to_vec(), [bias.len()]), &device);
+}
+
+/// `z = (2 x_0, x_1 - x_2)`, `decode(z) = z_0 COLUMN + BIAS`, with latents that say nothing of it or a normal prior.
+fn linear(encoder: &mut Encoder<Flex>, decoder: &mut Decoder<Flex>) {
+    let (Encoder::Mlp(encoder), Decoder::Mlp(decoder)) = (encoder, decoder) else {
+        panic!("fully connected")
+    };
+    let layer = &mut encoder.layers[0];
+    let outputs = layer.bias.dims()[0];
+    let mut weight = vec![2.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.0, 0.0];
+    weight.resize(outputs * 4, 0.0);
+    set(layer, &weight, &vec![0.0; outputs]);
+    let weight: Vec<f64> = COLUMN.iter().flat_map(|w| [*w, 0.0]).collect();
+    set(&mut decoder.layers[0], &weight, &BIAS);
+}
+
+#[test]
+fn linear_autoencoders_are_read_by_hand() {
+    let network = NetworkConfig::Mlp { hidden: vec![], activation: Activation::Relu };
+    let device = Default::default();
+    let shape = [1, 2, 2];
+    let config = AutoencoderConfig { shape, latent: 2, network: network.clone() };
+    let mut plain = Autoencoder::<Flex>::new(&config, 0, &device).unwrap();
+    linear(&mut plain.encoder, &mut plain.decoder);
+    let config = VaeConfig { shape, latent: 2, network, ..Default::default() };
+    let mut vae = Vae::<Flex>::new(&config, 0, &device).unwrap();
+    linear(&mut vae.encoder, &mut vae.decoder);
+    let images = Images::random(6, shape, 4);
+    let x = |i| images.sample(i).iter().map(|p| (f64::from(*p) + 0.5) / 256.0).collect::<Vec<_>>();
+    let lambda: f64 = COLUMN.iter().map(|w| w * w).sum();
+    for model in [AnyAutoencoder::Plain(plain), AnyAutoencoder::Vae(vae)] {
+        let scorer = scorer(Model::Autoencoder(model));
+        let errors = scorer.reconstruction_error(&images).unwrap();
+        let prepared = scorer.prepare_all(&images, Route::Spectrum, StopAt::Everywhere).unwrap();
+        for (i, prepared) in prepared.into_iter().enumerate() {
+            let (x, Prepared::Spectrum(spectrum)) = (x(i), prepared) else { unreachable!() };
+            let z = 2.0 * x[0];
+            let squares = (0..4).map(|j| (z * COLUMN[j] + BIAS[j] - x[j]).powi(2));
+            close(errors[i], squares.sum::<f64>() / 4.0, "reconstruction");
+            for r in [-3.0f64, 0.0, 1.0] {
+                let v = (2.0 * r).exp();
+                // The direction that the decoder does not see counts for nothing at any scale.
+                let expected = lambda / (lambda + v) + v * lambda * (z / (lambda + v)).powi(2);
+                close(Spectral.lid(&spectrum, r), expected, "spectral LID");
+                let seen = if lambda > v { 1.0 } else { 0.0 };
+                assert_eq!(Threshold.lid(&spectrum, r), seen);
+            }
+        }
+    }
 }

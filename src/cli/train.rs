@@ -150,7 +150,12 @@ pub(super) fn interrupter() -> Result<(Interrupter, Training), CliError> {
 /// Refuse to resume with settings that would change the result.
 fn same(old: &TrainConfig, config: &TrainConfig) -> Result<(), CliError> {
     let total = |c: &TrainConfig| (c.epochs, c.max_steps);
-    let value = |config: &TrainConfig| serde_json::to_value(config).unwrap_or_default();
+    let value = |config: &TrainConfig| {
+        let mut value = serde_json::to_value(config).unwrap_or_default();
+        // Patience may change; what best weights are may not.
+        value["early_stopping.measure"] = value["early_stopping"]["measure"].clone();
+        value
+    };
     let (before, now) = (value(old), value(config));
     let changed: Vec<String> = now
         .as_object()
@@ -198,10 +203,12 @@ fn report(common: &Common, run: &RunDir, name: &str, outcome: &Outcome) -> Resul
         ))?;
         return Err(CliError::Stopped);
     }
-    let best = match (outcome.best_bits_per_dimension, outcome.best_loss) {
-        (Some(bits), _) => format!("best {bits:.3} bits per dimension"),
-        (None, Some(loss)) => format!("loss {loss:.4}"),
-        (None, None) => "none measured".to_owned(),
+    let Outcome { best_reconstruction, best_bits_per_dimension, best_loss, .. } = outcome;
+    let best = match (best_reconstruction, best_bits_per_dimension, best_loss) {
+        (Some(error), ..) => format!("best reconstruction error {error:.4}"),
+        (None, Some(bits), _) => format!("best {bits:.3} bits per dimension"),
+        (None, None, Some(loss)) => format!("loss {loss:.4}"),
+        (None, None, None) => "none measured".to_owned(),
     };
     print(format_args!(
         "{}: {} steps in {:.0} s, {best} on validation data (epoch {})",

@@ -27,5 +27,7 @@ pub use ood::{
 };
 pub use schema::schema;
 pub use track::{TrackConfig, Wandb};
-pub use train::{DataConfig, EarlyStopping, Optimizer, SamplesConfig, Scheduler, TrainConfig};
+pub use train::{
+    DataConfig, EarlyStopping, Measure, Optimizer, SamplesConfig, Scheduler, TrainConfig,
+};
 pub use two_step::{SecondTraining, TwoStepConfig};

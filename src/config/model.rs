@@ -223,6 +223,11 @@ impl ModelConfig {
         }))
     }
 
+    /// Whether it has an autoencoder, or is one.
+    pub(super) fn reconstructs(&self) -> bool {
+        self.latent().is_some() || matches!(self, ModelConfig::TwoStep(_))
+    }
+
     /// Whether it is a density on all of its space, which can be the second half of a two-step model.
     pub(super) fn is_estimator(&self) -> bool {
         self.latent().is_none()

@@ -163,8 +163,21 @@ impl Default for Scheduler {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// Stop after so many epochs without a better validation loss; null for never.
+    /// Stop after so many epochs that were no better; null for never.
     pub patience: Option<usize>,
+    /// What tells the better of two epochs, whose weights are kept too.
+    pub measure: Measure,
+}
+
+/// A measure on validation images by which epochs are compared; the lower, the better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// The loss. Of a model whose objective ranks nothing, as that of players against each other, the last epoch is the best.
+    #[default]
+    Loss,
+    /// The squared error, summed over an image, with which it is made again from its latent: of autoencoders.
+    Reconstruction,
 }
 
 /// Sample grids.
@@ -296,6 +309,11 @@ impl Section for TrainConfig {
         }
         let patience = self.early_stopping.patience;
         check("early_stopping.patience", 0, patience != Some(0), "at least 1, or null")?;
+        let measure = self.early_stopping.measure;
+        if measure == Measure::Reconstruction && !self.model.reconstructs() {
+            let problem = "is `reconstruction`, but the model makes nothing again from a latent; leave it out, or write `loss`";
+            return Err(("early_stopping.measure".into(), problem.into()));
+        }
         let count = self.samples.count;
         check("samples.count", count, (1..=4096).contains(&count), "from 1 to 4096")?;
         let quality = self.samples.quality;

@@ -88,7 +88,10 @@ impl TrainConfig {
         config.optimizer = own.optimizer.unwrap_or(config.optimizer);
         config.scheduler = own.scheduler.unwrap_or(config.scheduler);
         config.clip_grad_norm = own.clip_grad_norm.or(config.clip_grad_norm);
-        config.early_stopping = own.early_stopping.unwrap_or(config.early_stopping);
+        // An estimator makes nothing again.
+        let patience = config.early_stopping.patience;
+        let inherited = EarlyStopping { patience, ..EarlyStopping::default() };
+        config.early_stopping = own.early_stopping.unwrap_or(inherited);
         config
     }
 }

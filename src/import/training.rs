@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     config::{
-        DataConfig, EarlyStopping, ModelConfig, Optimizer, SamplesConfig, Scheduler, Section,
-        TrackConfig, TrainConfig,
+        DataConfig, EarlyStopping, Measure, ModelConfig, Optimizer, SamplesConfig, Scheduler,
+        Section, TrackConfig, TrainConfig,
     },
     data::DATASETS,
 };
@@ -71,7 +71,10 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
         epochs: trainer.take("max_epochs")?.unwrap_or(100),
         batch_size: batch_size(&mut section)?,
         clip_grad_norm: trainer.take("max_grad_norm")?,
-        early_stopping: EarlyStopping { patience: trainer.take("max_bad_valid_epochs")? },
+        early_stopping: EarlyStopping {
+            patience: trainer.take("max_bad_valid_epochs")?,
+            measure: Measure::Loss,
+        },
         samples: SamplesConfig {
             every: trainer.take("sample_freq")?.unwrap_or(0),
             ..SamplesConfig::default()

@@ -6,6 +6,9 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The validation error of reconstruction, where a training is judged by it.
+pub const RECONSTRUCTION: &str = "valid_reconstruction_error";
+
 /// A measure in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
@@ -83,9 +86,10 @@ impl History {
         self.epochs.iter().filter_map(point).collect()
     }
 
-    /// The validation measure that a model is judged by: bits per dimension where it has a likelihood, else its loss.
+    /// The validation measure that a model is judged by: its error of reconstruction where it was trained by that, bits per dimension where it has a
+    /// likelihood, else its loss.
     pub fn criterion(&self) -> Option<&'static str> {
-        ["valid_bits_per_dimension", "valid_loss"]
+        [RECONSTRUCTION, "valid_bits_per_dimension", "valid_loss"]
             .into_iter()
             .find(|name| !self.series(name).is_empty())
     }
@@ -102,10 +106,9 @@ impl History {
         let train = valid.replacen("valid", "train", 1);
         let series =
             |name: &str| self.series(name).iter().map(|p| (p.epoch as f64, p.value)).collect();
-        let groups = [
-            Series { name: "training", points: series(&train) },
-            Series { name: "validation", points: series(valid) },
-        ];
+        let groups = [("training", train.as_str()), ("validation", valid)];
+        let groups = groups.map(|(name, measure)| Series { name, points: series(measure) });
+        let groups: Vec<Series> = groups.into_iter().filter(|s| !s.points.is_empty()).collect();
         let label = valid.trim_start_matches("valid_").replace('_', " ");
         let caption = format!("{label} after each epoch");
         Some(curves("learning", caption, Axes { x: "epoch", y: &label }, &groups))

@@ -12,7 +12,7 @@ mod summary;
 pub use atypical_track::{Cell, Outcome, Table, TrackError};
 pub use comparison::{Auroc, Compared, Comparison, aurocs, number};
 pub use experiment::show;
-pub use history::{History, Point};
+pub use history::{History, Point, RECONSTRUCTION};
 pub use live::{Delivery, Live};
 pub use page::{PageError, of_runs};
 pub use settings::{Difference, Settings, differences};

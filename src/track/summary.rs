@@ -1,6 +1,6 @@
 //! A run in one line: what it is, how it stands, how good it is.
 
-use super::{History, Point, Settings, aurocs};
+use super::{History, Point, RECONSTRUCTION, Settings, aurocs};
 use crate::run::{FIRST, RunDir, RunError};
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
@@ -161,6 +161,7 @@ impl Summary {
         match (self.kind, self.best, self.measure.as_deref()) {
             (Kind::Experiment, Some(best), Some(measure)) => format!("{measure} {best:.3}"),
             (_, Some(best), Some("valid_bits_per_dimension")) => format!("{best:.3} bits/dim"),
+            (_, Some(best), Some(RECONSTRUCTION)) => format!("reconstruction error {best:.4}"),
             (_, Some(best), _) => format!("loss {best:.4}"),
             _ => "-".to_owned(),
         }

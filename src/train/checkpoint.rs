@@ -16,9 +16,12 @@ const STATE: &str = "state.json";
 pub struct State {
     /// Steps done.
     pub step: usize,
-    /// Best validation loss so far, in nats.
+    /// Validation loss of the best epoch so far, in nats.
     pub best_loss: Option<f64>,
-    /// Epoch of the best validation loss, from 1.
+    /// Best validation error of reconstruction so far, where that tells the better of two epochs.
+    #[serde(default)]
+    pub best_reconstruction: Option<f64>,
+    /// The best epoch, from 1.
     pub best_epoch: usize,
     /// Validation loss after the last whole epoch, in nats.
     pub valid_loss: Option<f64>,

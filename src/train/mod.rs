@@ -31,13 +31,13 @@ pub(crate) use weights::to_bytes;
 pub use weights::{Checksum, load_model, open_damaged_flow, open_flow, open_model};
 
 use crate::{
-    config::{Loaded, ModelConfig, TrainConfig},
+    config::{EarlyStopping, Loaded, Measure, ModelConfig, TrainConfig},
     data::{Images, Noise, Spec},
     progress::Verbosity,
     run::{RunDir, write_atomic},
     track::{self, History, Live},
 };
-use atypical_models::FlowBackend;
+use atypical_models::{Ability, FlowBackend};
 use burn::{
     optim::adaptor::OptimizerAdaptor,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
@@ -175,9 +175,15 @@ where
     if burn::module::Module::num_params(&model) == 0 {
         return Err(TrainError::NoParameters);
     }
-    if config.early_stopping.patience.is_some() && !model.is_ranked() {
+    let EarlyStopping { patience, measure } = config.early_stopping;
+    if patience.is_some() && measure == Measure::Loss && !model.is_ranked() {
+        let problem = "a lower objective of it is no better model";
+        let way_out = match model.lacks(Ability::Reconstructions) {
+            None => "; early_stopping.measure: reconstruction does",
+            Some(_) => "",
+        };
         eprintln!(
-            "warning: early_stopping.patience stops no training of this model: a lower objective of it is no better model"
+            "warning: early_stopping.patience stops no training of this model: {problem}{way_out}"
         );
     }
     let noise = |epoch| match config.data.dequantize {
@@ -244,10 +250,12 @@ where
         .metrics((metric::Loss::new(told),))
         .num_epochs(config.epochs)
         .with_interrupter(interrupter.clone());
-    let shown: &[Shown] = if config.samples.quality > 0 { &Shown::ALL } else { &[] };
-    let training = shown.iter().fold(training, |training, shown| {
-        training.metric_valid_numeric(QualityMetric::new(*shown))
+    let vectors = is_vector(config.model.shape());
+    let shown = Shown::ALL.into_iter().filter(|shown| {
+        config.samples.quality > 0 && !(vectors && *shown == Shown::FeatureDistance)
     });
+    let training = shown
+        .fold(training, |training, shown| training.metric_valid_numeric(QualityMetric::new(shown)));
     let training = match display.tui {
         true => training.renderer(burn::train::renderer::tui::TuiMetricsRendererWrapper::new(
             interrupter.clone(),

@@ -11,8 +11,10 @@ use std::sync::Arc;
 /// A number of a [`Quality`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// The kernel distance of the features; of vectors, which have none, that of their numbers.
-    KernelDistance,
+    /// The kernel distance of the pixels; of vectors, that of their numbers.
+    PixelDistance,
+    /// The kernel distance of the random features, which vectors have none of.
+    FeatureDistance,
     /// Precision.
     Precision,
     /// Recall.
@@ -25,12 +27,19 @@ pub enum Shown {
 
 impl Shown {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::KernelDistance, Self::Precision, Self::Recall, Self::Density, Self::Coverage];
+    pub const ALL: [Self; 6] = [
+        Self::PixelDistance,
+        Self::FeatureDistance,
+        Self::Precision,
+        Self::Recall,
+        Self::Density,
+        Self::Coverage,
+    ];
 
     fn name(self) -> &'static str {
         match self {
-            Self::KernelDistance => "Kernel distance",
+            Self::PixelDistance => "Kernel distance, pixels",
+            Self::FeatureDistance => "Kernel distance, features",
             Self::Precision => "Precision",
             Self::Recall => "Recall",
             Self::Density => "Density",
@@ -38,14 +47,16 @@ impl Shown {
         }
     }
 
-    fn of(self, quality: &Quality) -> f64 {
+    /// None where it is not defined.
+    fn of(self, quality: &Quality) -> Option<f64> {
         let distances = quality.kernel_distance;
         match self {
-            Self::KernelDistance => distances.features.unwrap_or(distances.pixels).value,
-            Self::Precision => quality.precision,
-            Self::Recall => quality.recall,
-            Self::Density => quality.density,
-            Self::Coverage => quality.coverage,
+            Self::PixelDistance => Some(distances.pixels.value),
+            Self::FeatureDistance => distances.features.map(|distance| distance.value),
+            Self::Precision => Some(quality.precision),
+            Self::Recall => Some(quality.recall),
+            Self::Density => Some(quality.density),
+            Self::Coverage => Some(quality.coverage),
         }
     }
 }
@@ -73,14 +84,15 @@ impl Metric for QualityMetric {
     }
 
     fn attributes(&self) -> MetricAttributes {
-        let higher_is_better = self.shown != Shown::KernelDistance;
+        let distance = matches!(self.shown, Shown::PixelDistance | Shown::FeatureDistance);
+        let higher_is_better = !distance;
         NumericAttributes { unit: None, higher_is_better }.into()
     }
 
     fn update(&mut self, quality: &Option<Quality>, _metadata: &MetricMetadata) -> SerializedEntry {
         let format = FormatOptions::new(self.name()).precision(4);
-        match quality {
-            Some(quality) => self.state.update(self.shown.of(quality), quality.n_generated, format),
+        match quality.as_ref().and_then(|q| Some((self.shown.of(q)?, q.n_generated))) {
+            Some((value, n)) => self.state.update(value, n, format),
             // Most batches come without: what was measured last stays.
             None => SerializedEntry::new(String::new(), String::new()),
         }
@@ -110,13 +122,13 @@ mod tests {
     #[test]
     fn every_number_has_a_metric_of_its_name() {
         let distance = |value| KernelDistance { value, standard_error: 0.5 };
-        let features = Some(distance(1.0));
+        let features = Some(distance(2.0));
         let quality = Quality {
-            kernel_distance: KernelDistances { pixels: distance(7.0), features },
-            precision: 2.0,
-            recall: 3.0,
-            density: 4.0,
-            coverage: 5.0,
+            kernel_distance: KernelDistances { pixels: distance(1.0), features },
+            precision: 3.0,
+            recall: 4.0,
+            density: 5.0,
+            coverage: 6.0,
             n_generated: 20,
             n_real: 30,
         };
@@ -136,6 +148,9 @@ mod tests {
         }
         let vectors = KernelDistances { pixels: distance(7.0), features: None };
         let quality = Quality { kernel_distance: vectors, ..quality };
-        assert_eq!(Shown::KernelDistance.of(&quality), 7.0);
+        assert_eq!(Shown::PixelDistance.of(&quality), Some(7.0));
+        let mut metric = QualityMetric::new(Shown::FeatureDistance);
+        let shown = metric.update(&Some(quality), &metadata);
+        assert!(shown.formatted.is_empty() && metric.value().current().is_nan());
     }
 }

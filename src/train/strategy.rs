@@ -8,19 +8,19 @@ use super::{
     metric::{BatchLoss, Told, progress},
     samples::{DENSITY_SIDE, density_picture, draw, reconstructions_png},
     schedule::Schedule,
-    trainee::{Trainee, is_vector},
+    trainee::{Trainee, is_vector, number},
     weights,
 };
 use crate::{
-    config::TrainConfig,
+    config::{Measure, TrainConfig},
     data::{Images, Noise},
     eval::generation::{self, Quality},
     progress::{Progress, Verbosity},
     report,
     run::{RunDir, RunError, write_atomic},
-    track::Live,
+    track::{self, Live},
 };
-use atypical_models::{Ability, DensityModel, FlowBackend, Model};
+use atypical_models::{Ability, DensityModel, FlowBackend, LatentModel, Model};
 use burn::{
     module::{AutodiffModule, Module},
     optim::adaptor::OptimizerAdaptor,
@@ -45,11 +45,14 @@ pub struct Outcome {
     pub steps: usize,
     /// Whole epochs done.
     pub epochs: usize,
-    /// Best validation loss, in nats where it is a likelihood; none before the first validation.
+    /// Validation loss of the best epoch, in nats where it is a likelihood; none before the first validation.
     pub best_loss: Option<f64>,
     /// The same in bits per dimension, where it is a likelihood.
     pub best_bits_per_dimension: Option<f64>,
-    /// Epoch of the best validation loss.
+    /// Validation error of reconstruction of the best epoch, where epochs are compared by it.
+    #[serde(default)]
+    pub best_reconstruction: Option<f64>,
+    /// The best epoch.
     pub best_epoch: usize,
     /// Seconds of training, over all legs.
     pub seconds: f64,
@@ -165,24 +168,38 @@ where
         }
     }
 
+    fn validation_noise(&self) -> Noise {
+        match self.config.data.dequantize {
+            true => Noise::Evaluation { seed: VALIDATION },
+            false => Noise::Off,
+        }
+    }
+
     /// Mean validation loss; dropout is off on the inner backend.
     fn validate(
         &self,
         model: &Trainee<B::InnerBackend>,
         mut each: impl FnMut(BatchLoss, usize),
     ) -> Result<f64, TrainError> {
-        let noise = match self.config.data.dequantize {
-            true => Noise::Evaluation { seed: VALIDATION },
-            false => Noise::Off,
-        };
         let (mut sum, mut count) = (0.0, 0);
-        for batch in self.valid.batches(noise)? {
+        for batch in self.valid.batches(self.validation_noise())? {
             let loss = model.step(batch?);
             sum += loss.loss * loss.size as f64;
             count += loss.size;
             each(loss, count);
         }
         Ok(sum / count as f64)
+    }
+
+    /// Mean over validation images of `‖x - decode(encode(x))‖²`.
+    fn reconstruction_error(&self, model: &Model<B::InnerBackend>) -> Result<f64, TrainError> {
+        let mut sum = 0.0;
+        for batch in self.valid.batches(self.validation_noise())? {
+            let x = batch?;
+            let difference = model.decode(model.encode(x.clone())) - x;
+            sum += number(difference.square().sum());
+        }
+        Ok(sum / self.valid.len() as f64)
     }
 
     /// How much samples are like validation images; said, and nothing where it cannot be had: a training goes on without.
@@ -218,7 +235,12 @@ where
         match generation::quality(&generated, &real, self.config.seed) {
             Ok(quality) => {
                 bar.say(&format!(
-                    "epoch {epoch}: of {count} samples precision {:.3}, recall {:.3}, density {:.3}, coverage {:.3}",
+                    "epoch {epoch}: of {count} samples kernel distance {:.4}{}, precision {:.3}, recall {:.3}, density {:.3}, coverage {:.3}",
+                    quality.kernel_distance.pixels.value,
+                    quality
+                        .kernel_distance
+                        .features
+                        .map_or(String::new(), |d| format!(" (features {:.4})", d.value)),
                     quality.precision, quality.recall, quality.density, quality.coverage
                 ));
                 Some(quality)
@@ -396,6 +418,7 @@ where
             epochs: state.step / steps_per_epoch,
             best_loss: state.best_loss,
             best_bits_per_dimension: state.best_loss.and_then(|loss| told.bits(loss)),
+            best_reconstruction: state.best_reconstruction,
             best_epoch: state.best_epoch,
             seconds: before + start.elapsed().as_secs_f64(),
             interrupted,
@@ -444,18 +467,30 @@ where
         let steps = state.step - (epoch - 1) * this.train.steps();
         let train_loss = state.epoch_loss / steps as f64;
         state.valid_loss = Some(loss);
-        let ranked = model.model.is_ranked();
-        if !ranked || state.best_loss.is_none_or(|best| loss < best) {
+        let reconstruction = match this.config.early_stopping.measure {
+            Measure::Reconstruction => Some(this.reconstruction_error(&model.model)?),
+            Measure::Loss => None,
+        };
+        if let Some(error) = reconstruction.filter(|error| !error.is_finite()) {
+            return Err(self.diverged("the reconstruction error", error, state.step, epoch));
+        }
+        let better = match reconstruction {
+            Some(error) => state.best_reconstruction.is_none_or(|best| error < best),
+            None => !model.model.is_ranked() || state.best_loss.is_none_or(|best| loss < best),
+        };
+        if better {
             (state.best_loss, state.best_epoch) = (Some(loss), epoch);
+            state.best_reconstruction = reconstruction;
             write_atomic(&this.run.best_model(), &weights::to_bytes(&model.model)?)?;
         }
         let told = Told::of(&model.model);
         bar.say(&format!(
-            "{}epoch {epoch}/{}: {} on training, {} on validation data",
+            "{}epoch {epoch}/{}: {} on training, {} on validation data{}",
             if this.what == TRAINING { String::new() } else { format!("{}, ", this.what) },
             this.config.epochs,
             told.text(train_loss),
-            told.text(loss)
+            told.text(loss),
+            reconstruction.map_or(String::new(), |e| format!(", reconstruction error {e:.4}"))
         ));
         let mut line = serde_json::json!({
             "epoch": epoch, "step": state.step, "lr": this.schedule.rate(state.step - 1),
@@ -467,6 +502,9 @@ where
             if let Some(bits) = told.bits(loss) {
                 line[key] = bits.into();
             }
+        }
+        if let Some(error) = reconstruction {
+            line[track::RECONSTRUCTION] = error.into();
         }
         if let Some(quality) = quality {
             line["quality"] = serde_json::to_value(quality).unwrap_or_default();
