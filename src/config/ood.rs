@@ -108,6 +108,9 @@ pub struct FurtherRun {
     #[serde(default, deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany")]
     pub in_distribution: Vec<String>,
+    /// SPECs of OOD images.
+    #[serde(default)]
+    pub out_of_distribution: Vec<String>,
     /// SPEC of training images.
     #[serde(default)]
     pub calibration: Option<String>,
@@ -166,6 +169,9 @@ impl OodConfig {
             let mut own = Self { run: run.run.clone(), ..self.clone() };
             if !run.in_distribution.is_empty() {
                 own.in_distribution.clone_from(&run.in_distribution);
+            }
+            if !run.out_of_distribution.is_empty() {
+                own.out_of_distribution.clone_from(&run.out_of_distribution);
             }
             if let Some(calibration) = &run.calibration {
                 own.calibration.clone_from(calibration);
@@ -495,11 +501,16 @@ impl Section for OodConfig {
             let with = "given with `calibration`, training images of that run";
             check(&format!("more_runs.{i}.in_distribution"), "there", named, with)?;
         }
-        for (i, spec) in self.out_of_distribution.iter().enumerate() {
-            let key = format!("out_of_distribution.{i}");
-            check_spec(&key, spec)?;
-            let once = !self.out_of_distribution[..i].contains(spec);
-            check(&key, spec, once, "named once")?;
+        let further = self.more_runs.iter().enumerate();
+        let lists = further.map(|(i, run)| (format!("more_runs.{i}."), &run.out_of_distribution));
+        for (prefix, list) in
+            std::iter::once((String::new(), &self.out_of_distribution)).chain(lists)
+        {
+            for (i, spec) in list.iter().enumerate() {
+                let key = format!("{prefix}out_of_distribution.{i}");
+                check_spec(&key, spec)?;
+                check(&key, spec, !list[..i].contains(spec), "named once")?;
+            }
         }
         let runs = self.each_run();
         for (number, own) in runs.iter().enumerate() {

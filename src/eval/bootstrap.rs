@@ -2,7 +2,7 @@
 
 use super::{
     EvalError, IN, Metrics, OUT, check,
-    dual::{self, Half, Pairs},
+    dual::{self, Half, Index, Pairs},
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -158,17 +158,53 @@ impl Bootstrap {
     /// # Errors
     /// As [`dual::cross_fitted`].
     pub fn dual_cross_fitted(&self, inside: Pairs, outside: Pairs) -> Result<Interval, EvalError> {
-        let value = dual::cross_fitted(inside, outside, self.seed)?;
-        let (first, second) = dual::halves(inside, outside, self.seed)?;
-        let redraw_half = |rng: &mut ChaCha8Rng, half: &Half| Half {
-            inside: redraw(rng, pairs(&half.inside)),
-            outside: redraw(rng, pairs(&half.outside)),
+        self.dual_less(inside, outside, |_| 0.0)
+    }
+
+    /// [`dual_cross_fitted`](Self::dual_cross_fitted) less the AUROC of a score of the same samples, resampled together.
+    ///
+    /// # Errors
+    /// As [`dual::cross_fitted`]; NaN in the score, a score of different samples.
+    pub fn dual_difference(
+        &self,
+        inside: Pairs,
+        outside: Pairs,
+        score: Sides,
+    ) -> Result<Interval, EvalError> {
+        for (a, b) in [(inside.lid, score.inside), (outside.lid, score.outside)] {
+            if a.len() != b.len() {
+                return Err(EvalError::Unpaired { one: a.len(), other: b.len() });
+            }
+        }
+        let ranked = Ranked::new(score.inside, score.outside)?;
+        self.dual_less(inside, outside, |halves| {
+            let [index_in, index_out] =
+                [0, 1].map(|side| halves.each_ref().map(|h| &*h[side]).concat());
+            ranked.counts(&index_in, &index_out).auroc()
+        })
+    }
+
+    /// The cross-fitted area less what is given for the samples of the two halves.
+    fn dual_less(
+        &self,
+        inside: Pairs,
+        outside: Pairs,
+        other: impl Fn(&[Index; 2]) -> f64 + Sync,
+    ) -> Result<Interval, EvalError> {
+        let halves = dual::halves(inside, outside, self.seed)?;
+        let difference = |halves: &[Index; 2]| {
+            let own = halves.each_ref().map(|half| Half::new(inside, outside, half));
+            Ok(dual::area_of_both(&own)? - other(halves))
         };
         let [draws] = self.draws(|rng| {
-            let (first, second) = (redraw_half(rng, &first), redraw_half(rng, &second));
-            Ok([(first.area_on(&second)? + second.area_on(&first)?) / 2.0])
+            let redrawn = halves.each_ref().map(|half| {
+                half.each_ref()
+                    .map(|index| resample(rng, index.len()).into_iter().map(|i| index[i]).collect())
+            });
+            Ok([difference(&redrawn)?])
         })?;
-        Ok(self.interval(value, &draws, inside.lid.len() + outside.lid.len()))
+        let n = inside.lid.len() + outside.lid.len();
+        Ok(self.interval(difference(&halves)?, &draws, n))
     }
 
     /// Statistics on every resample, each sorted on its own; the same whatever the number of threads.
@@ -541,6 +577,31 @@ mod tests {
         let short = Sides { inside: &inside[..3], ..one };
         let error = bootstrap.auroc_difference(one, short).unwrap_err();
         assert_eq!(error, EvalError::Unpaired { one: 100, other: 3 });
+    }
+
+    #[test]
+    fn the_dual_is_compared_with_a_score_of_the_same_samples() {
+        let a = [normal(60, 0.0, 1), normal(60, 2.0, 2)];
+        let b = [normal(60, 1.0, 3), normal(60, 0.0, 4)];
+        let bootstrap = Bootstrap { resamples: 200, ..Default::default() };
+        let score = Sides { inside: &a[1], outside: &b[1] };
+        let difference = bootstrap.dual_difference(pairs(&a), pairs(&b), score).unwrap();
+        let dual = bootstrap.dual_cross_fitted(pairs(&a), pairs(&b)).unwrap();
+        let auroc = bootstrap.auroc(score.inside, score.outside).unwrap();
+        assert!((difference.value - (dual.value - auroc.value)).abs() < 1e-12);
+        // What is hard for both is no difference.
+        assert!(
+            difference.high - difference.low < 0.9 * (auroc.high - auroc.low),
+            "{difference:?}"
+        );
+        // Where likelihood is constant, both halves give the LID's own AUROC: on each half, not on both together.
+        let flat = |side: &[Vec<f64>; 2]| [vec![0.0; 60], side[1].clone()];
+        let (flat_a, flat_b) = (flat(&a), flat(&b));
+        let own = bootstrap.dual_difference(pairs(&flat_a), pairs(&flat_b), score).unwrap();
+        assert!(own.value.abs() < 0.05 && own.low <= 0.0 && own.high >= 0.0, "{own:?}");
+        let short = Sides { inside: &a[0][..3], ..score };
+        let error = bootstrap.dual_difference(pairs(&a), pairs(&b), short).unwrap_err();
+        assert_eq!(error, EvalError::Unpaired { one: 60, other: 3 });
     }
 
     #[test]

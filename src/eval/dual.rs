@@ -97,25 +97,41 @@ pub fn oracle(inside: Pairs, outside: Pairs) -> Result<Metrics, EvalError> {
 /// # Errors
 /// As [`oracle`], and fewer than two samples on a side.
 pub fn cross_fitted(inside: Pairs, outside: Pairs, seed: u64) -> Result<f64, EvalError> {
-    let (first, second) = halves(inside, outside, seed)?;
-    Ok((first.area_on(&second)? + second.area_on(&first)?) / 2.0)
+    let halves = halves(inside, outside, seed)?;
+    area_of_both(&halves.map(|half| Half::new(inside, outside, &half)))
 }
 
-/// One half of the samples of both sides.
+/// Samples of one half, by index: in-distribution, OOD.
+pub(super) type Index = [Vec<usize>; 2];
+
+/// Area of the frontier of each half on the other, averaged.
+pub(super) fn area_of_both([first, second]: &[Half; 2]) -> Result<f64, EvalError> {
+    Ok((first.area_on(second)? + second.area_on(first)?) / 2.0)
+}
+
+/// One half of the samples of both sides: their likelihoods and LIDs.
 #[derive(Clone, Debug)]
 pub(super) struct Half {
-    pub(super) inside: [Vec<f64>; 2],
-    pub(super) outside: [Vec<f64>; 2],
+    inside: [Vec<f64>; 2],
+    outside: [Vec<f64>; 2],
 }
 
 impl Half {
+    /// These samples, some perhaps more than once.
+    pub(super) fn new(inside: Pairs, outside: Pairs, [index_in, index_out]: &Index) -> Self {
+        let part = |pairs: Pairs, index: &[usize]| {
+            [pairs.likelihood, pairs.lid].map(|column| index.iter().map(|&i| column[i]).collect())
+        };
+        Self { inside: part(inside, index_in), outside: part(outside, index_out) }
+    }
+
     fn sides(&self) -> [Pairs<'_>; 2] {
         let [inside, outside] = [&self.inside, &self.outside];
         [inside, outside].map(|side| Pairs { likelihood: &side[0], lid: &side[1] })
     }
 
     /// Choose the frontier here, walk it on `other`; signed trapezoids along the path.
-    pub(super) fn area_on(&self, other: &Self) -> Result<f64, EvalError> {
+    fn area_on(&self, other: &Self) -> Result<f64, EvalError> {
         let [inside, outside] = self.sides();
         let [other_in, other_out] = other.sides();
         let points = frontier(inside, outside)?;
@@ -126,7 +142,7 @@ impl Half {
 }
 
 /// A seeded split of both sides into halves.
-pub(super) fn halves(inside: Pairs, outside: Pairs, seed: u64) -> Result<(Half, Half), EvalError> {
+pub(super) fn halves(inside: Pairs, outside: Pairs, seed: u64) -> Result<[Index; 2], EvalError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut split = |pairs: Pairs, side| {
         pairs.check(side)?;
@@ -136,18 +152,12 @@ pub(super) fn halves(inside: Pairs, outside: Pairs, seed: u64) -> Result<(Half, 
         }
         let mut order: Vec<usize> = (0..count).collect();
         order.shuffle(&mut rng);
-        let part = |index: &[usize]| {
-            [pairs.likelihood, pairs.lid].map(|column| index.iter().map(|&i| column[i]).collect())
-        };
-        let (first, second) = order.split_at(count / 2);
-        Ok((part(first), part(second)))
+        let second = order.split_off(count / 2);
+        Ok((order, second))
     };
     let (in_first, in_second) = split(inside, IN)?;
     let (out_first, out_second) = split(outside, OUT)?;
-    Ok((
-        Half { inside: in_first, outside: out_first },
-        Half { inside: in_second, outside: out_second },
-    ))
+    Ok([[in_first, out_first], [in_second, out_second]])
 }
 
 /// The staircase from (0, 0) to (1, 1): points of rising fpr, each with the highest tpr at or below its fpr.

@@ -62,6 +62,7 @@ pub fn rows(
     let mut rows = Vec::new();
     for outside in outside {
         let mut sides: Vec<(usize, Sides)> = Vec::new();
+        let mut duals: Vec<(usize, [Pairs; 2])> = Vec::new();
         for (a, b) in inside.entries.iter().zip(&outside.entries) {
             let named = |score: &str, problem| RowError {
                 score: score.to_owned(),
@@ -99,6 +100,7 @@ pub fn rows(
                     rows.push(row(DUAL_ORACLE, oracle, Some(metrics), Some(intervals)));
                     // Chosen on one half, no rule accepts a stated share of the other: only the area is defined.
                     let fair = bootstrap.dual_cross_fitted(*a, *b).map_err(error)?;
+                    duals.push((rows.len(), [*a, *b]));
                     rows.push(row(DUAL_CROSS_FITTED, fair, None, None));
                 }
                 _ => unreachable!("all sets have the same entries"),
@@ -107,15 +109,19 @@ pub fn rows(
         let value = |place: &usize| -> f64 { rows[*place].auroc.value };
         let best = sides.iter().max_by(|a, b| value(&a.0).total_cmp(&value(&b.0))).copied();
         let Some((_, best)) = best else { continue };
-        for (place, score) in sides {
+        let scores =
+            sides.iter().map(|&(place, score)| (place, bootstrap.auroc_difference(score, best)));
+        let duals = duals.iter().map(|&(place, [inside, outside])| {
+            (place, bootstrap.dual_difference(inside, outside, best))
+        });
+        for (place, difference) in scores.chain(duals) {
             let row: &mut Row = &mut rows[place];
-            let difference =
-                bootstrap.auroc_difference(score, best).map_err(|problem| RowError {
-                    score: row.method.clone(),
-                    inside: row.inside.clone(),
-                    outside: row.outside.clone(),
-                    problem,
-                })?;
+            let difference = difference.map_err(|problem| RowError {
+                score: row.method.clone(),
+                inside: row.inside.clone(),
+                outside: row.outside.clone(),
+                problem,
+            })?;
             row.behind_best = Some(difference);
         }
     }

@@ -41,14 +41,12 @@ pub fn html(page: &Page) -> Result<String, Error> {
         .iter()
         .map(|f| context! { svg => f.svg, caption => f.caption, name => f.name })
         .collect();
-    let (pairs, lines) = matrix::lines(page.rows);
     let values = context! {
         title => page.title,
         finding => page.finding,
         rows => page.rows,
         coverage => page.rows.first().map(|row| row.auroc.coverage()),
-        pairs => pairs,
-        lines => lines,
+        matrix => matrix::parts(page.rows),
         marks => matrix::caption(page.rows),
         figures => figures,
         sheets => page.sheets,

@@ -1,4 +1,4 @@
-//! The matrix of an experiment: one line a method, one column a pair of sets, AUROC with its interval.
+//! The matrix of an experiment: one line a method, one column a pair of sets, AUROC with its interval; of several runs, one for each.
 
 use super::{
     Row,
@@ -7,26 +7,43 @@ use super::{
 use crate::eval::Interval;
 use serde::Serialize;
 
-/// The rows in another order: columns and lines.
+/// The rows of a run in another order: columns and lines.
 struct Matrix<'a> {
-    /// The run, where there are several, and the two sets.
-    pairs: Vec<(Option<&'a str>, [&'a str; 2])>,
+    /// The run, where there are several.
+    run: Option<&'a str>,
+    /// The two sets.
+    pairs: Vec<[&'a str; 2]>,
     lines: Vec<(&'a str, Vec<Option<&'a Row>>)>,
 }
 
-/// Whether nothing speaks for a better single score on these samples.
+/// Whether nothing speaks for a single score that is better on these samples.
 fn is_best(row: &Row) -> bool {
     row.behind_best.is_some_and(|difference| difference.high >= 0.0)
 }
 
 impl<'a> Matrix<'a> {
-    fn new(rows: &'a [Row]) -> Self {
+    /// One a run, in order.
+    fn of_each_run(rows: &'a [Row]) -> Vec<Self> {
         let several = of_several_runs(rows);
-        let pair =
-            |row: &'a Row| (several.then_some(&*row.run), [&*row.inside, row.outside.as_str()]);
-        let mut pairs: Vec<(Option<&str>, [&str; 2])> = Vec::new();
-        let mut methods: Vec<&str> = Vec::new();
+        let mut runs: Vec<&str> = Vec::new();
         for row in rows {
+            if !runs.contains(&row.run.as_str()) {
+                runs.push(&row.run);
+            }
+        }
+        runs.into_iter()
+            .map(|run| {
+                let own: Vec<&Row> = rows.iter().filter(|row| row.run == run).collect();
+                Self::new(several.then_some(run), &own)
+            })
+            .collect()
+    }
+
+    fn new(run: Option<&'a str>, rows: &[&'a Row]) -> Self {
+        let pair = |row: &'a Row| [&*row.inside, row.outside.as_str()];
+        let mut pairs: Vec<[&str; 2]> = Vec::new();
+        let mut methods: Vec<&str> = Vec::new();
+        for &row in rows {
             if !pairs.contains(&pair(row)) {
                 pairs.push(pair(row));
             }
@@ -35,21 +52,19 @@ impl<'a> Matrix<'a> {
             }
         }
         let line = |method: &'a str| {
-            let entries = pairs
-                .iter()
-                .map(|own| rows.iter().find(|row| row.method == method && pair(row) == *own));
+            let entries = pairs.iter().map(|own| {
+                rows.iter().find(|row| row.method == method && pair(row) == *own).copied()
+            });
             (method, entries.collect())
         };
         let lines = methods.into_iter().map(line).collect();
-        Self { pairs, lines }
+        Self { run, pairs, lines }
     }
 
     /// Cells of all lines, the first line the header; `strong` marks what [`is_best`].
     fn cells(&self, strong: impl Fn(String) -> String) -> Vec<Vec<String>> {
-        let pairs = self.pairs.iter().map(|(run, [inside, outside])| match run {
-            Some(run) => format!("{run}: {inside} against {outside}"),
-            None => format!("{inside} against {outside}"),
-        });
+        let pairs =
+            self.pairs.iter().map(|[inside, outside]| format!("{inside} against {outside}"));
         let header = std::iter::once("AUROC".to_owned()).chain(pairs).collect();
         let entry = |entry: &Option<&Row>| match entry {
             None => "-".to_owned(),
@@ -66,9 +81,18 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// The matrix of a run, for a page.
+#[derive(Debug, Serialize)]
+pub(super) struct Part {
+    /// The run, where there are several.
+    run: Option<String>,
+    pairs: Vec<[String; 2]>,
+    lines: Vec<Line>,
+}
+
 /// A line of the matrix: a method, and its entry for every pair.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
+struct Line {
     method: String,
     entries: Vec<Option<Entry>>,
 }
@@ -81,9 +105,8 @@ struct Entry {
     best: bool,
 }
 
-/// The pairs (the run where there are several, and the two sets) and the lines, for a page.
-pub(super) fn lines(rows: &[Row]) -> (Vec<[String; 3]>, Vec<Line>) {
-    let matrix = Matrix::new(rows);
+/// The matrix of each run, for a page.
+pub(super) fn parts(rows: &[Row]) -> Vec<Part> {
     let entry = |row: &Row| {
         let Interval { value, low, high, .. } = row.auroc;
         Entry { value, low, high, best: is_best(row) }
@@ -92,31 +115,40 @@ pub(super) fn lines(rows: &[Row]) -> (Vec<[String; 3]>, Vec<Line>) {
         method: method.to_owned(),
         entries: entries.into_iter().map(|row| row.map(entry)).collect(),
     };
-    let pair = |(run, [inside, outside]): &(Option<&str>, [&str; 2])| {
-        [run.unwrap_or_default(), inside, outside].map(str::to_owned)
+    let part = |matrix: Matrix| Part {
+        run: matrix.run.map(str::to_owned),
+        pairs: matrix.pairs.iter().map(|pair| pair.map(str::to_owned)).collect(),
+        lines: matrix.lines.into_iter().map(line).collect(),
     };
-    let pairs = matrix.pairs.iter().map(pair).collect();
-    (pairs, matrix.lines.into_iter().map(line).collect())
+    Matrix::of_each_run(rows).into_iter().map(part).collect()
 }
 
 pub(super) fn caption(rows: &[Row]) -> String {
     let coverage = rows.first().map_or(String::new(), |row| row.auroc.coverage());
     format!(
-        "AUROC with its {coverage} interval; marked: the best single score of each column, and those whose paired difference to it has an interval with 0 in it"
+        "AUROC with its {coverage} interval; marked: the best single score of each column, and what a paired bootstrap does not find worse"
     )
 }
 
-/// A Markdown table, the best single scores in bold.
+/// A Markdown table, of several runs one for each under its name; the best in bold.
 pub fn matrix_markdown(rows: &[Row]) -> String {
-    let cells = Matrix::new(rows).cells(|value| format!("**{value}**"));
-    markdown_table(&cells) + &format!("\n{}\n", caption(rows))
+    let part = |matrix: &Matrix| {
+        let title = matrix.run.map(|run| format!("### {run}\n\n")).unwrap_or_default();
+        title + &markdown_table(&matrix.cells(|value| format!("**{value}**"))) + "\n"
+    };
+    let parts: String = Matrix::of_each_run(rows).iter().map(part).collect();
+    parts + &format!("{}\n", caption(rows))
 }
 
-/// A LaTeX table (booktabs), the best single scores in bold.
+/// A LaTeX table (booktabs), of several runs one for each; the best in bold.
 pub fn matrix_latex(rows: &[Row]) -> String {
-    let cells = Matrix::new(rows).cells(|value| format!("\\textbf{{{value}}}"));
-    let columns = format!("l{}", "r".repeat(cells[0].len() - 1));
-    latex_table(&caption(rows), &columns, &cells)
+    let part = |matrix: &Matrix| {
+        let cells = matrix.cells(|value| format!("\\textbf{{{value}}}"));
+        let columns = format!("l{}", "r".repeat(cells[0].len() - 1));
+        let run = matrix.run.map(|run| format!("{run}: ")).unwrap_or_default();
+        latex_table(&format!("{run}{}", caption(rows)), &columns, &cells)
+    };
+    Matrix::of_each_run(rows).iter().map(part).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -159,7 +191,11 @@ mod tests {
         let mut two = rows.clone();
         two[4].run = "s".into();
         let several = matrix_markdown(&two);
-        assert!(several.contains("| AUROC | r: a_set against b | s: a_set against c |"));
+        let [first, second] = several.split("### s\n").collect::<Vec<_>>()[..] else { panic!() };
+        assert!(first.starts_with("### r\n\n| AUROC | a_set against b |\n"), "{several}");
+        assert!(second.contains("| AUROC | a_set against c |\n"), "{several}");
+        assert!(first.contains("likelihood") && !second.contains("likelihood"));
+        assert_eq!(matrix_latex(&two).matches("\\begin{tabular}{lr}").count(), 2);
         let latex = matrix_latex(&rows);
         assert!(latex.contains("\\begin{tabular}{lrr}") && latex.contains("a\\_set against b"));
         assert!(latex.contains("LID & \\textbf{0.750} (0.650 to 0.850) & \\textbf{0.500}"));

@@ -25,7 +25,7 @@ pub struct Row {
     pub metrics: Option<Metrics>,
     /// Their intervals.
     pub intervals: Option<MetricIntervals>,
-    /// Its AUROC less that of the best single score of the pair, on the same samples; only single scores have it.
+    /// Its AUROC less that of the best single score of the pair, on the same samples; only single scores and the cross-fitted dual have it.
     pub behind_best: Option<Interval>,
 }
 
