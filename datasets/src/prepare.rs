@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 /// `rest`.
 ///
 /// ```
-/// use atypical::data::Prepare;
+/// use atypical_data::Prepare;
 /// let prepare: Prepare = "crop=148,size=32,grey".parse().unwrap();
 /// assert_eq!(prepare.to_string(), "crop=148,size=32,grey");
 /// assert!("sise=32".parse::<Prepare>().unwrap_err().contains("did you mean `size`"));

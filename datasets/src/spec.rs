@@ -27,7 +27,7 @@ const SEED: u64 = 0;
 /// `manifold:lollipop` synthetic points, `random:1x28x28` noise. Files of feature vectors (`x.csv`, `x.parquet`, `x.npz` with `features`) are data as well.
 ///
 /// ```
-/// use atypical::data::Spec;
+/// use atypical_data::Spec;
 /// let spec: Spec = "fashion-mnist:test[:1000]".parse().unwrap();
 /// assert_eq!(spec.to_string(), "fashion-mnist:test[:1000]");
 /// let spec: Spec = "photos/@size=28,grey[100:]".parse().unwrap();

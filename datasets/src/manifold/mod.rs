@@ -4,7 +4,7 @@
 //! from a seed of its own, so that samples of different seeds, to train and to test, lie on the same manifold.
 //!
 //! ```
-//! use atypical::data::manifold::Manifold;
+//! use atypical_data::manifold::Manifold;
 //! let points = Manifold::by_name("lollipop").unwrap().sample(100, 0);
 //! assert_eq!((points.dimension, points.values.len(), points.lid.len()), (2, 200, 100));
 //! assert!(points.lid.iter().all(|lid| [0.0, 1.0, 2.0].contains(lid)));
