@@ -241,17 +241,14 @@ fn answer(stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result
             b"",
         );
     }
+    let whole = |content: &[u8], state| {
+        let note = |sent, state: &mut State| state.seen[mine].sent = sent;
+        bytes(&stream, content, range, fault, note, state)
+    };
     if let Some(content) =
         path.strip_prefix("/cdn/").and_then(|p| state.files.get(p)).map(|f| f.0.clone())
     {
-        return bytes(
-            &stream,
-            &content,
-            range,
-            fault,
-            |sent, state| state.seen[mine].sent = sent,
-            state,
-        );
+        return whole(&content, state);
     }
     // A repository that was renamed.
     if let Some(rest) = path.strip_prefix("/datasets/old/") {
@@ -283,14 +280,7 @@ fn answer(stream: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result
                 content.len()
             );
         }
-        return bytes(
-            &stream,
-            &content,
-            range,
-            fault,
-            |sent, state| state.seen[mine].sent = sent,
-            state,
-        );
+        return whole(&content, state);
     }
     let (status, body) = api(&request, token, port, &mut state);
     drop(state);

@@ -12,11 +12,7 @@ const FILE: &str = "data/train 0.parquet";
 const AT: &str = "datasets/owner/set/data/train%200.parquet";
 
 fn hub(server: &Loopback, cache: &Path) -> Hub {
-    with(server, cache, None, false)
-}
-
-fn with(server: &Loopback, cache: &Path, token: Option<&str>, offline: bool) -> Hub {
-    server.hub(cache, token, offline)
+    server.hub(cache, None, false)
 }
 
 fn content() -> Vec<u8> {
@@ -51,7 +47,7 @@ fn leftovers(cache: &Path) -> Vec<String> {
 #[test]
 fn a_file_is_fetched_once_and_lies_where_python_looks_for_it() {
     let (server, cache, content) = scene();
-    let hub = with(&server, cache.path(), Some(TOKEN), false);
+    let hub = server.hub(cache.path(), Some(TOKEN), false);
     let told = RefCell::new(Vec::new());
     let path = hub
         .dataset_file(REPO, COMMIT, FILE, Some(&sha256(&content)), &|done, total| {
@@ -110,7 +106,7 @@ fn a_download_that_was_given_up_goes_on_in_the_next_process() {
 fn a_renamed_repository_is_followed_with_the_token() {
     let (server, cache, content) = scene();
     server.small("datasets/owner/set/README.md", b"read me");
-    let hub = with(&server, cache.path(), Some(TOKEN), false);
+    let hub = server.hub(cache.path(), Some(TOKEN), false);
     for (file, expected) in [(FILE, content.as_slice()), ("README.md", b"read me".as_slice())] {
         let path = hub.dataset_file("old/set", COMMIT, file, None, &|_, _| {}).unwrap();
         assert_eq!(std::fs::read(path).unwrap(), expected);
@@ -198,7 +194,7 @@ fn a_refusal_says_to_log_in_or_to_accept_the_terms() {
         "{message}"
     );
     server.fault("/datasets/", Fault::Status(403, "GatedRepo"));
-    let message = fetch(&with(&server, cache.path(), Some(TOKEN), false)).unwrap_err().to_string();
+    let message = fetch(&server.hub(cache.path(), Some(TOKEN), false)).unwrap_err().to_string();
     assert!(
         message.contains("accept its terms at http://127.0.0.1")
             && message.contains("/datasets/owner/set, with the account"),
@@ -256,7 +252,7 @@ fn bytes_damaged_on_disk_are_fetched_again() {
     // A whole one, too, where its checksum is known.
     std::fs::write(&path, vec![0; content.len()]).unwrap();
     let known = |offline| {
-        with(&server, cache.path(), None, offline).dataset_file(
+        server.hub(cache.path(), None, offline).dataset_file(
             REPO,
             COMMIT,
             FILE,
@@ -276,7 +272,7 @@ fn bytes_damaged_on_disk_are_fetched_again() {
 #[test]
 fn offline_uses_the_cache_and_says_what_it_lacks() {
     let (server, cache, _) = scene();
-    let offline = with(&server, cache.path(), None, true);
+    let offline = server.hub(cache.path(), None, true);
     let message = fetch(&offline).unwrap_err().to_string();
     assert!(
         message.contains(&format!("{FILE} of owner/set at revision {COMMIT}"))
@@ -351,7 +347,7 @@ fn a_run_is_fetched_whole() {
     server.run(&content());
     server.fault("/cdn/owner", Fault::Truncate(10));
     hub(&server, cache.path()).run("owner/run", None, &|_, _| {}).unwrap_err();
-    let offline = with(&server, cache.path(), None, true);
+    let offline = server.hub(cache.path(), None, true);
     assert!(
         matches!(offline.run("owner/run", Some(COMMIT), &|_, _| {}), Err(HubError::Offline { .. })),
         "half a run is none"
@@ -410,7 +406,7 @@ fn files(folder: &Path) -> Vec<(String, Content)> {
 #[test]
 fn a_run_is_published_in_one_commit() {
     let (server, cache, content) = scene();
-    let hub = with(&server, cache.path(), Some(TOKEN), false);
+    let hub = server.hub(cache.path(), Some(TOKEN), false);
     let url = hub.push("me/run", true, &files(cache.path()), "a run").unwrap();
     assert_eq!(url, format!("{}/me/run/commit/{COMMIT}", server.endpoint));
     assert_eq!(server.is_private("me/run"), Some(true));
@@ -443,7 +439,8 @@ fn a_run_is_published_in_one_commit() {
 fn large_files_are_published_in_parts_where_the_hub_wants_that() {
     let (server, cache, content) = scene();
     server.chunk(50_000);
-    with(&server, cache.path(), Some(TOKEN), false)
+    server
+        .hub(cache.path(), Some(TOKEN), false)
         .push("me/run", false, &files(cache.path()), "a run")
         .unwrap();
     assert_eq!(server.objects()[&sha256(&content)], content);
@@ -454,7 +451,8 @@ fn large_files_are_published_in_parts_where_the_hub_wants_that() {
 fn publishing_needs_a_token_that_may_write() {
     let (server, cache, _) = scene();
     let push = |token, repo: &str, private| {
-        with(&server, cache.path(), token, false)
+        server
+            .hub(cache.path(), token, false)
             .push(repo, private, &files(cache.path()), "x")
             .unwrap_err()
             .to_string()
@@ -488,7 +486,7 @@ fn publishing_needs_a_token_that_may_write() {
 fn a_token_for_one_repository_publishes_there() {
     let (server, cache, _) = scene();
     server.fault("/api/repos/create", Fault::Status(403, ""));
-    let hub = with(&server, cache.path(), Some(TOKEN), false);
+    let hub = server.hub(cache.path(), Some(TOKEN), false);
     let message = hub.push("me/run", true, &files(cache.path()), "x").unwrap_err().to_string();
     assert!(message.contains("/api/repos/create (403"), "{message}");
     server.model("me/run", true);
