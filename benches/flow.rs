@@ -38,7 +38,7 @@ fn flow() -> Flow<Autodiff<Flex>> {
 fn batch() -> Tensor<Flex, 2> {
     let images = Images::random(BATCH, [1, 28, 28], 0);
     let index: Vec<usize> = (0..BATCH).collect();
-    let data = images.unit(&index, Noise::Evaluation { seed: 0 });
+    let data = images.unit(&index, Noise::Evaluation { seed: 0 }).expect("they are in memory");
     Tensor::from_data(TensorData::new(data, [BATCH, 784]), &Default::default())
 }
 

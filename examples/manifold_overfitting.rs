@@ -41,7 +41,8 @@ pub fn truth(angle: f64) -> f64 {
 pub fn points(n: usize) -> Tensor<Flex, 2> {
     let spec: Spec = format!("manifold:von-mises-circle[:{n}]").parse().expect("a SPEC");
     let images = spec.load(".".as_ref()).expect("it needs no files");
-    let values: Vec<f32> = images.numbers().into_iter().map(|v| v as f32).collect();
+    let numbers = images.numbers().expect("they are in memory");
+    let values: Vec<f32> = numbers.into_iter().map(|v| v as f32).collect();
     Tensor::from_data(TensorData::new(values, [n, 2]), &Default::default())
 }
 

@@ -3,10 +3,15 @@
 use super::{
     DataError, Images, idx,
     original::{at_most, format, open, transpose},
-    zipped::{archive, entry},
+    zipped::{archive, begin, entry},
 };
 use flate2::read::MultiGzDecoder;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+use zip::ZipArchive;
 
 /// Bytes of a file at most, compressed or not: the largest, the images of `byclass`, is of 547 MB.
 const LIMIT: usize = 1 << 30;
@@ -28,12 +33,8 @@ pub(super) fn load(path: &Path, variant: &str, split: &str) -> Result<Images, Da
             (file, bytes)
         } else {
             let mut archive = archive(&zip, open(&zip)?)?;
-            let end = format!("/{name}.gz");
-            let entries = archive.file_names().find(|entry| format!("/{entry}").ends_with(&end));
-            let Some(inner) = entries.map(str::to_owned) else {
-                return Err(format(&zip, format!("it has no file `gzip{end}`; fetch it again")));
-            };
-            (zip.join(&end[1..]), entry(&zip, &mut archive, &inner, LIMIT)?)
+            let (file, inner) = inside(&zip, &archive, name)?;
+            (file, entry(&zip, &mut archive, &inner, LIMIT)?)
         };
         if !bytes.starts_with(&[0x1f, 0x8b]) {
             return Ok((file, bytes));
@@ -47,17 +48,48 @@ pub(super) fn load(path: &Path, variant: &str, split: &str) -> Result<Images, Da
         Ok((file, inflated))
     };
     let [(path, images), (label_path, labels)] = [read(&names[0])?, read(&names[1])?];
-    let mut images = idx::decode(&path, &images, Some((&label_path, &labels)))?;
+    let images = idx::decode(&path, &images, Some((&label_path, &labels)))?;
     let [_, height, width] = images.shape;
     if height != width {
         return Err(format(
             &path,
-            format!("its pictures are {height} x {width} (height x width); EMNIST's are square"),
+            format!(
+                "its pictures are {height} x {width} (height x width, from byte 8 of its header); EMNIST's are square: it is another file, or damaged; fetch it again"
+            ),
         ));
     }
     // Columns come first in the files.
-    transpose(&mut images.pixels, height);
-    Ok(images)
+    let mut pixels = images.pixels.into_bytes()?;
+    transpose(&mut pixels, height);
+    Ok(Images { pixels: pixels.into(), ..images })
+}
+
+/// How many images the header of a split's file announces; it is all that is read.
+///
+/// # Errors
+/// Files that are missing, or whose header is truncated or damaged.
+pub(super) fn count(path: &Path, variant: &str, split: &str) -> Result<usize, DataError> {
+    let [name, _] = names(variant, split);
+    if let Some(file) = unpacked(path, &name) {
+        return idx::count(&file, open(&file)?);
+    }
+    let zip = packed(path);
+    let mut archive = archive(&zip, open(&zip)?)?;
+    let (file, inner) = inside(&zip, &archive, &name)?;
+    idx::count(&file, BufReader::new(begin(&zip, &mut archive, &inner)?))
+}
+
+/// A file in the archive: its path for messages, and its name there.
+fn inside(
+    zip: &Path,
+    archive: &ZipArchive<BufReader<File>>,
+    name: &str,
+) -> Result<(PathBuf, String), DataError> {
+    let end = format!("/{name}.gz");
+    match archive.file_names().find(|entry| format!("/{entry}").ends_with(&end)) {
+        Some(inner) => Ok((zip.join(&end[1..]), inner.to_owned())),
+        None => Err(format(zip, format!("it has no file `gzip{end}`; fetch it again"))),
+    }
 }
 
 /// Whether the files that [`load`] reads for a split are there, packed or not.
@@ -138,7 +170,7 @@ mod tests {
         let upright = [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11];
         let check = |path: &Path| {
             let images = load(path, "byclass", "test").unwrap();
-            assert_eq!((images.shape, images.pixels.as_slice()), ([1, 2, 2], upright.as_slice()));
+            assert_eq!((images.shape, images.pixels), ([1, 2, 2], upright.to_vec().into()));
             assert_eq!(images.labels, Some(vec![9, 10, 61]));
             assert!(is_there(path, "byclass", "test"));
         };
@@ -177,7 +209,7 @@ mod tests {
         let images = from_zip(&zipped(&files())).unwrap();
         let letters = without_digits(&images);
         assert_eq!((letters.len(), letters.labels), (2, Some(vec![10, 61])));
-        assert_eq!(letters.pixels, images.pixels[4..]);
+        assert_eq!(letters.pixels, images.bytes().unwrap()[4..]);
     }
 
     #[test]
@@ -201,13 +233,37 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_refused() {
+    fn what_is_wrong_is_told_with_its_place() {
         let with =
             |bytes: Vec<u8>| from_zip(&zipped(&[(IMAGES, bytes), files()[1].clone()])).unwrap_err();
-        let message = with(self::images([3, 1, 2], &[0; 6]));
-        assert!(message.contains("its pictures are 1 x 2 (height x width)"), "{message}");
-        assert!(with(self::images([u32::MAX; 3], &[0; 6])).contains("more than memory"));
-        assert!(with(self::images([2, 2, 2], &[0; 8])).contains("do not belong together"));
-        assert!(with(labels(&[1; 20])).contains("magic number is 0x00000801"));
+        for (file, expected) in [
+            (
+                self::images([3, 1, 2], &[0; 6]),
+                "its pictures are 1 x 2 (height x width, from byte 8",
+            ),
+            (self::images([u32::MAX; 3], &[0; 6]), "(bytes 4 to 16), more than memory"),
+            (self::images([3, 2, 2], &[0; 11]), "12 in all from byte 16 on, but 11 follow"),
+            (
+                self::images([2, 2, 2], &[0; 8]),
+                "holds 2 images: the two files do not belong together",
+            ),
+            (labels(&[1; 20]), "magic number (byte 0) is 0x00000801"),
+        ] {
+            let message = with(file);
+            assert!(
+                message.contains("gzip.zip/emnist-byclass-test-") && message.contains(expected),
+                "{message}"
+            );
+        }
+        // An entry whose own compression is damaged, though its archive is whole.
+        let mut packed = gz(&self::images([3, 2, 2], &[0; 12]));
+        packed.truncate(packed.len() - 8);
+        let name = format!("gzip/{IMAGES}.gz");
+        let message = from_zip(&zip_of(&[(&name, &packed)])).unwrap_err();
+        assert!(
+            message.contains(&format!("gzip.zip/{IMAGES}.gz is not usable: the gzip data is"))
+                && message.contains("(behind byte 28: "),
+            "{message}"
+        );
     }
 }

@@ -27,6 +27,37 @@ pub enum DataError {
     /// What was fetched of the hub.
     #[error(transparent)]
     Hub(Box<atypical_hub::HubError>),
+    /// A temporary file that cannot take the pixels of a set.
+    #[error(
+        "the pixels of this set, {needed} bytes, are more than stay in memory (DATA_MEMORY) and cannot be written to a temporary file in {folder}: {source}; make that much room \
+         there, set TMPDIR to a folder on a disk that has it, or read a slice of the set, [a:b]"
+    )]
+    Scratch {
+        /// Its folder.
+        folder: PathBuf,
+        /// Bytes of all pixels.
+        needed: u64,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A temporary file that does not give back what was written to it.
+    #[error(
+        "pixels cannot be read back from their temporary file in {folder}: {source}; set TMPDIR to a folder on another disk"
+    )]
+    ReadBack {
+        /// Its folder.
+        folder: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A bound on memory that is none.
+    #[error(
+        "DATA_MEMORY is `{value}`, which is no number of bytes; write it plainly or in KiB, MiB, GiB or TiB: 512MiB"
+    )]
+    Memory {
+        /// What it is.
+        value: String,
+    },
     /// A SPEC that does not parse.
     #[error("cannot understand the data SPEC `{spec}`: {problem}")]
     Spec {

@@ -1,8 +1,14 @@
 //! The idx format of MNIST: big-endian magic, dimensions, bytes; plain or gzip-compressed.
 
-use super::{DataError, Images, original::format};
+use super::{
+    DataError, Images,
+    original::{format, read},
+};
 use flate2::read::MultiGzDecoder;
-use std::{io::Read, path::Path};
+use std::{
+    io::{BufRead, Read},
+    path::Path,
+};
 
 /// Images, and labels where a file of them is given.
 ///
@@ -22,14 +28,16 @@ pub(super) fn decode(
     let (dims, pixels) = array(path, images, 3)?;
     let (n, shape) = (dims[0], [1, dims[1], dims[2]]);
     if n == 0 || shape.contains(&0) {
-        return Err(format(path, format!("it holds no images ({dims:?})")));
+        let problem =
+            format!("its header announces no images: {dims:?} (from byte 4 on); fetch it again");
+        return Err(format(path, problem));
     }
     let labels = labels
         .map(|(label_path, bytes)| {
             let (_, labels) = array(label_path, bytes, 1)?;
             if labels.len() != n {
                 let problem = format!(
-                    "it holds {} labels, but {} holds {n} images: the two files do not belong together",
+                    "it holds {} labels (byte 4 of its header), but {} holds {n} images: the two files do not belong together; fetch both again",
                     labels.len(),
                     path.display()
                 );
@@ -41,71 +49,88 @@ pub(super) fn decode(
     Ok(Images::of_pixels(path.display().to_string(), shape, pixels, labels))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|source| DataError::Read {
-        path: path.to_path_buf(),
-        source,
-        hint: String::new(),
-    })
+/// How many images the header of a file announces; it is all that is read. The path is for messages.
+///
+/// # Errors
+/// A header that is truncated, corrupt or another.
+pub(super) fn count(path: &Path, file: impl BufRead) -> Result<usize, DataError> {
+    header(path, &mut unpacked(file), 3).map(|dims| dims[0])
 }
 
-/// Decompress where the gzip magic says so, and take the header and the bytes apart. The header is read first, and then no more than one byte beyond what
-/// it announces: a small file made to unpack to more than memory is refused.
+/// Take the header and the bytes apart. The header is read first, and then no more than one byte beyond what it announces: a small file made to unpack
+/// to more than memory is refused.
 fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), DataError> {
-    let mut stream: Box<dyn Read + '_> = if bytes.starts_with(&[0x1f, 0x8b]) {
-        // Reads to the end of the file, so that bytes after the compressed stream are an error too.
-        Box::new(MultiGzDecoder::new(bytes))
-    } else {
-        Box::new(bytes)
-    };
-    let mut read = |most: u64| {
-        let mut part = Vec::new();
-        stream.by_ref().take(most).read_to_end(&mut part).map_err(|error| {
-            format(
-                path,
-                format!("the gzip data is truncated or corrupt ({error}); fetch the file again"),
-            )
-        })?;
-        Ok(part)
-    };
-    let size = 4 + 4 * usize::from(rank);
-    let header = read(size as u64)?;
-    if header.len() < size {
-        let problem =
-            format!("it ends after {} bytes, before the idx header is complete", header.len());
-        return Err(format(path, problem));
-    }
-    if header[..2] != [0, 0] || header[2] != 8 || header[3] != rank {
-        let expected = u32::from_be_bytes([0, 0, 8, rank]);
-        let found = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
-        let problem = format!(
-            "its magic number is {found:#010x}, an idx file of {rank}-dimensional bytes starts with {expected:#010x}"
-        );
-        return Err(format(path, problem));
-    }
-    let dims: Vec<usize> = header[4..]
-        .chunks_exact(4)
-        .map(|d| u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize)
-        .collect();
+    let mut stream = unpacked(bytes);
+    let dims = header(path, &mut stream, rank)?;
+    let start = 4 + 4 * dims.len();
     let Some(expected) = dims
         .iter()
         .try_fold(1usize, |product, &d| product.checked_mul(d))
         .filter(|&expected| isize::try_from(expected).is_ok())
     else {
         let problem = format!(
-            "its header announces {dims:?} bytes, more than memory can have: the file is damaged; fetch it again"
+            "its header announces {dims:?} bytes (bytes 4 to {start}), more than memory can have: the file is damaged; fetch it again"
         );
         return Err(format(path, problem));
     };
-    let data = read(expected as u64 + 1)?;
+    let data = part(path, &mut stream, start, expected as u64 + 1)?;
     if data.len() != expected {
         let found = if data.len() > expected { "more".into() } else { data.len().to_string() };
         let problem = format!(
-            "its header announces {dims:?} bytes, {expected} in all, but {found} follow: the file is truncated or damaged; fetch it again"
+            "its header announces {dims:?} bytes, {expected} in all from byte {start} on, but {found} follow: the file is truncated or damaged; fetch it again"
         );
         return Err(format(path, problem));
     }
     Ok((dims, data))
+}
+
+/// What a file holds: decompressed where the gzip magic says so.
+fn unpacked<'a>(mut bytes: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    if bytes.fill_buf().is_ok_and(|begin| begin.starts_with(&[0x1f, 0x8b])) {
+        // Reads to the end of the file, so that bytes after the compressed stream are an error too.
+        Box::new(MultiGzDecoder::new(bytes))
+    } else {
+        Box::new(bytes)
+    }
+}
+
+/// The dimensions that the header announces.
+fn header(path: &Path, stream: &mut dyn Read, rank: u8) -> Result<Vec<usize>, DataError> {
+    let size = 4 + 4 * usize::from(rank);
+    let header = part(path, stream, 0, size as u64)?;
+    if header.len() < size {
+        let problem = format!(
+            "it ends at byte {}, within the idx header of {size} bytes: it is truncated, or another file; fetch it again",
+            header.len()
+        );
+        return Err(format(path, problem));
+    }
+    if header[..2] != [0, 0] || header[2] != 8 || header[3] != rank {
+        let expected = u32::from_be_bytes([0, 0, 8, rank]);
+        let found = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
+        let problem = format!(
+            "its magic number (byte 0) is {found:#010x}, an idx file of {rank}-dimensional bytes starts with {expected:#010x}: it is damaged, or another file; \
+             fetch it again"
+        );
+        return Err(format(path, problem));
+    }
+    Ok(header[4..]
+        .chunks_exact(4)
+        .map(|d| u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize)
+        .collect())
+}
+
+/// The next bytes, at most `most`; `start` of them came before.
+fn part(path: &Path, stream: &mut dyn Read, start: usize, most: u64) -> Result<Vec<u8>, DataError> {
+    let mut part = Vec::new();
+    stream.take(most).read_to_end(&mut part).map_err(|error| {
+        let read = start + part.len();
+        format(
+            path,
+            format!("the gzip data is truncated or corrupt behind byte {read} of what it unpacks to ({error}); fetch the file again"),
+        )
+    })?;
+    Ok(part)
 }
 
 #[cfg(test)]
@@ -138,7 +163,7 @@ mod tests {
         let labels = idx(1, &[2], &[7, 9]);
         let plain = decode(Path::new("x"), &raw, Some((Path::new("y"), &labels))).unwrap();
         assert_eq!((plain.len(), plain.shape), (2, [1, 2, 3]));
-        assert_eq!(plain.sample(1), [7, 8, 9, 10, 11, 12]);
+        assert_eq!(*plain.sample(1).unwrap(), [7, 8, 9, 10, 11, 12]);
         assert_eq!(plain.labels, Some(vec![7, 9]));
         assert_eq!(
             plain,
@@ -147,33 +172,46 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_are_refused_by_name() {
+    fn what_is_wrong_is_told_with_its_place() {
         let good = idx(3, &[2, 2, 2], &[0; 8]);
-        assert!(
-            problem(&good[..20], None)
-                .contains("images is not usable: its header announces [2, 2, 2]")
-        );
-        assert!(problem(&good[..9], None).contains("before the idx header is complete"));
-        let compressed = gz(&good);
-        assert!(
-            problem(&compressed[..compressed.len() - 6], None).contains("truncated or corrupt")
-        );
-        let trailing = [compressed.as_slice(), b"more"].concat();
-        assert!(problem(&trailing, None).contains("truncated or corrupt"));
-        let mut corrupt = compressed.clone();
+        let packed = gz(&good);
+        // Not compressed within: the middle of the stream is a pixel.
+        let mut stored = GzEncoder::new(Vec::new(), Compression::none());
+        stored.write_all(&idx(3, &[1, 100, 100], &[7; 10_000])).unwrap();
+        let stored = stored.finish().unwrap();
+        for (file, expected) in [
+            (&good[..9], "it ends at byte 9, within the idx header of 16 bytes"),
+            (
+                &good[..20],
+                "announces [2, 2, 2] bytes, 8 in all from byte 16 on, but 4 follow: the file is truncated",
+            ),
+            (&[good.as_slice(), &[1]].concat(), "8 in all from byte 16 on, but more follow"),
+            (
+                &idx(1, &[12], &[0; 12]),
+                "its magic number (byte 0) is 0x00000801, an idx file of 3-dimensional bytes starts with 0x00000803",
+            ),
+            (&idx(3, &[0, 2, 2], &[]), "announces no images: [0, 2, 2] (from byte 4 on)"),
+            (&idx(3, &[u32::MAX; 3], &[0; 8]), "(bytes 4 to 16), more than memory"),
+            (
+                &packed[..packed.len() - 6],
+                "truncated or corrupt behind byte 24 of what it unpacks to",
+            ),
+            (&[packed.as_slice(), b"more"].concat(), "truncated or corrupt behind byte 24"),
+            (&stored[..stored.len() / 2], "truncated or corrupt behind byte 50"),
+        ] {
+            let message = problem(file, None);
+            assert!(
+                message.starts_with("images is not usable: ")
+                    && message.contains(expected)
+                    && message.contains("fetch"),
+                "{message}"
+            );
+        }
+        let mut corrupt = packed.clone();
         corrupt[14] ^= 0xff;
         // The header is read before the checksum: it may be what is wrong.
         let message = problem(&corrupt, None);
-        assert!(
-            ["gzip", "header", "magic", "no images"].iter().any(|part| message.contains(part)),
-            "{message}"
-        );
-        assert!(problem(&idx(1, &[8], &[0; 8]), None).contains("0x00000801"));
-        assert!(problem(&idx(3, &[0, 2, 2], &[]), None).contains("no images"));
-        assert!(
-            problem(&[good.clone(), vec![1]].concat(), None).contains("8 in all, but more follow")
-        );
-        assert!(problem(&idx(3, &[u32::MAX; 3], &[0; 8]), None).contains("more than memory"));
+        assert!(["gzip", "header", "magic"].iter().any(|part| message.contains(part)), "{message}");
     }
 
     #[test]
@@ -184,7 +222,9 @@ mod tests {
         for end in [bomb.len(), bomb.len() / 2] {
             let message = problem(&bomb[..end], None);
             assert!(
-                message.contains("announces [1, 2, 2] bytes, 4 in all, but more follow"),
+                message.contains(
+                    "announces [1, 2, 2] bytes, 4 in all from byte 16 on, but more follow"
+                ),
                 "{message}"
             );
         }
@@ -201,6 +241,8 @@ mod tests {
     fn labels_must_belong_to_the_images() {
         let good = idx(3, &[2, 1, 1], &[0, 1]);
         let message = problem(&good, Some(&idx(1, &[3], &[0, 1, 2])));
-        assert!(message.contains("labels is not usable: it holds 3 labels, but images holds 2"));
+        assert!(message.contains(
+            "labels is not usable: it holds 3 labels (byte 4 of its header), but images holds 2"
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! Images from files to memory.
+//! Images from files to memory, or to a temporary file where memory is too small for them.
 //!
 //! A [`Spec`] names a set (`fashion-mnist:test[:1000]`, a file, `demo:train`), [`Spec::load`] reads it into [`Images`]:
 //! uint8 pixels, channels first. [`Images::unit`] turns samples into the `[0, 1)` floats that models see.
@@ -11,6 +11,7 @@ mod did_you_mean;
 mod emnist;
 mod error;
 mod frame;
+mod hub_files;
 mod idx;
 mod images;
 pub mod manifold;
@@ -23,6 +24,7 @@ mod original;
 mod parquet;
 mod pickle;
 mod picture;
+mod pixels;
 mod prepare;
 mod registry;
 mod spec;
@@ -33,12 +35,14 @@ mod zipped;
 pub use did_you_mean::did_you_mean;
 pub use error::DataError;
 pub use frame::frame;
+pub use hub_files::HubFile;
 pub use images::{Corruption, Images, Kind, Noise};
 pub use manifold::normal;
 pub use npz::{to_npz, vectors_to_npz};
 pub use picture::decode;
+pub use pixels::Pixels;
 pub use prepare::{Part, Prepare};
-pub use registry::{DATASETS, Dataset, HubFile, Split};
+pub use registry::{DATASETS, Dataset, Split};
 pub use spec::{Source, Spec};
 
 /// Seeded order of the samples of one epoch: a permutation of `0..n`.

@@ -10,6 +10,7 @@ use super::{
 use flate2::read::ZlibDecoder;
 use std::{
     io::{ErrorKind, Read},
+    ops::ControlFlow,
     path::Path,
 };
 
@@ -35,76 +36,72 @@ pub(super) fn load(path: &Path) -> Result<Images, DataError> {
     Ok(images)
 }
 
-fn decode(mut file: impl Read) -> Result<Images, String> {
-    let mut header = [0; 128];
-    file.read_exact(&mut header).map_err(|e| damaged("its header", &e))?;
-    match header[124..] {
-        [0, 1, b'I', b'M'] => {}
-        [0, 2, b'I', b'M'] => {
-            return Err("it is a MATLAB file of version 7.3 (HDF5); take the original one, or save it with `-v7`".into());
-        }
-        _ => {
-            return Err(
-                "it is no little-endian MATLAB file of version 5; take the original one".into()
-            );
-        }
+/// A stream that knows how many bytes of it were read.
+struct Counted<R> {
+    stream: R,
+    at: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.at += read as u64;
+        Ok(read)
     }
-    let (mut pixels, mut labels) = (None, None);
-    let mut names = Vec::new();
-    loop {
-        let mut tag = Vec::new();
-        file.by_ref().take(8).read_to_end(&mut tag).map_err(|e| damaged("an array", &e))?;
-        if tag.is_empty() {
-            break;
+}
+
+/// How many images the header of `X` announces; what follows is not read.
+///
+/// # Errors
+/// Files that cannot be read, or do not begin with `X`'s or other arrays' headers.
+pub(super) fn count(path: &Path) -> Result<usize, DataError> {
+    announced(open(path)?).map_err(|problem| format(path, problem))
+}
+
+fn announced(stream: impl Read) -> Result<usize, String> {
+    let mut file = Counted { stream, at: 0 };
+    let (mut pixels, mut names) = (None, Vec::new());
+    arrays(&mut file, false, |array| {
+        names.push(array.name.clone());
+        if array.name != "X" {
+            return ControlFlow::Continue(());
         }
-        let tag =
-            tag.try_into().map_err(|_| damaged("an array", &ErrorKind::UnexpectedEof.into()))?;
-        let [kind, size] = numbers(tag);
-        let mut body = file.by_ref().take(size.into());
-        let array = match kind {
-            COMPRESSED => {
-                let mut unpacked = ZlibDecoder::new(&mut body);
-                let mut tag = [0; 8];
-                unpacked.read_exact(&mut tag).map_err(|e| damaged("a compressed array", &e))?;
-                let [kind, _] = numbers(tag);
-                // To the end, where the checksum is.
-                if kind == MATRIX { matrix(unpacked)? } else { None }
-            }
-            MATRIX => matrix(&mut body)?,
-            _ => None,
-        };
-        // What is left of an array that is not asked for.
-        std::io::copy(&mut body, &mut std::io::sink()).map_err(|e| damaged("an array", &e))?;
-        if body.limit() > 0 {
-            return Err(damaged("an array", &ErrorKind::UnexpectedEof.into()));
+        pixels = Some(array);
+        ControlFlow::Break(())
+    })?;
+    pixels.ok_or_else(|| lacks("X", &names, file.at))?.images()
+}
+
+fn decode(stream: impl Read) -> Result<Images, String> {
+    let mut file = Counted { stream, at: 0 };
+    let (mut pixels, mut labels, mut names) = (None, None, Vec::new());
+    arrays(&mut file, true, |array| {
+        names.push(array.name.clone());
+        match array.name.as_str() {
+            "X" => pixels = Some(array),
+            "y" => labels = Some(array),
+            _ => {}
         }
-        if let Some(array) = array {
-            names.push(array.name.clone());
-            match array.name.as_str() {
-                "X" => pixels = Some(array),
-                "y" => labels = Some(array),
-                _ => {}
-            }
-        }
-    }
-    let lacks = |name: &str| format!("it has no array `{name}`; it has {names:?}");
+        ControlFlow::Continue(())
+    })?;
+    let lacks = |name| lacks(name, &names, file.at);
     let (x, y) = (pixels.ok_or_else(|| lacks("X"))?, labels.ok_or_else(|| lacks("y"))?);
-    let n = match x.shape[..] {
-        [32, 32, 3, n] if n > 0 && x.class == "uint8" && x.kind == UINT8 => n as usize,
-        _ => return Err(format!("`X` is {}; it should be uint8 [32, 32, 3, N]", x.describe())),
-    };
+    let n = x.images()?;
     let width = match y.kind {
         UINT8 => 1,
         DOUBLE => 8,
         _ => 0,
     };
     if y.shape != [n as i32, 1] || width == 0 {
-        return Err(format!("`y` is {}; it should be uint8 or double [{n}, 1]", y.describe()));
+        return Err(format!(
+            "`y` is {}; it should be uint8 or double [{n}, 1]: take the original file",
+            y.describe()
+        ));
     }
     for (array, bytes) in [(&x, n * PIXELS), (&y, n * width)] {
         if array.data.len() != bytes {
             return Err(format!(
-                "`{}` is {}, but has {} bytes",
+                "`{}` is {}, but has {} bytes, not {bytes}: the file is damaged; fetch it again",
                 array.name,
                 array.describe(),
                 array.data.len()
@@ -119,7 +116,7 @@ fn decode(mut file: impl Read) -> Result<Images, String> {
         match label as i64 {
             digit @ 1..=10 if digit as f64 == label => Ok(digit % 10),
             _ => Err(format!(
-                "image {i} has label {label}; labels run from 1 to 10, which is the digit 0"
+                "image {i} (from 0) has label {label}; labels run from 1 to 10, which is the digit 0: the file is damaged, or another; fetch it again"
             )),
         }
     });
@@ -130,11 +127,67 @@ fn decode(mut file: impl Read) -> Result<Images, String> {
     Ok(Images {
         name: String::new(),
         shape: [3, 32, 32],
-        pixels,
+        pixels: pixels.into(),
         labels,
         kind: Kind::Pixels,
         files: None,
     })
+}
+
+/// All arrays of a file in their order, to its end or until `each` breaks off; with the data of `X` and `y`, or without.
+fn arrays(
+    file: &mut Counted<impl Read>,
+    data: bool,
+    mut each: impl FnMut(Array) -> ControlFlow<()>,
+) -> Result<(), String> {
+    let mut header = [0; 128];
+    file.read_exact(&mut header).map_err(|e| damaged("its header", file.at, &e))?;
+    match header[124..] {
+        [0, 1, b'I', b'M'] => {}
+        [0, 2, b'I', b'M'] => {
+            return Err("it is a MATLAB file of version 7.3 (HDF5; byte 124); take the original one, or save it with `-v7`".into());
+        }
+        ref found => {
+            return Err(format!(
+                "it is no little-endian MATLAB file of version 5: bytes 124 to 128 are {found:?}, not [0, 1, 73, 77]; take the original one"
+            ));
+        }
+    }
+    loop {
+        let start = file.at;
+        let mut tag = Vec::new();
+        let read = file.by_ref().take(8).read_to_end(&mut tag);
+        read.map_err(|e| damaged("an array", file.at, &e))?;
+        if tag.is_empty() {
+            return Ok(());
+        }
+        let ended = || ErrorKind::UnexpectedEof.into();
+        let tag = tag.try_into().map_err(|_| damaged("an array", file.at, &ended()))?;
+        let [kind, size] = numbers(tag);
+        let mut body = file.by_ref().take(size.into());
+        let inside = |problem| format!("in the array at byte {start}, {problem}");
+        let array = match kind {
+            COMPRESSED => {
+                let mut unpacked = Counted { stream: ZlibDecoder::new(&mut body), at: 0 };
+                let mut tag = [0; 8];
+                let read = unpacked.read_exact(&mut tag);
+                read.map_err(|e| inside(damaged("its tag", unpacked.at, &e)))?;
+                let [kind, _] = numbers(tag);
+                // To the end, where the checksum is.
+                if kind == MATRIX { matrix(&mut unpacked, data).map_err(inside)? } else { None }
+            }
+            MATRIX => matrix(&mut Counted { stream: &mut body, at: 8 }, data).map_err(inside)?,
+            _ => None,
+        };
+        if array.is_some_and(|array| each(array).is_break()) {
+            return Ok(());
+        }
+        // What is left of an array that is not asked for.
+        let left = std::io::copy(&mut body, &mut std::io::sink());
+        let short = body.limit() > 0;
+        left.and_then(|_| if short { Err(ended()) } else { Ok(()) })
+            .map_err(|e| inside(damaged("its end", file.at, &e)))?;
+    }
 }
 
 /// An array `X` or `y`; of others, the name.
@@ -142,77 +195,104 @@ struct Array {
     name: String,
     class: &'static str,
     shape: Vec<i32>,
-    /// How the elements are stored: whole numbers of class double lie there as uint8.
+    /// How the elements are stored: whole numbers of class double lie there as uint8. 0 where they were not read.
     kind: u32,
     data: Vec<u8>,
 }
 
 impl Array {
+    /// How many images there are, as `X`.
+    fn images(&self) -> Result<usize, String> {
+        match self.shape[..] {
+            [32, 32, 3, n] if n > 0 && self.class == "uint8" && [0, UINT8].contains(&self.kind) => {
+                Ok(n as usize)
+            }
+            _ => Err(format!(
+                "`X` is {}; it should be uint8 [32, 32, 3, N]: take the original file",
+                self.describe()
+            )),
+        }
+    }
+
     fn describe(&self) -> String {
         format!("{} {:?} (stored as type {})", self.class, self.shape, self.kind)
     }
 }
 
-/// The matrix that a stream holds, to the stream's end; none if it is no array of numbers.
-fn matrix(mut stream: impl Read) -> Result<Option<Array>, String> {
-    let mut element = |what: &str, limit| element(&mut stream, what, limit);
-    let (_, flags) = element("the flags of an array", 8)?;
+/// The matrix that a stream holds, to the stream's end where its data are read; none if it is no array of numbers.
+fn matrix(stream: &mut Counted<impl Read>, data: bool) -> Result<Option<Array>, String> {
+    let (_, flags) = element(stream, "its element of flags", 8)?;
     let class = match flags.first() {
         Some(6) => "double",
         Some(9) => "uint8",
         Some(7..=15) => "of another type",
         _ => return Ok(None),
     };
-    let (_, dimensions) = element("the dimensions of an array", 4 * 32)?;
+    let (_, dimensions) = element(stream, "its element of dimensions", 4 * 32)?;
     let shape = dimensions
         .chunks_exact(4)
         .map(|d| i32::from_le_bytes(std::array::from_fn(|i| d[i])))
         .collect();
-    let (_, name) = element("the name of an array", 64)?;
+    let (_, name) = element(stream, "its element of the name", 64)?;
     let name = String::from_utf8_lossy(&name).into_owned();
-    if !["X", "y"].contains(&name.as_str()) {
+    if !data || !["X", "y"].contains(&name.as_str()) {
         return Ok(Some(Array { name, class, shape, kind: 0, data: Vec::new() }));
     }
-    let (kind, data) = element(&format!("`{name}`"), MOST * PIXELS)?;
+    let (kind, data) = element(stream, &format!("`{name}`"), MOST * PIXELS)?;
     // Reads the checksum, too.
-    at_most(0, stream).map_err(|e| damaged(&format!("what follows `{name}`"), &e))?;
+    at_most(0, &mut *stream)
+        .map_err(|e| damaged(&format!("what follows `{name}`"), stream.at, &e))?;
     Ok(Some(Array { name, class, shape, kind, data }))
 }
 
 /// Type and bytes of the next element of an array.
-fn element(stream: &mut impl Read, what: &str, limit: usize) -> Result<(u32, Vec<u8>), String> {
-    let damaged = |error| damaged(what, &error);
+fn element(
+    stream: &mut Counted<impl Read>,
+    what: &str,
+    limit: usize,
+) -> Result<(u32, Vec<u8>), String> {
     let mut tag = [0; 8];
-    stream.read_exact(&mut tag).map_err(damaged)?;
+    stream.read_exact(&mut tag).map_err(|e| damaged(what, stream.at, &e))?;
     let [kind, size] = numbers(tag);
     // Up to four bytes lie in the tag itself.
     if kind >> 16 > 0 {
         let bytes = tag[4..].get(..(kind >> 16) as usize);
-        let bytes = bytes.ok_or_else(|| damaged(ErrorKind::InvalidData.into()))?;
+        let bytes =
+            bytes.ok_or_else(|| damaged(what, stream.at, &ErrorKind::InvalidData.into()))?;
         return Ok((kind & 0xffff, bytes.to_vec()));
     }
     let size = size as usize;
     if size > limit {
         return Err(format!(
-            "{what} announces {size} bytes; it may have {limit}: the file is damaged, or another"
+            "{what} (at byte {} of it) announces {size} bytes; it may have {limit}: the file is damaged, or another; fetch it again",
+            stream.at
         ));
     }
     let mut bytes = Vec::new();
-    stream.take(size as u64).read_to_end(&mut bytes).map_err(damaged)?;
+    let read = stream.by_ref().take(size as u64).read_to_end(&mut bytes);
+    read.map_err(|e| damaged(what, stream.at, &e))?;
     let mut padding = [0; 8];
-    stream.read_exact(&mut padding[..size.next_multiple_of(8) - size]).map_err(damaged)?;
+    stream
+        .read_exact(&mut padding[..size.next_multiple_of(8) - size])
+        .map_err(|e| damaged(what, stream.at, &e))?;
     if bytes.len() < size {
-        return Err(damaged(ErrorKind::UnexpectedEof.into()));
+        return Err(damaged(what, stream.at, &ErrorKind::UnexpectedEof.into()));
     }
     Ok((kind, bytes))
+}
+
+fn lacks(name: &str, names: &[String], at: u64) -> String {
+    format!(
+        "it has no array `{name}`; it has {names:?}: it is truncated at byte {at}, or another file; fetch it again"
+    )
 }
 
 fn numbers([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
     [[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes)
 }
 
-fn damaged(what: &str, error: &std::io::Error) -> String {
-    format!("{what} is truncated or damaged ({error}); fetch the file again")
+fn damaged(what: &str, at: u64, error: &std::io::Error) -> String {
+    format!("{what} is truncated or damaged at byte {at} ({error}); fetch the file again")
 }
 
 #[cfg(test)]
@@ -265,7 +345,7 @@ mod tests {
         for n in 0..3 {
             for (c, row, column) in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 31, 2), (2, 5, 30)] {
                 let expected = (n * 50 + c * 20 + row * 3 + column) as u8;
-                assert_eq!(images.sample(n)[(c * 32 + row) * 32 + column], expected);
+                assert_eq!(images.sample(n).unwrap()[(c * 32 + row) * 32 + column], expected);
             }
         }
         assert_eq!(images, decode(DOUBLES).unwrap());
@@ -284,12 +364,35 @@ mod tests {
     }
 
     #[test]
+    fn images_are_counted_by_the_header_of_their_array() {
+        for good in [TRAIN, DOUBLES] {
+            assert_eq!(announced(good), Ok(3));
+        }
+        // Behind other arrays; what follows the header does not count, and may be missing.
+        let behind = file(&[y(&[1, 2, 3]), x(7, 7)]);
+        assert_eq!(announced(behind.as_slice()), Ok(7));
+        assert_eq!(announced(&behind[..behind.len() - 10_000]), Ok(7));
+        let message = announced(file(&[y(&[1])]).as_slice()).unwrap_err();
+        assert!(message.contains(r#"it has no array `X`; it has ["y"]"#), "{message}");
+        let message = announced(file(&[x(-1, 1)]).as_slice()).unwrap_err();
+        assert!(message.contains("it should be uint8 [32, 32, 3, N]"), "{message}");
+        let message = announced(&behind[..140]).unwrap_err();
+        assert!(
+            message.contains(
+                "in the array at byte 128, its element of flags is truncated or damaged at byte 12 "
+            ),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn truncated_files_are_refused() {
         for good in [TRAIN, DOUBLES] {
             for end in 0..good.len() {
                 let message = problem(&good[..end]);
                 assert!(
-                    message.contains("truncated or damaged") || message.contains("has no array"),
+                    message.contains("truncated or damaged at byte ")
+                        || message.contains(&format!("it is truncated at byte {end}, or another")),
                     "{message}"
                 );
             }
@@ -323,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn other_arrays_are_refused() {
+    fn what_is_wrong_is_told_with_its_place() {
         let one = y(&[1]);
         let files = [
             (
@@ -332,12 +435,12 @@ mod tests {
             ),
             (
                 file(&[x(2, 1), y(&[1, 2])]),
-                "`X` is uint8 [32, 32, 3, 2] (stored as type 2), but has 3072 bytes",
+                "`X` is uint8 [32, 32, 3, 2] (stored as type 2), but has 3072 bytes, not 6144",
             ),
             (file(&[x(0, 0), y(&[])]), "it should be uint8 [32, 32, 3, N]"),
             (file(&[x(-1, 1), one.clone()]), "it should be uint8 [32, 32, 3, N]"),
             (file(&[x(i32::MAX, 1), one.clone()]), "[2147483647, 1]"),
-            (file(&[x(1, 1), y(&[0])]), "image 0 has label 0; labels run from 1 to 10"),
+            (file(&[x(1, 1), y(&[0])]), "image 0 (from 0) has label 0; labels run from 1 to 10"),
             (file(&[x(1, 1), y(&[11])]), "has label 11"),
             (
                 file(&[x(1, 1), array(6, &[1, 1], "y", element(DOUBLE, &1.5f64.to_le_bytes()))]),
@@ -369,15 +472,20 @@ mod tests {
             (file(&[array(1, &[1, 1], "cell", Vec::new())]), "it has no array `X`; it has []"),
             (
                 file(&[array(9, &[1; 40], "X", Vec::new())]),
-                "the dimensions of an array announces 160 bytes; it may have 128",
+                "in the array at byte 128, its element of dimensions (at byte 32 of it) announces 160 bytes; it may have 128",
             ),
             (
                 file(&[array(9, &[1, 1], "X", vec![2, 0, 0, 0, 255, 255, 255, 255])]),
-                "`X` announces 4294967295 bytes; it may have 3072000000",
+                "`X` (at byte 64 of it) announces 4294967295 bytes; it may have 3072000000",
             ),
             (
                 file(&[array(9, &[1, 1], "X", vec![2, 0, 5, 0, 1, 1, 1, 1])]),
-                "`X` is truncated or damaged",
+                "in the array at byte 128, `X` is truncated or damaged at byte 64",
+            ),
+            (
+                // The second array, cut within its data.
+                file(&[y(&[3]), x(1, 1)]).split_at(1000).0.to_vec(),
+                "in the array at byte 200, `X` is truncated or damaged at byte 800",
             ),
         ];
         for (file, expected) in files {
@@ -385,7 +493,11 @@ mod tests {
             assert!(message.contains(expected), "{message}");
         }
         let header = |end: [u8; 4]| problem(&[vec![b' '; 124], end.to_vec()].concat());
-        assert!(header([0, 2, b'I', b'M']).contains("7.3 (HDF5)"));
-        assert!(header([1, 0, b'M', b'I']).contains("no little-endian MATLAB file"));
+        assert!(header([0, 2, b'I', b'M']).contains("7.3 (HDF5; byte 124)"));
+        assert!(header([1, 0, b'M', b'I']).contains("bytes 124 to 128 are [1, 0, 77, 73], not"));
+        assert!(problem(&TRAIN[..100]).contains("its header is truncated or damaged at byte 100"));
+        // Within the pixels, of which some were unpacked before.
+        let message = problem(&TRAIN[..400]);
+        assert!(message.contains("in the array at byte 128, `X` is truncated or damaged at byte "));
     }
 }

@@ -1,6 +1,10 @@
 //! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
 
-use super::{DataError, Images, vectors::FEATURES};
+use super::{
+    DataError, Images,
+    original::{self, format},
+    vectors::FEATURES,
+};
 use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
 use std::{
     io::{Cursor, Read},
@@ -12,52 +16,88 @@ use std::{
 /// # Errors
 /// Archives that cannot be read, lack the array, or hold another type or shape.
 pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError> {
-    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
-    let file = std::fs::File::open(path).map_err(|source| DataError::Read {
-        path: path.to_path_buf(),
-        source,
-        hint: String::new(),
-    })?;
-    let mut archive =
-        npyz::npz::NpzArchive::new(std::io::BufReader::new(file)).map_err(|error| {
-            format(format!("it is no readable npz archive ({error}); fetch it again"))
-        })?;
+    let mut archive = open(path)?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let name = |plain: &str| split.map_or(plain.to_owned(), |split| format!("{split}_{plain}"));
-    let images = name("images");
+    let images = name("images", split);
     if !names.contains(&images) {
         return match FEATURES.into_iter().find(|features| names.iter().any(|n| n == features)) {
             Some(features) if split.is_none() => vectors(path, &mut archive, features, &names),
-            _ => Err(format(format!("it has no array `{images}`; it has {names:?}"))),
+            _ => Err(format(
+                path,
+                format!(
+                    "it has no array `{images}`, where the pictures should be; it has {names:?}"
+                ),
+            )),
         };
     }
-    let array = archive
-        .by_name(&images)
-        .map_err(|error| format(format!("`{images}` is damaged ({error})")))?
-        .ok_or_else(|| format(format!("`{images}` is missing")))?;
+    let array = array(path, &mut archive, &images)?;
     let (n, shape) = match *array.shape() {
         [n, h, w] => (n, [1, h, w]),
         [n, h, w, c @ (1 | 3)] => (n, [c, h, w]),
         ref other => {
-            return Err(format(format!(
-                "`{images}` has shape {other:?}; images are [N, H, W], [N, H, W, 1] or [N, H, W, 3]"
-            )));
+            return Err(format(
+                path,
+                format!(
+                    "`{images}` has shape {other:?}; images are [N, H, W], [N, H, W, 1] or [N, H, W, 3]: bring them to one of these"
+                ),
+            ));
         }
     };
     let shape = shape.map(|s| s as usize);
     if n == 0 || shape.contains(&0) {
-        return Err(format(format!("`{images}` holds no images (shape {:?})", array.shape())));
+        return Err(format(
+            path,
+            format!("`{images}` holds no images (shape {:?})", array.shape()),
+        ));
     }
-    let pixels = bytes(array).map_err(|problem| format(format!("`{images}` {problem}")))?;
+    let pixels = bytes(array).map_err(|problem| format(path, format!("`{images}` {problem}")))?;
     let pixels = channels_first(pixels, shape);
-    let labels = labels(path, &mut archive, &name("labels"), &names, n)?;
+    let labels = labels(path, &mut archive, &name("labels", split), &names, n)?;
     Ok(Images::of_pixels(path.display().to_string(), shape, pixels, labels))
+}
+
+/// How many images the header of their array announces; it is all that is read.
+///
+/// # Errors
+/// Archives that cannot be read, or lack the array.
+pub(super) fn count(path: &Path, split: Option<&str>) -> Result<usize, DataError> {
+    let mut archive = open(path)?;
+    let array = array(path, &mut archive, &name("images", split))?;
+    Ok(array.shape().first().map_or(0, |&n| n as usize))
+}
+
+type Archive = npyz::npz::NpzArchive<std::io::BufReader<std::fs::File>>;
+
+fn open(path: &Path) -> Result<Archive, DataError> {
+    let size = original::size(path)?;
+    npyz::npz::NpzArchive::new(original::open(path)?).map_err(|error| {
+        let problem = format!(
+            "its {size} bytes are no readable npz archive ({error}): it is truncated, damaged or another file; fetch it again"
+        );
+        format(path, problem)
+    })
+}
+
+/// The name of an array.
+fn name(plain: &str, split: Option<&str>) -> String {
+    split.map_or(plain.to_owned(), |split| format!("{split}_{plain}"))
+}
+
+/// An array of an archive, of which the header is read.
+fn array<'a>(
+    path: &Path,
+    archive: &'a mut Archive,
+    name: &str,
+) -> Result<NpyFile<impl Read + 'a>, DataError> {
+    let problem = |what: String| {
+        format(path, format!("the header of its entry `{name}.npy` {what}; fetch the file again"))
+    };
+    let array = archive.by_name(name).map_err(|error| problem(format!("is damaged ({error})")))?;
+    array.ok_or_else(|| problem("is missing".into()))
 }
 
 /// Bytes of an array at most.
 const LIMIT: u64 = 64 << 30;
-
-type Archive = npyz::npz::NpzArchive<std::io::BufReader<std::fs::File>>;
 
 /// Feature vectors, float `[N, D]`, and `labels`.
 fn vectors(
@@ -66,22 +106,19 @@ fn vectors(
     name: &str,
     names: &[String],
 ) -> Result<Images, DataError> {
-    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
-    let array = archive
-        .by_name(name)
-        .map_err(|error| format(format!("`{name}` is damaged ({error})")))?
-        .ok_or_else(|| format(format!("`{name}` is missing")))?;
+    let format = |problem: String| format(path, format!("`{name}` {problem}"));
+    let array = array(path, archive, name)?;
     let (n, dimension) = match *array.shape() {
         [n, d] if n > 0 && d > 0 => (n, d as usize),
         ref other => {
             return Err(format(format!(
-                "`{name}` has shape {other:?}; feature vectors are [N, D]"
+                "has shape {other:?}; feature vectors are [N, D]: reshape it"
             )));
         }
     };
     // As pandas writes a table: column by column.
     let by_column = array.order() == npyz::Order::Fortran;
-    let array = raw(array).map_err(|problem| format(format!("`{name}` {problem}")))?;
+    let array = raw(array).map_err(format)?;
     let found: Result<Vec<f32>, String> = match kind(&array) {
         Some((TypeChar::Float, 4)) => values(array),
         Some((TypeChar::Float, 8)) => {
@@ -92,15 +129,17 @@ fn vectors(
             array.dtype().descr()
         )),
     };
-    let mut found = found.map_err(|problem| format(format!("`{name}` {problem}")))?;
+    let mut found = found.map_err(format)?;
     if by_column {
         let rows = found.len() / dimension;
         found = (0..found.len()).map(|i| found[i % dimension * rows + i / dimension]).collect();
     }
-    let bad = found.iter().filter(|v| !v.is_finite()).count();
-    if bad > 0 {
+    let mut bad = (0..found.len()).filter(|&i| !found[i].is_finite());
+    if let Some(first) = bad.next() {
+        let (row, column) = (first / dimension, first % dimension);
         return Err(format(format!(
-            "`{name}` holds {bad} values that are NaN or infinite; mend or drop those rows"
+            "holds {} values that are NaN or infinite, the first in row {row}, column {column} (from 0); mend or drop those rows",
+            1 + bad.count()
         )));
     }
     let labels = labels(path, archive, "labels", names, n)?;
@@ -115,30 +154,21 @@ fn labels(
     names: &[String],
     n: u64,
 ) -> Result<Option<Vec<i64>>, DataError> {
-    let format = |problem: String| DataError::Format { path: path.to_path_buf(), problem };
-    Ok(match Some(labels).filter(|labels| names.iter().any(|name| name == labels)) {
-        None => None,
-        Some(labels) => {
-            let array = archive
-                .by_name(labels)
-                .map_err(|error| format(format!("`{labels}` is damaged ({error})")))?
-                .ok_or_else(|| format(format!("`{labels}` is missing")))?;
-            // Several findings an image are no class of it.
-            let several = matches!(*array.shape(), [rows, k] if rows == n && k > 1);
-            let values =
-                integers(array).map_err(|problem| format(format!("`{labels}` {problem}")))?;
-            if several {
-                None
-            } else if values.len() as u64 == n {
-                Some(values)
-            } else {
-                return Err(format(format!(
-                    "`{labels}` has {} values for {n} images",
-                    values.len()
-                )));
-            }
-        }
-    })
+    if !names.iter().any(|name| name == labels) {
+        return Ok(None);
+    }
+    let format = |problem: String| format(path, format!("`{labels}` {problem}"));
+    let array = array(path, archive, labels)?;
+    // Several findings an image are no class of it.
+    let several = matches!(*array.shape(), [rows, k] if rows == n && k > 1);
+    let values = integers(array).map_err(format)?;
+    match values.len() as u64 {
+        _ if several => Ok(None),
+        found if found == n => Ok(Some(values)),
+        found => Err(format(format!(
+            "has {found} values for {n} images; save one label an image, or leave the array out"
+        ))),
+    }
 }
 
 /// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what a SPEC of the file reads.
@@ -156,7 +186,7 @@ pub fn to_npz(pixels: &[u8], [c, h, w]: [usize; 3]) -> std::io::Result<Vec<u8>> 
         1 => [n, h, w].map(|s| s as u64).to_vec(),
         _ => [n, h, w, c].map(|s| s as u64).to_vec(),
     };
-    let array = npz.array("images", Default::default())?;
+    let array = npz.array("images", undated())?;
     let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
     for sample in pixels.chunks(c * h * w) {
         for position in 0..h * w {
@@ -168,6 +198,11 @@ pub fn to_npz(pixels: &[u8], [c, h, w]: [usize; 3]) -> std::io::Result<Vec<u8>> 
     Ok(bytes.into_inner())
 }
 
+/// How arrays are put into archives: without the time, so that the same arrays make the same bytes.
+fn undated() -> npyz::zip::write::FileOptions {
+    npyz::zip::write::FileOptions::default().last_modified_time(npyz::zip::DateTime::default())
+}
+
 /// An archive with one array `features`, float32 `[N, D]`; what a SPEC of the file reads.
 ///
 /// # Errors
@@ -176,7 +211,7 @@ pub fn vectors_to_npz(values: &[f32], dimension: usize) -> std::io::Result<Vec<u
     let mut bytes = Cursor::new(Vec::new());
     let mut npz = npyz::npz::NpzWriter::new(&mut bytes);
     let shape = [values.len() / dimension.max(1), dimension].map(|s| s as u64);
-    let array = npz.array("features", Default::default())?;
+    let array = npz.array("features", undated())?;
     let mut writer = array.default_dtype().shape(&shape).begin_nd()?;
     writer.extend(values.iter().copied())?;
     writer.finish()?;
@@ -226,11 +261,12 @@ fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
         ));
     };
     let mut raw = Vec::new();
-    array
-        .into_inner()
-        .take(expected + 1)
-        .read_to_end(&mut raw)
-        .map_err(|error| format!("is truncated or damaged ({error}); fetch it again"))?;
+    array.into_inner().take(expected + 1).read_to_end(&mut raw).map_err(|error| {
+        format!(
+            "is truncated or damaged behind byte {} of its {expected} bytes of values ({error}); fetch it again",
+            raw.len()
+        )
+    })?;
     let found = raw.len() as u64;
     if found != expected {
         let found = if found > expected { "more".into() } else { found.to_string() };
@@ -244,20 +280,22 @@ fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
 /// Pixels as bytes; floats are accepted where they are whole numbers from 0 to 255.
 fn bytes(array: NpyFile<impl Read>) -> Result<Vec<u8>, String> {
     let array = whole(array)?;
+    let dimension = array.shape().iter().skip(1).product::<u64>().max(1);
     let floats: Vec<f64> = match kind(&array) {
         Some((TypeChar::Uint, 1)) => return Ok(array.into_inner().into_inner()),
         Some((TypeChar::Float, 4)) => values::<f32>(array)?.into_iter().map(f64::from).collect(),
         Some((TypeChar::Float, 8)) => values(array)?,
         _ => return Err(format!("has type {}; pixels are uint8", array.dtype().descr())),
     };
-    let nan = floats.iter().filter(|v| v.is_nan()).count();
-    if nan > 0 {
-        return Err(format!("holds {nan} NaN pixels; mend or drop those images"));
-    }
-    let other = floats.iter().filter(|v| v.fract() != 0.0 || !(0.0..=255.0).contains(*v)).count();
-    if other > 0 {
+    let whole = |v: &f64| v.fract() == 0.0 && (0.0..=255.0).contains(v);
+    let mut bad = (0..floats.len()).filter(|&i| !whole(&floats[i]));
+    if let Some(first) = bad.next() {
         return Err(format!(
-            "holds {other} values that are no whole numbers from 0 to 255; save pixels as uint8 (multiply images in [0, 1] by 255 first)"
+            "holds {} values that are no whole numbers from 0 to 255, the first, {}, in image {} (from 0); mend or drop such images, or save pixels as uint8 \
+             (multiply images in [0, 1] by 255 first)",
+            1 + bad.count(),
+            floats[first],
+            first as u64 / dimension
         ));
     }
     Ok(floats.into_iter().map(|v| v as u8).collect())
@@ -289,7 +327,12 @@ where
 {
     values::<T>(array)?
         .into_iter()
-        .map(|v| v.try_into().map_err(|_| format!("holds the label {v}, beyond int64")))
+        .enumerate()
+        .map(|(i, v)| {
+            v.try_into().map_err(|_| {
+                format!("holds the label {v} at place {i} (from 0), beyond int64; number the classes from 0")
+            })
+        })
         .collect()
 }
 
@@ -340,9 +383,11 @@ mod tests {
         for shape in [[1, 3, 5], [3, 4, 2]] {
             let images = Images::random(7, shape, 1);
             let path = dir.path().join("written.npz");
-            std::fs::write(&path, to_npz(&images.pixels, shape).unwrap()).unwrap();
+            std::fs::write(&path, to_npz(&images.bytes().unwrap(), shape).unwrap()).unwrap();
             let read = load(&path, None).unwrap();
             assert_eq!((read.shape, read.pixels), (shape, images.pixels));
+            // Midnight and the first day that archives know: no bytes of their own for every time.
+            assert_eq!(std::fs::read(&path).unwrap()[10..14], [0, 0, 0x21, 0]);
         }
     }
 
@@ -352,7 +397,7 @@ mod tests {
         let values = [1.5f32, -2.0, 0.0, 4.0, 5.0, 6.0];
         let vectors = load(&write(dir.path(), &[("features", &[2, 3], &values)]), None).unwrap();
         assert_eq!((vectors.shape, vectors.len(), vectors.kind), ([3, 1, 1], 2, Kind::Vectors));
-        assert_eq!(vectors.unit(&[0, 1], Noise::Off), values);
+        assert_eq!(vectors.unit(&[0, 1], Noise::Off).unwrap(), values);
         let double = values.map(f64::from);
         assert_eq!(
             load(&write(dir.path(), &[("embeddings", &[2, 3], &double)]), None).unwrap().pixels,
@@ -388,7 +433,7 @@ mod tests {
         ];
         let path = write(dir.path(), &arrays);
         let images = load(&path, Some("val")).unwrap();
-        assert_eq!((images.pixels, images.labels), (vec![3, 4], Some(vec![5, 6])));
+        assert_eq!((images.pixels, images.labels), (vec![3, 4].into(), Some(vec![5, 6])));
         assert_eq!(load(&path, Some("train")).unwrap().labels, None);
     }
 
@@ -397,65 +442,85 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = write(dir.path(), &[("images", &[1, 1, 2], &[1u8, 2])]);
         let message = load(&path, Some("val")).unwrap_err().to_string();
-        assert!(message.contains("no array `val_images`; it has [\"images\"]"), "{message}");
+        assert!(
+            message.contains(
+                "no array `val_images`, where the pictures should be; it has [\"images\"]"
+            ),
+            "{message}"
+        );
     }
 
     #[test]
-    fn unusable_arrays_are_refused() {
+    fn what_is_wrong_is_told_with_its_place() {
         let dir = tempfile::tempdir().unwrap();
-        let nan = [1.0, f32::NAN, f32::NAN, 2.0];
-        assert!(
-            problem(&write(dir.path(), &[("images", &[1, 2, 2], &nan)])).contains("2 NaN pixels")
-        );
-        let unit = [0.5f32, 0.25, 1.0, 0.0];
-        assert!(
-            problem(&write(dir.path(), &[("images", &[1, 2, 2], &unit)]))
-                .contains("no whole numbers")
-        );
-        let wide = [1i32; 4];
-        assert!(
-            problem(&write(dir.path(), &[("images", &[1, 2, 2], &wide)]))
-                .contains("pixels are uint8")
-        );
         let flat = [1u8; 4];
-        assert!(problem(&write(dir.path(), &[("images", &[4], &flat)])).contains("has shape [4]"));
-        assert!(
-            problem(&write(dir.path(), &[("pictures", &[1, 2, 2], &flat)]))
-                .contains("no array `images`")
+        type Arrays<'a, T> = &'a [(&'a str, &'a [u64], &'a [T])];
+        let check = |path: PathBuf, expected: &str| {
+            let message = problem(&path);
+            assert!(
+                message.contains("x.npz is not usable: ") && message.contains(expected),
+                "{message}"
+            );
+        };
+        let nan: Arrays<f32> = &[("images", &[2, 1, 2], &[1.0, 2.0, f32::NAN, f32::NAN])];
+        check(
+            write(dir.path(), nan),
+            "`images` holds 2 values that are no whole numbers from 0 to 255, the first, NaN, in image 1 (from 0)",
         );
-        assert!(
-            problem(&write::<u8>(dir.path(), &[("images", &[0, 2, 2], &[])]))
-                .contains("holds no images")
+        let unit: Arrays<f32> = &[("images", &[1, 2, 2], &[0.5, 0.25, 1.0, 0.0])];
+        check(write(dir.path(), unit), "holds 2 values that are no whole numbers");
+        let infinite: Arrays<f32> = &[("features", &[2, 2], &[0.5, 0.25, 1.0, f32::INFINITY])];
+        check(
+            write(dir.path(), infinite),
+            "`features` holds 1 values that are NaN or infinite, the first in row 1, column 1 (from 0)",
         );
-        let several: [(&str, &[u64], &[u8]); 2] =
-            [("images", &[1, 2, 2], &flat), ("labels", &[1, 2], &[1, 0])];
-        assert_eq!(load(&write(dir.path(), &several), None).unwrap().labels, None);
-        let labels: [(&str, &[u64], &[u8]); 2] =
-            [("images", &[1, 2, 2], &flat), ("labels", &[2], &[1, 2])];
-        assert!(problem(&write(dir.path(), &labels)).contains("2 values for 1 images"));
-    }
-
-    #[test]
-    fn a_truncated_archive_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = write(dir.path(), &[("images", &[1, 2, 2], &[1u8; 4])]);
-        let bytes = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(problem(&path).contains("no readable npz archive"));
+        let wide: Arrays<i32> = &[("images", &[1, 2, 2], &[1; 4])];
+        check(write(dir.path(), wide), "`images` has type '<i4'; pixels are uint8");
+        let bytes: [(Arrays<u8>, &str); 4] = [
+            (&[("images", &[4], &flat)], "`images` has shape [4]; images are [N, H, W]"),
+            (
+                &[("pictures", &[1, 2, 2], &flat)],
+                "it has no array `images`, where the pictures should be; it has [\"pictures\"]",
+            ),
+            (&[("images", &[0, 2, 2], &[])], "`images` holds no images (shape [0, 2, 2])"),
+            (
+                &[("images", &[1, 2, 2], &flat), ("labels", &[2], &[1, 2])],
+                "`labels` has 2 values for 1 images; save one label an image",
+            ),
+        ];
+        for (arrays, expected) in bytes {
+            check(write(dir.path(), arrays), expected);
+        }
+        let several: Arrays<u8> = &[("images", &[1, 2, 2], &flat), ("labels", &[1, 2], &[1, 0])];
+        let path = write(dir.path(), several);
+        assert_eq!(load(&path, None).unwrap().labels, None);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..100]).unwrap();
+        check(path.clone(), "its 100 bytes are no readable npz archive");
+        // The magic of the first entry.
+        let mut other = whole.clone();
+        other[0] = 0;
+        std::fs::write(&path, other).unwrap();
+        check(path, "the header of its entry `images.npy` is damaged");
     }
 
     #[test]
     fn a_flipped_bit_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         // Noise does not compress: only the checksum can tell that one of its bytes changed.
-        let noise = Images::random(1, [1, 64, 64], 0).pixels;
+        let noise = Images::random(1, [1, 64, 64], 0).pixels.into_bytes().unwrap();
         let path = write(dir.path(), &[("images", &[1, 64, 64], &noise)]);
         assert_eq!(load(&path, None).unwrap().pixels, noise);
         let mut file = std::fs::read(&path).unwrap();
         let middle = file.len() / 2;
         file[middle] ^= 1;
         std::fs::write(&path, file).unwrap();
-        assert!(problem(&path).contains("`images` is truncated or damaged"), "{}", problem(&path));
+        assert!(
+            problem(&path)
+                .contains("`images` is truncated or damaged behind byte 4096 of its 4096"),
+            "{}",
+            problem(&path)
+        );
     }
 
     #[test]
@@ -535,7 +600,8 @@ mod tests {
         assert_eq!(labels(vec![-1i8, 3]), Ok(vec![-1, 3]));
         assert_eq!(labels(vec![7u32, 3]), Ok(vec![7, 3]));
         assert_eq!(labels(vec![7u64, 3]), Ok(vec![7, 3]));
-        assert!(labels(vec![u64::MAX]).unwrap_err().contains("beyond int64"));
+        let message = labels(vec![1, u64::MAX]).unwrap_err();
+        assert!(message.contains("18446744073709551615 at place 1 (from 0), beyond int64"));
         assert!(labels(vec![1.0f32]).unwrap_err().contains("labels are integers"));
     }
 }

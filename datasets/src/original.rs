@@ -14,18 +14,34 @@ pub(super) fn format(path: &Path, problem: impl Into<String>) -> DataError {
 
 /// A file, opened.
 pub(super) fn open(path: &Path) -> std::result::Result<BufReader<File>, DataError> {
-    File::open(path).map(BufReader::new).map_err(|source| DataError::Read {
-        path: path.to_path_buf(),
-        source,
-        hint: String::new(),
-    })
+    File::open(path).map(BufReader::new).map_err(|source| unreadable(path, source))
+}
+
+/// All bytes of a file.
+pub(super) fn read(path: &Path) -> std::result::Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|source| unreadable(path, source))
+}
+
+/// Size of a file in bytes.
+pub(super) fn size(path: &Path) -> std::result::Result<u64, DataError> {
+    std::fs::metadata(path).map(|file| file.len()).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: Error) -> DataError {
+    DataError::Read { path: path.to_path_buf(), source, hint: String::new() }
 }
 
 /// All bytes of a stream of at most `limit` of them. The bound is on what is read, not on what a header announces: a file made to unpack to
 /// more than memory is refused.
+///
+/// # Errors
+/// A stream that is damaged, with the place, or longer.
 pub(super) fn at_most(limit: usize, stream: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if let Err(error) = stream.take(limit as u64 + 1).read_to_end(&mut bytes) {
+        let problem = format!("behind byte {}: {error}", bytes.len());
+        return Err(Error::new(error.kind(), problem));
+    }
     if bytes.len() > limit {
         return Err(Error::other(format!("it holds more than the {limit} bytes that it may")));
     }
@@ -53,6 +69,18 @@ mod tests {
         // The stream has no end: it is left after the first byte too many.
         let message = at_most(3, std::io::repeat(0)).unwrap_err().to_string();
         assert_eq!(message, "it holds more than the 3 bytes that it may");
+    }
+
+    #[test]
+    fn damage_has_a_place() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> Result<usize> {
+                Err(Error::other("it broke"))
+            }
+        }
+        let message = at_most(9, [1, 2].as_slice().chain(Broken)).unwrap_err().to_string();
+        assert_eq!(message, "behind byte 2: it broke");
     }
 
     #[test]

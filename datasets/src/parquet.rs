@@ -1,6 +1,9 @@
 //! Parquet files of pictures: those of the Hugging Face hub, plain binary columns, lists of pixel values.
 
-use super::{DataError, Images, vectors};
+use super::{
+    DataError, Images, Kind, Pixels, Prepare, picture::planes, pixels::Writer, vectors,
+    zipped::Change,
+};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
 use parquet::{
     basic::{Compression, ConvertedType, LogicalType, Type},
@@ -16,7 +19,7 @@ use std::{
     io::Cursor,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Names of columns of pictures, the likeliest first.
@@ -28,22 +31,24 @@ pub(super) const LABELS: [&str; 3] = ["label", "labels", "fine_label"];
 /// Rows that are read at a time: what bounds the memory beyond that of the pixels.
 const BATCH: usize = 256;
 
+/// Bytes of pixels that are decoded or prepared at a time, but for a picture that is larger by itself.
+const AT_ONCE: usize = 16 << 20;
+
 /// A file without a picture.
 const NO_ROWS: &str = "it holds no pictures (0 rows)";
 
-/// Pixels of the largest picture that is decoded: the header of a small file can announce any size. Beside it, `image` has a bound on memory of its own.
-const MOST_PIXELS: u64 = 64 << 20;
-
 /// Pictures of rows `from..to` of a file, all where there are no bounds; bounds beyond the file read what there is. The first picture of the file, whatever
 /// the slice, decides on its size and whether it is grey: in a file in colour, grey pictures have three equal channels; in a grey one, colour would be lost,
-/// and is refused.
+/// and is refused. Each is changed as `prepare` says, whose part is not taken. Of more than `memory` bytes, their pixels are on disk.
 ///
 /// # Errors
-/// Files that cannot be read, are damaged, or have no column of pictures; pictures that are missing, damaged, of two sizes, or in colour after a grey first
-/// one; labels that are missing.
-pub(super) fn load(
+/// Files that cannot be read, are damaged, or have no column of pictures; pictures that are missing, damaged, of two sizes, smaller than the crop, or in
+/// colour after a grey first one; labels that are missing; a temporary file that cannot be written.
+pub(super) fn load_prepared(
     path: &Path,
     (from, to): (Option<usize>, Option<usize>),
+    prepare: &Prepare,
+    memory: u64,
 ) -> Result<Images, DataError> {
     let table = Table::open(path)?;
     if table.rows() == 0 {
@@ -53,16 +58,93 @@ pub(super) fn load(
     let rows = from.unwrap_or(0).min(to)..to;
     let column = the_one(&table, &candidates(&table))?;
     let labels = table.labels(rows.clone())?;
+    let keep = Keep { prepare, memory };
     let (shape, pixels) = match column {
-        Pictures::Encoded { bytes, .. } => decoded(&table, bytes, rows.clone())?,
-        Pictures::Numbers(leaf) => numbers(&table, leaf, rows.clone())?,
+        Pictures::Encoded { bytes, .. } => decoded(&table, bytes, rows.clone(), keep)?,
+        Pictures::Numbers(leaf) => numbers(&table, leaf, rows.clone(), keep)?,
     };
     let files = match column {
         Pictures::Encoded { path: Some(path), .. } => texts(&table, path, rows)?,
         _ => None,
     };
-    let images = Images::of_pixels(path.display().to_string(), shape, pixels, labels);
-    Ok(Images { files, ..images })
+    let name = path.display().to_string();
+    Ok(Images { name, shape, kind: Kind::Pixels, pixels, labels, files })
+}
+
+/// All pictures of files, one file behind the other, each changed before they are put together, as `channels` channels (1 or 3): they may be of several sizes,
+/// grey or in colour. Of more than `memory` bytes, their pixels are on disk.
+///
+/// # Errors
+/// As [`load_prepared`]; pictures that are of two sizes when they are changed, labels in some of the files only.
+pub(super) fn load_changed(
+    paths: &[PathBuf],
+    channels: usize,
+    change: Change,
+    memory: u64,
+) -> Result<Images, DataError> {
+    let count = paths.iter().map(|path| rows(path)).sum::<Result<usize, _>>()?;
+    let first = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+    let (mut shape, mut writer) = ([0; 3], None);
+    let (mut labels, mut files) = (Some(Vec::new()), Some(Vec::new()));
+    for (number, path) in paths.iter().enumerate() {
+        let table = Table::open(path)?;
+        let rows = 0..table.rows();
+        let Pictures::Encoded { bytes: leaf, path: names } = the_one(&table, &candidates(&table))?
+        else {
+            return Err(
+                table.error("its pictures are lists of numbers, not files; fetch it again".into())
+            );
+        };
+        let column = table.schema().column(leaf);
+        table.read::<ByteArrayType>(leaf, rows.clone(), |batch| {
+            let error = |place, problem| table.error_in(leaf, batch.first + place, problem);
+            if let Some(place) = null(&batch, &column) {
+                return Err(error(place, "holds no picture (null); fetch the file again".into()));
+            }
+            let picture = |(place, bytes): (usize, &ByteArray)| {
+                let picture = decoder(bytes.data()).and_then(|decoder| {
+                    DynamicImage::from_decoder(decoder).map_err(|error| broken(&error))
+                });
+                let picture = picture.map_err(|problem| error(place, problem))?;
+                Ok(planes(&change(picture), channels))
+            };
+            let pictures = batch.values.par_iter().enumerate().map(picture);
+            for (place, one) in pictures.collect::<Result<Vec<_>, _>>()?.into_iter().enumerate() {
+                let writer = match &mut writer {
+                    Some(writer) => writer,
+                    None => {
+                        shape = one.shape;
+                        writer.insert(Writer::new(count, shape.iter().product(), memory)?)
+                    }
+                };
+                if one.shape != shape {
+                    let problem = format!(
+                        "is of shape {:?} (channels, height, width), but the first picture of {first} of {shape:?}; fetch the files again",
+                        one.shape
+                    );
+                    return Err(error(place, problem));
+                }
+                writer.write(&one.pixels)?;
+            }
+            Ok(())
+        })?;
+        let own = table.labels(rows.clone())?;
+        if number > 0 && own.is_some() != labels.is_some() {
+            let with = |there: bool| if there { "with" } else { "without" };
+            return Err(table.error(format!(
+                "its pictures are {} labels, but those of {first} {}: the files do not belong together; fetch them again",
+                with(own.is_some()),
+                with(labels.is_some())
+            )));
+        }
+        labels = labels.zip(own).map(|(all, own)| [all, own].concat());
+        let own = names.map(|names| texts(&table, names, rows)).transpose()?.flatten();
+        files = files.zip(own).map(|(all, own)| [all, own].concat());
+    }
+    let Some(writer) = writer else {
+        return Err(DataError::Format { path: first.into(), problem: NO_ROWS.into() });
+    };
+    Ok(Images { name: first, shape, kind: Kind::Pixels, pixels: writer.finish(), labels, files })
 }
 
 /// Whether a file has a column of pictures; otherwise it has numbers that may be vectors.
@@ -397,12 +479,65 @@ fn the_one(table: &Table, found: &[(&str, Pictures)]) -> Result<Pictures, DataEr
     }
 }
 
+/// What pictures are kept as.
+#[derive(Clone, Copy)]
+struct Keep<'a> {
+    prepare: &'a Prepare,
+    /// Bytes beyond which they are on disk.
+    memory: u64,
+}
+
+/// Pictures that are kept.
+struct Kept<'a> {
+    path: &'a Path,
+    prepare: &'a Prepare,
+    /// Of the pictures as they come.
+    shape: [usize; 3],
+    writer: Writer,
+}
+
+impl<'a> Keep<'a> {
+    /// Room for that many pictures of a shape.
+    fn room(self, path: &'a Path, rows: usize, shape: [usize; 3]) -> Result<Kept<'a>, DataError> {
+        let Self { prepare, memory } = self;
+        let writer = Writer::new(rows, prepare.shape(shape).iter().product(), memory)?;
+        Ok(Kept { path, prepare, shape, writer })
+    }
+}
+
+impl Kept<'_> {
+    /// Pictures that come together.
+    fn at_once(&self) -> usize {
+        let larger = self.shape.iter().product::<usize>();
+        let larger = larger.max(self.prepare.shape(self.shape).iter().product());
+        (AT_ONCE / larger.max(1)).max(1)
+    }
+
+    fn add(&mut self, pixels: &[u8]) -> Result<(), DataError> {
+        if !self.prepare.changes() {
+            return self.writer.write(pixels);
+        }
+        let changed = self.prepare.pixels(pixels, self.shape);
+        let changed = changed.map_err(|problem| {
+            let spec = self.path.display().to_string();
+            DataError::Spec { spec, problem }
+        })?;
+        self.writer.write(&changed)
+    }
+
+    /// Their shape and their pixels.
+    fn finish(self) -> ([usize; 3], Pixels) {
+        (self.prepare.shape(self.shape), self.writer.finish())
+    }
+}
+
 /// The shape that all pictures have, and the pixels of rows of encoded pictures.
 fn decoded(
     table: &Table,
     leaf: usize,
     rows: Range<usize>,
-) -> Result<([usize; 3], Vec<u8>), DataError> {
+    keep: Keep,
+) -> Result<([usize; 3], Pixels), DataError> {
     let column = table.schema().column(leaf);
     let error = |row, problem| table.error_in(leaf, row, problem);
     let there = |rows: &Rows<ByteArray>| match null(rows, &column) {
@@ -422,18 +557,23 @@ fn decoded(
         Ok(())
     })?;
     let dimension: usize = shape.iter().product();
-    let mut pixels = room(table, rows.len(), shape)?;
+    let mut kept = keep.room(table.path, rows.len(), shape)?;
     table.read::<ByteArrayType>(leaf, rows, |rows| {
         there(&rows)?;
-        let start = pixels.len();
-        pixels.resize(start + rows.count * dimension, 0);
-        let failed =
-            pixels[start..].par_chunks_mut(dimension).zip(&rows.values).enumerate().find_map_first(
+        let at_once = kept.at_once();
+        for (first, files) in (rows.first..).step_by(at_once).zip(rows.values.chunks(at_once)) {
+            let mut pixels = vec![0; files.len() * dimension];
+            let failed = pixels.par_chunks_mut(dimension).zip(files).enumerate().find_map_first(
                 |(i, (out, bytes))| Some((i, decode(bytes.data(), shape, out).err()?)),
             );
-        failed.map_or(Ok(()), |(i, problem)| Err(error(rows.first + i, problem)))
+            if let Some((i, problem)) = failed {
+                return Err(error(first + i, problem));
+            }
+            kept.add(&pixels)?;
+        }
+        Ok(())
     })?;
-    Ok((shape, pixels))
+    Ok(kept.finish())
 }
 
 /// The header of a picture, of a size that can be decoded.
@@ -448,13 +588,10 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder, String> {
         .map_err(image::ImageError::IoError)
         .and_then(ImageReader::into_decoder)
         .map_err(|error| broken(&error))?;
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 || u64::from(width) * u64::from(height) > MOST_PIXELS {
-        return Err(format!(
-            "says that it is {height} x {width} (height x width), beyond {MOST_PIXELS} pixels: it is damaged, or to be scaled down"
-        ));
+    match super::picture::beyond(&decoder) {
+        None => Ok(decoder),
+        Some(problem) => Err(problem),
     }
-    Ok(decoder)
 }
 
 fn broken(error: &image::ImageError) -> String {
@@ -496,18 +633,6 @@ fn decode(
     Ok(())
 }
 
-/// Room for the pixels of that many pictures.
-fn room(table: &Table, rows: usize, shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
-    let mut pixels = Vec::new();
-    let size = shape.iter().try_fold(rows, |size, &n| size.checked_mul(n));
-    match size.map(|size| pixels.try_reserve_exact(size)) {
-        Some(Ok(())) => Ok(pixels),
-        _ => Err(table.error(format!(
-            "its {rows} pictures of shape {shape:?} (channels, height, width) do not fit in memory; read a slice of them, [a:b]"
-        ))),
-    }
-}
-
 /// The place of the first null among rows outside of lists.
 fn null<V>(rows: &Rows<V>, column: &ColumnDescriptor) -> Option<usize> {
     rows.definitions.iter().position(|&d| d != column.max_def_level())
@@ -530,7 +655,8 @@ fn numbers(
     table: &Table,
     leaf: usize,
     rows: Range<usize>,
-) -> Result<([usize; 3], Vec<u8>), DataError> {
+    keep: Keep,
+) -> Result<([usize; 3], Pixels), DataError> {
     let column = table.schema().column(leaf);
     let error = |row, problem| table.error_in(leaf, row, problem);
     // All rows have the repetition levels of the first, once its lists turn out to be of equal lengths.
@@ -567,8 +693,8 @@ fn numbers(
         }
         Ok(())
     })?;
-    let [channels, height, width] = shape;
-    let mut pixels = room(table, rows.len(), shape)?;
+    let [channels, ..] = shape;
+    let mut kept = keep.room(table.path, rows.len(), shape)?;
     table.integers(leaf, rows, |rows| {
         let mut pictures = rows.repetitions.chunks(pattern.len());
         if let Some(i) = pictures.position(|p| p != pattern) {
@@ -587,20 +713,30 @@ fn numbers(
                 format!("holds the value {}; pixels are 0 to 255", rows.values[i]),
             ));
         }
-        for picture in rows.values.chunks_exact(channels * height * width) {
-            for channel in 0..channels {
-                pixels.extend(picture.iter().skip(channel).step_by(channels).map(|&v| v as u8));
+        for pictures in rows.values.chunks(kept.at_once() * pattern.len()) {
+            let mut pixels = Vec::with_capacity(pictures.len());
+            for picture in pictures.chunks_exact(pattern.len()) {
+                for channel in 0..channels {
+                    pixels.extend(picture.iter().skip(channel).step_by(channels).map(|&v| v as u8));
+                }
             }
+            kept.add(&pixels)?;
         }
         Ok(())
     })?;
-    Ok((shape, pixels))
+    Ok(kept.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+
+    type Slice = (Option<usize>, Option<usize>);
+
+    /// Pictures as they are in the file, in memory.
+    fn load(path: &Path, slice: Slice) -> Result<Images, DataError> {
+        load_prepared(path, slice, &Prepare::default(), u64::MAX)
+    }
 
     /// A file of `scripts/reference/parquet_fixtures.py`.
     fn fixture(name: &str) -> PathBuf {
@@ -657,7 +793,9 @@ mod tests {
             for from in 0..=whole.len() {
                 for to in from..=whole.len() {
                     let slice = load(&fixture(name), (Some(from), Some(to))).unwrap();
-                    assert!(slice.pixels == whole.pixels[from * dimension..to * dimension]);
+                    assert!(
+                        slice.pixels == whole.bytes().unwrap()[from * dimension..to * dimension]
+                    );
                     assert_eq!(slice.shape, whole.shape);
                     assert_eq!(slice.labels, whole.labels.as_ref().map(|l| l[from..to].to_vec()));
                     let files = whole.files.as_ref().map(|f| f[from..to].to_vec());
@@ -665,7 +803,7 @@ mod tests {
                 }
             }
             let beyond = load(&fixture(name), (Some(1), Some(1000))).unwrap();
-            assert!(beyond.pixels == whole.pixels[dimension..]);
+            assert!(beyond.pixels == whole.bytes().unwrap()[dimension..]);
             assert!(load(&fixture(name), (Some(1000), None)).unwrap().is_empty());
             assert_eq!(rows(&fixture(name)).unwrap(), whole.len());
         }
@@ -790,9 +928,11 @@ mod tests {
         assert_eq!((images.shape, images.labels), ([1, 4, 4], Some(vec![0, 1, 2, 3, 4])));
         assert!(images.pixels == expected(0..5, [1, 4, 4]));
         let images = all("pixels_grid.parquet");
-        assert!((images.shape, images.pixels) == ([1, 4, 6], expected(0..5, [1, 4, 6])));
+        assert_eq!(images.shape, [1, 4, 6]);
+        assert!(images.pixels == expected(0..5, [1, 4, 6]));
         let images = all("pixels_colour.parquet");
-        assert!((images.shape, images.pixels) == ([3, 4, 6], expected(0..5, [3, 4, 6])));
+        assert_eq!(images.shape, [3, 4, 6]);
+        assert!(images.pixels == expected(0..5, [3, 4, 6]));
         let message = problem("pixels_ragged.parquet");
         assert!(message.contains("row 1 (from 0) of column `image.list.element.list.element` is not of the shape of the first"), "{message}");
         let message = problem("pixels_beyond.parquet");

@@ -436,24 +436,27 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_are_none_are_refused() {
-        assert!(problem(b"").contains("truncated"));
-        assert!(problem(b".").contains("values that are not there"));
-        assert!(problem(b"t").contains("no mark"));
-        // A mark above the stack that is left.
-        assert!(
-            problem(b"NN(\x86a").contains("values that are not there"),
-            "{}",
-            problem(b"NN(\x86a")
-        );
-        assert!(problem(b"]N(\x86t").contains("no mark"), "{}", problem(b"]N(\x86t"));
-        assert!(problem(b"h\x00").contains("nothing was kept under 0"));
-        assert!(problem(b"}(Nu").contains("it puts 1 items into a dictionary"));
-        assert!(problem(b"T\xff\xff\xff\xff").contains("4294967295 bytes should follow"));
-        assert!(problem(b"X\x01\x00\x00\x00\xff").contains("no UTF-8"));
-        assert!(problem(b"\x80\x05.").contains("protocol=2"));
-        assert!(problem(b"\x81").contains("instruction 0x81"));
-        assert!(problem(&[b"c".as_slice(), &[b'a'; 1000]].concat()).contains("no end"));
+    fn what_is_wrong_is_told_with_its_place() {
+        let endless = [b"c".as_slice(), &[b'a'; 1000]].concat();
+        for (bytes, at, expected) in [
+            (b"".as_slice(), 0, "1 bytes should follow, but 0 do: the file is truncated"),
+            (b".", 0, "values that are not there"),
+            (b"NN0", 2, "instruction 0x30 is none of those that data needs"),
+            (b"t", 0, "no mark"),
+            // A mark above the stack that is left.
+            (b"NN(\x86a", 4, "values that are not there"),
+            (b"]N(\x86t", 4, "no mark"),
+            (b"h\x00", 0, "nothing was kept under 0"),
+            (b"}(Nu", 3, "it puts 1 items into a dictionary"),
+            (b"NT\xff\xff\xff\xff", 1, "4294967295 bytes should follow, but 0 do"),
+            (b"X\x01\x00\x00\x00\xff", 0, "no UTF-8"),
+            (b"\x80\x05.", 0, "protocol=2"),
+            (&endless, 0, "no end"),
+        ] {
+            let message = problem(bytes);
+            let place = format!("the pickle is not usable at byte {at}: ");
+            assert!(message.starts_with(&place) && message.contains(expected), "{message}");
+        }
         assert!(
             Pickle::read(b"N.")
                 .unwrap()

@@ -1,19 +1,26 @@
 //! Pictures: PNG, JPEG and WebP files, and folders of them.
 
-use super::{DataError, Images, Kind, Prepare};
+use super::{DataError, Images, Prepare, original};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
 use rayon::prelude::*;
-use std::path::{Path, PathBuf};
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+};
 
 /// Ends of the names of pictures.
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
+/// Pixels of the largest picture that is decoded: the header of a small file can announce any size. Beside it, `image` has a bound on memory of its own.
+const MOST_PIXELS: u64 = 64 << 20;
+
 /// One picture from the bytes of its file, as `channels` channels: 1 (its luma) or 3; a transparency is left out. `name` is for messages.
 ///
 /// # Errors
-/// Bytes that are no PNG, JPEG or WebP, or damaged.
+/// Bytes that are no PNG, JPEG or WebP, or damaged; a picture of more than 64 Mi pixels.
 pub fn decode(bytes: &[u8], name: &str, channels: usize) -> Result<Images, DataError> {
-    let picture = read(bytes, name)?;
-    Ok(planes(&picture, name, channels))
+    let Planes { shape, pixels } = planes(&read(bytes, name)?, channels);
+    Ok(Images::of_pixels(name.to_owned(), shape, pixels, None))
 }
 
 /// All pictures of a folder, by name, each changed as `prepare` says; greyscale if all of them are, where it does not say.
@@ -35,11 +42,7 @@ pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, Da
         return Err(format(folder, "it has no .png, .jpg, .jpeg or .webp files".into()));
     }
     let picture = |path: &PathBuf| {
-        let bytes = std::fs::read(path).map_err(|source| DataError::Read {
-            path: path.clone(),
-            source,
-            hint: String::new(),
-        })?;
+        let bytes = original::read(path)?;
         let picture = read(&bytes, &path.display().to_string())?;
         prepare.picture(picture).map_err(|problem| format(path, problem))
     };
@@ -47,11 +50,11 @@ pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, Da
     let grey = pictures.iter().all(|p| p.color().channel_count() < 3);
     let channels = prepare.channels.unwrap_or(if grey { 1 } else { 3 });
     let name = folder.display().to_string();
-    let mut images = planes(&pictures[0], &name, channels);
+    let Planes { shape, mut pixels } = planes(&pictures[0], channels);
     for (path, picture) in paths.iter().zip(&pictures).skip(1) {
-        let next = planes(picture, &name, channels);
-        if next.shape != images.shape {
-            let ([_, h, w], [_, first_h, first_w]) = (next.shape, images.shape);
+        let next = planes(picture, channels);
+        if next.shape != shape {
+            let ([_, h, w], [_, first_h, first_w]) = (next.shape, shape);
             let first = paths[0].display();
             return Err(format(
                 path,
@@ -61,10 +64,10 @@ pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, Da
                 ),
             ));
         }
-        images.pixels.extend(next.pixels);
+        pixels.extend(next.pixels);
     }
-    images.files = Some(paths.iter().map(|path| path.display().to_string()).collect());
-    Ok(images)
+    let files = Some(paths.iter().map(|path| path.display().to_string()).collect());
+    Ok(Images { files, ..Images::of_pixels(name, shape, pixels, None) })
 }
 
 /// Whether a file is a JPEG that ends before its picture does: the decoder fills up with grey what is missing, and says nothing.
@@ -74,21 +77,52 @@ pub(super) fn ends_early(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xda]) >= last([0xff, 0xd9])
 }
 
-fn read(bytes: &[u8], name: &str) -> Result<image::DynamicImage, DataError> {
-    if ends_early(bytes) {
-        return Err(DataError::Format {
-            path: name.into(),
-            problem: "it is a JPEG picture that ends early: it is truncated; fetch it again".into(),
-        });
-    }
-    image::load_from_memory(bytes).map_err(|e| DataError::Format {
-        path: name.into(),
-        problem: format!("it is no PNG, JPEG or WebP picture, or damaged ({e})"),
+/// What is wrong with a header, if it announces no pixels, or more than are decoded.
+pub(super) fn beyond(decoder: &impl ImageDecoder) -> Option<String> {
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    (pixels == 0 || pixels > MOST_PIXELS).then(|| {
+        format!(
+            "says that it is {height} x {width} (height x width), beyond {MOST_PIXELS} pixels: it is damaged, or to be scaled down"
+        )
     })
 }
 
-/// Channels first.
-pub(super) fn planes(picture: &image::DynamicImage, name: &str, channels: usize) -> Images {
+fn read(bytes: &[u8], name: &str) -> Result<DynamicImage, DataError> {
+    if ends_early(bytes) {
+        return Err(DataError::Format {
+            path: name.into(),
+            problem: format!(
+                "it is a JPEG picture that ends early, with its byte {}: it is truncated; fetch it again",
+                bytes.len()
+            ),
+        });
+    }
+    let damaged = |e: ImageError| DataError::Format {
+        path: name.into(),
+        problem: format!(
+            "its {} bytes are no PNG, JPEG or WebP picture, or damaged ({e}); fetch it again, or leave it out",
+            bytes.len()
+        ),
+    };
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let decoder = reader.map_err(ImageError::IoError).and_then(ImageReader::into_decoder);
+    let decoder = decoder.map_err(damaged)?;
+    if let Some(problem) = beyond(&decoder) {
+        return Err(DataError::Format { path: name.into(), problem: format!("it {problem}") });
+    }
+    DynamicImage::from_decoder(decoder).map_err(damaged)
+}
+
+/// One picture, channels first.
+pub(super) struct Planes {
+    /// `[channels, height, width]`.
+    pub(super) shape: [usize; 3],
+    pub(super) pixels: Vec<u8>,
+}
+
+/// A picture as `channels` channels: 1 (its luma) or 3.
+pub(super) fn planes(picture: &DynamicImage, channels: usize) -> Planes {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let pixels = if channels == 1 {
         picture.to_luma8().into_raw()
@@ -97,20 +131,13 @@ pub(super) fn planes(picture: &image::DynamicImage, name: &str, channels: usize)
         (0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).copied()).collect()
     };
     let channels = if channels == 1 { 1 } else { 3 };
-    Images {
-        name: name.to_owned(),
-        shape: [channels, height, width],
-        pixels,
-        labels: None,
-        kind: Kind::Pixels,
-        files: None,
-    }
+    Planes { shape: [channels, height, width], pixels }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+    use image::{GrayImage, ImageFormat, RgbImage};
 
     fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = std::io::Cursor::new(Vec::new());
@@ -126,12 +153,12 @@ mod tests {
     fn pictures_come_back_channels_first() {
         let bytes = encoded(&colours(), ImageFormat::Png);
         let images = decode(&bytes, "a.png", 3).unwrap();
-        assert_eq!((images.shape, images.pixels), ([3, 1, 2], vec![1, 40, 2, 50, 3, 60]));
+        assert_eq!((images.shape, images.pixels), ([3, 1, 2], vec![1, 40, 2, 50, 3, 60].into()));
         assert_eq!(decode(&bytes, "a.png", 1).unwrap().shape, [1, 1, 2]);
         let grey: DynamicImage = GrayImage::from_raw(3, 1, vec![9, 8, 7]).unwrap().into();
         for format in [ImageFormat::Png, ImageFormat::WebP] {
             let images = decode(&encoded(&grey, format), "g", 1).unwrap();
-            assert_eq!((images.shape, images.pixels), ([1, 1, 3], vec![9, 8, 7]));
+            assert_eq!((images.shape, images.pixels), ([1, 1, 3], vec![9, 8, 7].into()));
         }
         let jpeg = decode(&encoded(&colours(), ImageFormat::Jpeg), "c.jpg", 3).unwrap();
         assert_eq!(jpeg.shape, [3, 1, 2]);
@@ -150,12 +177,31 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_announces_an_absurd_size_is_refused() {
+        // Grey all over, a few hundred bytes that would take seconds to become 336 million pixels.
+        let mut bytes = encoded(&GrayImage::new(8, 8).into(), ImageFormat::Jpeg);
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[frame + 5..][..4].copy_from_slice(&[0x2e, 0x70, 0x6e, 0x67]);
+        let message = decode(&bytes, "a.jpg", 1).unwrap_err().to_string();
+        let expected = "a.jpg is not usable: it says that it is 11888 x 28263 (height x width), beyond 67108864";
+        assert!(message.starts_with(expected), "{message}");
+    }
+
+    #[test]
     fn damaged_pictures_and_mixed_folders_are_explained() {
         let bytes = encoded(&colours(), ImageFormat::Png);
         for end in 0..bytes.len() - 12 {
             let message = decode(&bytes[..end], "a.png", 3).unwrap_err().to_string();
-            assert!(message.starts_with("a.png is not usable: it is no PNG"), "{message}");
+            let expected = format!("a.png is not usable: its {end} bytes are no PNG");
+            assert!(message.starts_with(&expected), "{message}");
         }
+        let jpeg = encoded(&colours(), ImageFormat::Jpeg);
+        let end = jpeg.len() - 2;
+        let message = decode(&jpeg[..end], "a.jpg", 3).unwrap_err().to_string();
+        let expected = format!(
+            "a.jpg is not usable: it is a JPEG picture that ends early, with its byte {end}"
+        );
+        assert!(message.starts_with(&expected), "{message}");
         let folder = tempfile::tempdir().unwrap();
         let load = |options: &Prepare| load_folder(folder.path(), options);
         let problem = || load(&Prepare::default()).unwrap_err().to_string();

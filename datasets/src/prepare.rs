@@ -136,7 +136,7 @@ impl fmt::Display for Prepare {
 
 impl Prepare {
     /// Whether pictures themselves change, not only which of them are taken.
-    fn changes(&self) -> bool {
+    pub(super) fn changes(&self) -> bool {
         self.crop.is_some() || self.size.is_some() || self.channels.is_some() || self.invert
     }
 
@@ -198,8 +198,25 @@ impl Prepare {
     }
 
     fn changed(&self, images: Images) -> Result<Images, DataError> {
-        let [c, h, w] = images.shape;
-        let channels = self.channels.unwrap_or(c);
+        let changed = self.pixels(&images.bytes()?, images.shape);
+        let changed =
+            changed.map_err(|problem| DataError::Spec { spec: images.name.clone(), problem })?;
+        Ok(Images { shape: self.shape(images.shape), pixels: changed.into(), ..images })
+    }
+
+    /// The shape of pictures of this shape, changed.
+    pub(super) fn shape(&self, [channels, height, width]: [usize; 3]) -> [usize; 3] {
+        let [height, width] = self.size.or(self.crop).unwrap_or([height, width]);
+        [self.channels.unwrap_or(channels), height, width]
+    }
+
+    /// Pictures of one shape, changed one by one.
+    ///
+    /// # Errors
+    /// Pictures that are smaller than the crop, in words.
+    pub(super) fn pixels(&self, pixels: &[u8], shape: [usize; 3]) -> Result<Vec<u8>, String> {
+        let [c, h, w] = shape;
+        let [channels, ..] = self.shape(shape);
         let one = |pixels: &[u8]| {
             let picture = match c {
                 1 => {
@@ -213,15 +230,10 @@ impl Prepare {
                 }
             };
             let picture = picture.ok_or("it is too large for a picture")?;
-            Ok(planes(&self.picture(picture)?, "", channels))
+            Ok(planes(&self.picture(picture)?, channels).pixels)
         };
-        let problem = |problem: String| DataError::Spec { spec: images.name.clone(), problem };
-        let changed: Result<Vec<Images>, String> =
-            images.pixels.par_chunks(images.dimension()).map(one).collect();
-        let changed = changed.map_err(problem)?;
-        let shape = changed.first().map_or([channels, h, w], |first| first.shape);
-        let pixels = changed.into_iter().flat_map(|one| one.pixels).collect();
-        Ok(Images { shape, pixels, ..images })
+        let changed: Result<Vec<Vec<u8>>, String> = pixels.par_chunks(c * h * w).map(one).collect();
+        Ok(changed?.concat())
     }
 }
 
@@ -261,20 +273,17 @@ mod tests {
 
     #[test]
     fn pictures_are_cropped_from_the_middle_turned_grey_and_inverted() {
-        let images = Images {
-            pixels: (0..48).collect(),
-            shape: [3, 4, 4],
-            ..Images::random(1, [3, 4, 4], 0)
-        };
+        let images = Images::of_pixels("a".into(), [3, 4, 4], (0..48).collect(), None);
         let cropped = prepared("crop=2", &images).unwrap();
-        assert_eq!((cropped.shape, &cropped.pixels[..4]), ([3, 2, 2], &[5, 6, 9, 10][..]));
+        assert_eq!(cropped.shape, [3, 2, 2]);
+        assert_eq!(cropped.bytes().unwrap()[..4], [5, 6, 9, 10]);
         let inverted = prepared("crop=2,invert", &images).unwrap();
-        assert_eq!(inverted.pixels[..4], [250, 249, 246, 245]);
+        assert_eq!(inverted.bytes().unwrap()[..4], [250, 249, 246, 245]);
         let grey = prepared("grey", &images).unwrap();
         assert_eq!(grey.shape, [1, 4, 4]);
         let back = prepared("rgb", &grey).unwrap();
-        assert_eq!(back.pixels[..16], grey.pixels);
-        assert_eq!(back.pixels[32..], grey.pixels);
+        let (grey, back) = (grey.bytes().unwrap(), back.bytes().unwrap());
+        assert_eq!((&back[..16], &back[32..]), (&*grey, &*grey));
         assert!(
             prepared("crop=5", &images).unwrap_err().contains("smaller than the crop of 5 x 5")
         );
@@ -285,22 +294,23 @@ mod tests {
         // A chequerboard of single pixels is grey from afar.
         let pixels =
             (0..32 * 32).map(|i| if (i / 32 + i % 32) % 2 == 0 { 255 } else { 0 }).collect();
-        let images = Images { pixels, ..Images::random(1, [1, 32, 32], 0) };
+        let images = Images::of_pixels("a".into(), [1, 32, 32], pixels, None);
         let small = prepared("size=8", &images).unwrap();
         assert_eq!(small.shape, [1, 8, 8]);
-        assert!(small.pixels.iter().all(|p| (124..=131).contains(p)), "{:?}", small.pixels);
+        let pixels = small.bytes().unwrap();
+        assert!(pixels.iter().all(|p| (124..=131).contains(p)), "{pixels:?}");
         let wide = prepared("size=8x16", &images).unwrap();
         assert_eq!(wide.shape, [1, 8, 16]);
     }
 
     #[test]
     fn both_parts_together_are_the_whole() {
-        let images = Images { pixels: (0..50).collect(), ..Images::random(1, [1, 1, 1], 0) };
-        let part = |options: &str| prepared(options, &images).unwrap().pixels;
+        let images = Images::of_pixels("a".into(), [1, 1, 1], (0..50).collect(), None);
+        let part = |options: &str| prepared(options, &images).unwrap().pixels.into_bytes().unwrap();
         let mut all = [part("first=0.8,seed=4"), part("rest=0.8,seed=4")].concat();
         assert_eq!(part("first=0.8,seed=4").len(), 40);
         assert_ne!(part("first=0.8,seed=4"), part("first=0.8"));
         all.sort_unstable();
-        assert_eq!(all, images.pixels);
+        assert_eq!(all, (0..50).collect::<Vec<_>>());
     }
 }

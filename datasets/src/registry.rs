@@ -1,9 +1,11 @@
 //! The data sets known by name: what they are, where their files lie under `DATA_DIR`, and what the Hugging Face hub has of them.
 
 use super::{
-    DataError, Images,
+    DataError, HubFile, Images, Kind,
     cifar::{CIFAR10, CIFAR100},
-    emnist, idx, mat, npz, parquet, zipped,
+    emnist, hub_files, idx, mat, npz,
+    original::{self, format},
+    parquet, zipped,
 };
 use atypical_hub::{Hub, HubError};
 use image::{DynamicImage, imageops::FilterType};
@@ -42,21 +44,6 @@ pub struct Split {
     pub images: Option<usize>,
 }
 
-/// A split as one parquet file on the Hugging Face hub.
-#[derive(Debug)]
-pub struct HubFile {
-    /// The split.
-    pub split: &'static str,
-    /// The data set's repository.
-    pub repository: &'static str,
-    /// A commit, so that it is the same tomorrow; `main` where none is known.
-    pub revision: &'static str,
-    /// The file in the repository.
-    pub file: &'static str,
-    /// Its SHA-256, where it is known.
-    pub sha256: Option<&'static str>,
-}
-
 /// How files are laid out.
 #[derive(Clone, Copy, Debug)]
 enum Layout {
@@ -89,16 +76,6 @@ const fn some(name: &'static str) -> Split {
     Split { name, images: None }
 }
 
-const fn hub(
-    repository: &'static str,
-    revision: &'static str,
-    split: &'static str,
-    file: &'static str,
-    sha256: Option<&'static str>,
-) -> HubFile {
-    HubFile { split, repository, revision, file, sha256 }
-}
-
 const IDX_FILES: &str = "{train,t10k}-{images-idx3,labels-idx1}-ubyte, .gz or not";
 const EMNIST: &str = "Cohen, Afshar, Tapson & van Schaik 2017, arXiv 1702.05373";
 const EMNIST_FILES: &str = "gzip.zip, or the files in it";
@@ -111,19 +88,37 @@ const TEN: &[Split] = &[split("train", 60_000), split("test", 10_000)];
 const COLOUR: [usize; 3] = [3, 32, 32];
 const GREY: [usize; 3] = [1, 28, 28];
 
+const CC_BY: &str = "CC BY 4.0";
+
+/// The splits of a set of MedMNIST.
+const fn parts(train: usize, val: usize, test: usize) -> [Split; 3] {
+    [split("train", train), split("val", val), split("test", test)]
+}
+
+/// Of MedMNIST's organs there are two versions: the later one is without some blank pictures.
+const ORGANS: &[Split] = &[some("train"), some("val"), some("test")];
+
 macro_rules! medmnist {
-    ($name:literal, $title:literal, $channels:literal, $classes:literal, $train:literal, $val:literal, $test:literal) => {
+    ($name:literal, $title:literal, $channels:literal, $classes:literal, $splits:expr) => {
+        medmnist!($name, $title, $channels, $classes, $splits, CC_BY, None)
+    };
+    ($name:literal, $title:literal, $channels:literal, $classes:literal, $splits:expr, $licence:expr, $sha256:expr) => {
         Dataset {
             name: $name,
             title: concat!($title, " (MedMNIST)"),
-            splits: &[split("train", $train), split("val", $val), split("test", $test)],
+            splits: $splits,
             shape: [$channels, 28, 28],
             classes: $classes,
-            licence: "CC BY 4.0 (dermamnist: CC BY-NC 4.0)",
+            licence: $licence,
             citation: MEDMNIST,
             files: concat!($name, ".npz"),
             layout: &[Layout::OneNpz(concat!($name, ".npz"))],
-            hub: &[],
+            // The original file has all splits.
+            hub: hub_files::files!["albertvillanova/medmnist-v2" at "f6dd981c7400b3e3738bde12ff948b7cc8f0d623":
+                "train", concat!("data/", $name, ".npz"), $sha256;
+                "val", concat!("data/", $name, ".npz"), $sha256;
+                "test", concat!("data/", $name, ".npz"), $sha256;
+            ],
         }
     };
 }
@@ -140,22 +135,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: "Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747",
         files: IDX_FILES,
         layout: &[Layout::Idx],
-        hub: &[
-            hub(
-                "zalando-datasets/fashion_mnist",
-                "main",
-                "train",
-                "fashion_mnist/train-00000-of-00001.parquet",
-                None,
-            ),
-            hub(
-                "zalando-datasets/fashion_mnist",
-                "main",
-                "test",
-                "fashion_mnist/test-00000-of-00001.parquet",
-                None,
-            ),
-        ],
+        hub: hub_files::FASHION_MNIST,
     },
     Dataset {
         name: "mnist",
@@ -167,22 +147,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: "LeCun, Bottou, Bengio & Haffner 1998, Proceedings of the IEEE 86",
         files: IDX_FILES,
         layout: &[Layout::Idx],
-        hub: &[
-            hub(
-                "ylecun/mnist",
-                "77f3279092a1c1579b2250db8eafed0ad422088c",
-                "train",
-                "mnist/train-00000-of-00001.parquet",
-                Some("f2c01285a9f89399335b00ee4e8d499dc4e46db5e39c74903ce5618d895eb3bf"),
-            ),
-            hub(
-                "ylecun/mnist",
-                "77f3279092a1c1579b2250db8eafed0ad422088c",
-                "test",
-                "mnist/test-00000-of-00001.parquet",
-                Some("d49fcf556ce25b002b302e318ce4a11098bbfe5d4499c3f35d7c72297c52374b"),
-            ),
-        ],
+        hub: hub_files::MNIST,
     },
     Dataset {
         name: "kmnist",
@@ -194,7 +159,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: "Clanuwat et al. 2018, arXiv 1812.01718",
         files: IDX_FILES,
         layout: &[Layout::Idx],
-        hub: &[],
+        hub: hub_files::KMNIST,
     },
     Dataset {
         name: "emnist",
@@ -206,7 +171,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: EMNIST,
         files: EMNIST_FILES,
         layout: &[Layout::Emnist("byclass", false)],
-        hub: &[],
+        hub: hub_files::EMNIST,
     },
     Dataset {
         name: "emnist-letters",
@@ -218,7 +183,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: EMNIST,
         files: EMNIST_FILES,
         layout: &[Layout::Emnist("letters", false)],
-        hub: &[],
+        hub: hub_files::EMNIST_LETTERS,
     },
     Dataset {
         name: "emnist-minus-mnist",
@@ -230,7 +195,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: EMNIST,
         files: EMNIST_FILES,
         layout: &[Layout::Emnist("byclass", true)],
-        hub: &[],
+        hub: hub_files::EMNIST,
     },
     Dataset {
         name: "omniglot",
@@ -254,22 +219,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
         files: "cifar-10-binary.tar.gz or cifar-10-python.tar.gz, packed or not; train.npz and test.npz",
         layout: &[Layout::Npz, Layout::Cifar(&CIFAR10)],
-        hub: &[
-            hub(
-                "uoft-cs/cifar10",
-                "0b2714987fa478483af9968de7c934580d0bb9a2",
-                "train",
-                "plain_text/train-00000-of-00001.parquet",
-                Some("8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883"),
-            ),
-            hub(
-                "uoft-cs/cifar10",
-                "0b2714987fa478483af9968de7c934580d0bb9a2",
-                "test",
-                "plain_text/test-00000-of-00001.parquet",
-                Some("841389e6f2d64f28bf17310e430aebac20ec3ba611a3c5e231dc93c645ce84de"),
-            ),
-        ],
+        hub: hub_files::CIFAR10,
     },
     Dataset {
         name: "cifar100",
@@ -281,22 +231,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
         files: "cifar-100-binary.tar.gz or cifar-100-python.tar.gz, packed or not; train.npz and test.npz",
         layout: &[Layout::Npz, Layout::Cifar(&CIFAR100)],
-        hub: &[
-            hub(
-                "uoft-cs/cifar100",
-                "aadb3af77e9048adbea6b47c21a81e47dd092ae5",
-                "train",
-                "cifar100/train-00000-of-00001.parquet",
-                None,
-            ),
-            hub(
-                "uoft-cs/cifar100",
-                "aadb3af77e9048adbea6b47c21a81e47dd092ae5",
-                "test",
-                "cifar100/test-00000-of-00001.parquet",
-                Some("98776c529bb146a9c791229df74a5cf076be9b43d82dbbd334b6a7788d73dc68"),
-            ),
-        ],
+        hub: hub_files::CIFAR100,
     },
     Dataset {
         name: "svhn",
@@ -308,22 +243,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: "Netzer et al. 2011, NIPS Workshop on Deep Learning and Unsupervised Feature Learning",
         files: "train_32x32.mat, test_32x32.mat, extra_32x32.mat; train.npz, test.npz",
         layout: &[Layout::Npz, Layout::Svhn],
-        hub: &[
-            hub(
-                "ufldl-stanford/svhn",
-                "main",
-                "train",
-                "cropped_digits/train-00000-of-00001.parquet",
-                None,
-            ),
-            hub(
-                "ufldl-stanford/svhn",
-                "main",
-                "test",
-                "cropped_digits/test-00000-of-00001.parquet",
-                None,
-            ),
-        ],
+        hub: hub_files::SVHN,
     },
     Dataset {
         name: "celeba",
@@ -335,7 +255,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: CELEBA,
         files: CELEBA_FILES,
         layout: &[Layout::CelebA(64)],
-        hub: &[],
+        hub: hub_files::CELEBA,
     },
     Dataset {
         name: "celeba-32",
@@ -347,7 +267,7 @@ pub const DATASETS: &[Dataset] = &[
         citation: CELEBA,
         files: CELEBA_FILES,
         layout: &[Layout::CelebA(32)],
-        hub: &[],
+        hub: hub_files::CELEBA,
     },
     Dataset {
         name: "tiny-imagenet",
@@ -359,66 +279,160 @@ pub const DATASETS: &[Dataset] = &[
         citation: "Le & Yang 2015, Tiny ImageNet Visual Recognition Challenge",
         files: "tiny-imagenet-200.zip (its test has no labels); train.npz, val.npz, test.npz",
         layout: &[Layout::Npz, Layout::TinyImageNet],
-        hub: &[],
+        hub: hub_files::TINY_IMAGENET,
     },
-    medmnist!("pathmnist", "colon pathology", 3, 9, 89_996, 10_004, 7_180),
+    medmnist!("pathmnist", "colon pathology", 3, 9, &parts(89_996, 10_004, 7_180)),
     medmnist!(
         "chestmnist",
         "chest X-rays, several findings an image: no labels here",
         1,
         0,
-        78_468,
-        11_219,
-        22_433
+        &parts(78_468, 11_219, 22_433)
     ),
-    medmnist!("dermamnist", "skin lesions", 3, 7, 7_007, 1_003, 2_005),
-    medmnist!("octmnist", "retinal OCT", 1, 4, 97_477, 10_832, 1_000),
-    medmnist!("pneumoniamnist", "chest X-rays", 1, 2, 4_708, 524, 624),
-    medmnist!("retinamnist", "fundus photographs", 3, 5, 1_080, 120, 400),
-    medmnist!("breastmnist", "breast ultrasound", 1, 2, 546, 78, 156),
-    medmnist!("bloodmnist", "blood cells", 3, 8, 11_959, 1_712, 3_421),
-    medmnist!("tissuemnist", "kidney cortex cells", 1, 8, 165_466, 23_640, 47_280),
-    medmnist!("organamnist", "abdominal CT, axial", 1, 11, 34_561, 6_491, 17_778),
-    medmnist!("organcmnist", "abdominal CT, coronal", 1, 11, 12_975, 2_392, 8_216),
-    medmnist!("organsmnist", "abdominal CT, sagittal", 1, 11, 13_932, 2_452, 8_827),
+    medmnist!(
+        "dermamnist",
+        "skin lesions",
+        3,
+        7,
+        &parts(7_007, 1_003, 2_005),
+        "CC BY-NC 4.0",
+        None
+    ),
+    medmnist!("octmnist", "retinal OCT", 1, 4, &parts(97_477, 10_832, 1_000)),
+    medmnist!(
+        "pneumoniamnist",
+        "chest X-rays",
+        1,
+        2,
+        &parts(4_708, 524, 624),
+        CC_BY,
+        Some("e1792d3f03751cb101e99f19a63b3c1941436c988665f47853417b05be250cd8")
+    ),
+    medmnist!("retinamnist", "fundus photographs", 3, 5, &parts(1_080, 120, 400)),
+    medmnist!("breastmnist", "breast ultrasound", 1, 2, &parts(546, 78, 156)),
+    medmnist!("bloodmnist", "blood cells", 3, 8, &parts(11_959, 1_712, 3_421)),
+    medmnist!("tissuemnist", "kidney cortex cells", 1, 8, &parts(165_466, 23_640, 47_280)),
+    medmnist!("organamnist", "abdominal CT, axial", 1, 11, ORGANS),
+    medmnist!("organcmnist", "abdominal CT, coronal", 1, 11, ORGANS),
+    medmnist!("organsmnist", "abdominal CT, sagittal", 1, 11, ORGANS),
 ];
 
 impl Dataset {
-    /// Read one split: from the files under `data_dir`, or from what was fetched of the hub.
+    /// Read one split: from the files under `data_dir`, or from what was fetched of the hub; in parquet, pictures of more than `memory` bytes stay on disk.
     ///
     /// # Errors
-    /// Files that are missing, with those looked for, or damaged; another number of images than the set has.
-    pub(super) fn load(&self, split: &str, data_dir: &Path) -> Result<Images, DataError> {
+    /// Files that are missing, with those looked for, or damaged; images of another shape than the set's. Of what was fetched of the hub, another number of them
+    /// than the set has; files under `data_dir` may be a part of it.
+    pub(super) fn load(
+        &self,
+        split: &str,
+        data_dir: &Path,
+        memory: u64,
+    ) -> Result<Images, DataError> {
         let folder = data_dir.join(self.folder());
-        for layout in self.layout {
-            if layout.is_there(&folder, split) {
-                return layout.load(&folder, split);
+        if let Some(layout) = self.layout_of(split, &folder) {
+            let images = layout.load(&folder, split)?;
+            if images.kind != Kind::Pixels || images.shape != self.shape {
+                let file = layout.file(&folder, split).unwrap_or(folder);
+                let kind = if images.kind == Kind::Vectors { "vectors" } else { "pictures" };
+                let problem = format!(
+                    "it has {kind} of shape {:?} (channels, height, width), but {}:{split} has pictures of {:?}; put the files of that set there, or name \
+                     this one by its path",
+                    images.shape, self.name, self.shape
+                );
+                return Err(format(&file, problem));
             }
+            return Ok(images);
         }
         match self.fetched(split, true)? {
-            Some(path) => {
-                let images = parquet::load(&path, (None, None))?;
-                let published = self.splits.iter().find(|s| s.name == split).and_then(|s| s.images);
-                match published {
-                    Some(published) if published != images.len() => Err(DataError::Format {
-                        path,
-                        problem: format!(
-                            "it has {} images, but {}:{split} has {published}; fetch it again",
-                            images.len(),
-                            self.name
-                        ),
-                    }),
-                    _ => Ok(images),
-                }
-            }
+            Some(files) => self.read(split, &files, memory),
             None => Err(self.missing(split, &folder)),
+        }
+    }
+
+    /// How many images a split that is there has, by the headers of its files, of which no more is read. None where they do not say: CIFAR's pickles, and
+    /// what of EMNIST is no digit.
+    ///
+    /// # Errors
+    /// As for reading the split, as far as its headers tell.
+    pub fn count(&self, split: &str, data_dir: &Path) -> Result<Option<usize>, DataError> {
+        let folder = data_dir.join(self.folder());
+        if let Some(layout) = self.layout_of(split, &folder) {
+            return layout.count(&folder, split);
+        }
+        match self.fetched(split, false)? {
+            Some(files) => self.announced(split, &files),
+            None => Err(self.missing(split, &folder)),
+        }
+    }
+
+    /// [`count`](Self::count) of the files that the hub has of a split.
+    fn announced(&self, split: &str, files: &[PathBuf]) -> Result<Option<usize>, DataError> {
+        if files.iter().all(|file| is_parquet(file)) {
+            return files
+                .iter()
+                .map(|file| parquet::rows(file))
+                .sum::<Result<usize, _>>()
+                .map(Some);
+        }
+        let (layout, folder) = self.original(split, &files[0])?;
+        layout.count(folder, split)
+    }
+
+    /// How the files of a split that are in a folder are laid out: what is there first is read.
+    fn layout_of(&self, split: &str, folder: &Path) -> Option<&Layout> {
+        self.layout.iter().find(|layout| layout.is_there(folder, split))
+    }
+
+    /// Original files lie in the hub's cache under their names, so that they are read as from any folder: how, and from which.
+    fn original<'a>(&self, split: &str, file: &'a Path) -> Result<(&Layout, &'a Path), DataError> {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let layout = self.layout_of(split, folder).ok_or_else(|| self.missing(split, folder))?;
+        Ok((layout, folder))
+    }
+
+    /// One split from the files that the hub has of it.
+    fn read(&self, split: &str, files: &[PathBuf], memory: u64) -> Result<Images, DataError> {
+        let [first, others @ ..] = files else { return Err(self.missing(split, Path::new(""))) };
+        let images = if is_parquet(first) {
+            // As the pictures of the original files are prepared.
+            let change = |picture| self.layout.iter().fold(picture, |p, layout| layout.change(p));
+            parquet::load_changed(files, self.shape[0], &change, memory)?
+        } else {
+            let (layout, folder) = self.original(split, first)?;
+            layout.load(folder, split)?
+        };
+        let wrong = |found: String, expected: String| {
+            let problem = format!(
+                "{found} of {}:{split}, which has {expected}; fetch it again: atypical data fetch {}",
+                self.name, self.name
+            );
+            Err(format(first, problem))
+        };
+        if images.shape != self.shape {
+            return wrong(
+                format!("it has pictures of shape {:?} (channels, height, width)", images.shape),
+                format!("{:?}", self.shape),
+            );
+        }
+        let published = self.splits.iter().find(|s| s.name == split).and_then(|s| s.images);
+        match published {
+            Some(published) if published != images.len() => wrong(
+                format!(
+                    "it {} {} images",
+                    if others.is_empty() { "has" } else { "and the files behind it have" },
+                    images.len()
+                ),
+                published.to_string(),
+            ),
+            _ => Ok(images),
         }
     }
 
     /// Whether a split can be read: there are files of it under `data_dir`, or it was fetched of the hub.
     pub fn is_there(&self, split: &str, data_dir: &Path) -> bool {
         let folder = data_dir.join(self.folder());
-        self.layout.iter().any(|layout| layout.is_there(&folder, split))
+        self.layout_of(split, &folder).is_some()
             || self.fetched(split, false).is_ok_and(|path| path.is_some())
     }
 
@@ -431,12 +445,13 @@ impl Dataset {
         }
     }
 
-    /// What the hub has of a split.
-    pub fn on_hub(&self, split: &str) -> Option<&HubFile> {
-        self.hub.iter().find(|file| file.split == split)
+    /// The files that the hub has of a split.
+    pub fn on_hub(&self, split: &str) -> impl Iterator<Item = &HubFile> {
+        self.hub.iter().filter(move |file| file.split == split)
     }
 
-    /// Download a split from the hub into its cache, or find it there; `progress` is told the bytes there are and those of the file.
+    /// Download a file of a split from the hub into its cache, or find it there; `progress` is told the bytes there are and those of the file. A split can be
+    /// read when all files of it were fetched.
     ///
     /// # Errors
     /// As [`Hub::dataset_file`].
@@ -449,24 +464,32 @@ impl Dataset {
         hub.dataset_file(file.repository, file.revision, file.file, file.sha256, progress)
     }
 
-    /// What was fetched before of a split, its checksum compared where that is asked for; nothing is downloaded.
-    fn fetched(&self, split: &str, verified: bool) -> Result<Option<PathBuf>, DataError> {
-        let Some(HubFile { repository, revision, file, sha256, .. }) = self.on_hub(split) else {
+    /// The files fetched before of a split, their checksums compared where that is asked for; none where one is missing. Nothing is downloaded.
+    fn fetched(&self, split: &str, verified: bool) -> Result<Option<Vec<PathBuf>>, DataError> {
+        if self.on_hub(split).next().is_none() {
             return Ok(None);
-        };
-        let sha256 = sha256.filter(|_| verified);
-        let found = Hub::from_environment(true)
-            .and_then(|hub| hub.dataset_file(repository, revision, file, sha256, &|_, _| {}));
-        match found {
-            Ok(path) => Ok(Some(path)),
+        }
+        let cached = |hub: Hub| self.cached(split, &hub, verified);
+        match Hub::from_environment(true).and_then(cached) {
+            Ok(files) => Ok(Some(files)),
             Err(HubError::Offline { .. }) => Ok(None),
             Err(error) => Err(DataError::Hub(error.into())),
         }
     }
 
+    /// The files of a split in the cache of a hub.
+    fn cached(&self, split: &str, hub: &Hub, verified: bool) -> Result<Vec<PathBuf>, HubError> {
+        self.on_hub(split)
+            .map(|&HubFile { repository, revision, file, sha256, .. }| {
+                let sha256 = sha256.filter(|_| verified);
+                hub.dataset_file(repository, revision, file, sha256, &|_, _| {})
+            })
+            .collect()
+    }
+
     fn missing(&self, split: &str, folder: &Path) -> DataError {
         let Self { name, files, .. } = self;
-        let fetch = match self.on_hub(split) {
+        let fetch = match self.on_hub(split).next() {
             Some(_) => {
                 format!("; or download it from the Hugging Face hub: atypical data fetch {name}")
             }
@@ -525,21 +548,49 @@ impl Layout {
             }
             Self::Cifar(cifar) => cifar.load(folder, split),
             Self::Svhn => mat::load(&file),
-            Self::Omniglot => zipped::omniglot(&file, &|p| resized(&p, 28)),
-            Self::TinyImageNet => zipped::tiny_imagenet(&file, split, &|p| resized(&p, 32)),
+            Self::Omniglot => zipped::omniglot(&file, &|p| self.change(p)),
+            Self::TinyImageNet => zipped::tiny_imagenet(&file, split, &|p| self.change(p)),
+            Self::CelebA(_) => zipped::celeba(&file, split, &|p| self.change(p)),
+        }
+    }
+
+    fn count(self, folder: &Path, split: &str) -> Result<Option<usize>, DataError> {
+        let file = self.file(folder, split).unwrap_or_default();
+        match self {
+            Self::Idx => idx::count(&file, original::open(&file)?).map(Some),
+            Self::Npz => npz::count(&file, None).map(Some),
+            Self::OneNpz(_) => npz::count(&file, Some(split)).map(Some),
+            Self::Emnist(_, true) => Ok(None),
+            Self::Emnist(variant, false) => emnist::count(folder, variant, split).map(Some),
+            Self::Cifar(cifar) => cifar.count(folder, split),
+            Self::Svhn => mat::count(&file).map(Some),
+            Self::Omniglot => zipped::count_omniglot(&file).map(Some),
+            Self::TinyImageNet => zipped::count_tiny_imagenet(&file, split).map(Some),
+            Self::CelebA(_) => zipped::count_celeba(&file, split).map(Some),
+        }
+    }
+
+    /// What is done to each picture, as the original files have it and as the hub has.
+    fn change(self, picture: DynamicImage) -> DynamicImage {
+        match self {
+            Self::Omniglot => resized(&picture, 28),
+            Self::TinyImageNet => resized(&picture, 32),
             Self::CelebA(side) => {
                 const MIDDLE: u32 = 148;
-                let middle = |p: DynamicImage| {
-                    let [left, top] =
-                        [p.width(), p.height()].map(|side| side.saturating_sub(MIDDLE) / 2);
-                    p.crop_imm(left, top, MIDDLE, MIDDLE)
-                };
-                zipped::celeba(&file, split, &|p| resized(&middle(p), side))
+                let [left, top] =
+                    [picture.width(), picture.height()].map(|side| side.saturating_sub(MIDDLE) / 2);
+                resized(&picture.crop_imm(left, top, MIDDLE, MIDDLE), side)
             }
+            _ => picture,
         }
     }
 }
 
+fn is_parquet(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "parquet")
+}
+
+/// Whether there are labels, for messages.
 /// One of MNIST's files, with or without `.gz`.
 fn idx_file(folder: &Path, split: &str, kind: &str) -> PathBuf {
     let prefix = if split == "test" { "t10k" } else { split };
@@ -555,6 +606,8 @@ fn resized(picture: &DynamicImage, side: u32) -> DynamicImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Prepare, mutations};
+    use atypical_hub::loopback::Loopback;
 
     #[test]
     fn names_splits_and_files_are_told_once() {
@@ -577,11 +630,190 @@ mod tests {
         }
     }
 
+    /// What the layout does not know would be fetched in vain.
+    #[test]
+    fn original_files_of_the_hub_have_the_names_that_are_read() {
+        for dataset in DATASETS {
+            for split in dataset.splits {
+                let files = dataset.on_hub(split.name).map(|file| Path::new(file.file));
+                let originals: Vec<&Path> = files.filter(|file| !is_parquet(file)).collect();
+                let Some(first) = originals.first() else { continue };
+                let dir = tempfile::tempdir().unwrap();
+                let folder = dir.path().join(first).parent().unwrap().to_path_buf();
+                std::fs::create_dir_all(&folder).unwrap();
+                let is_there = || dataset.layout_of(split.name, &folder).is_some();
+                assert!(!is_there(), "{}", dataset.name);
+                for file in originals {
+                    std::fs::write(dir.path().join(file), b"").unwrap();
+                }
+                assert!(is_there(), "{}:{}", dataset.name, split.name);
+            }
+        }
+    }
+
+    const BASE: Dataset = Dataset {
+        name: "base",
+        title: "",
+        splits: &[],
+        shape: COLOUR,
+        classes: 0,
+        licence: "",
+        citation: "",
+        files: "",
+        layout: &[Layout::TinyImageNet],
+        hub: &[],
+    };
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/parquet").join(name)
+    }
+
+    /// The pictures of a fixture as they are.
+    fn raw(name: &str) -> Images {
+        let prepare = Prepare::default();
+        parquet::load_prepared(&fixture(name), (None, None), &prepare, u64::MAX).unwrap()
+    }
+
+    /// What is on the hub of a set: fetched, and read from the cache.
+    fn fetched(dataset: &Dataset, server: &Loopback, split: &str) -> Result<Images, String> {
+        let cache = tempfile::tempdir().unwrap();
+        let online = server.hub(cache.path(), None, false);
+        let offline = server.hub(cache.path(), None, true);
+        for file in dataset.on_hub(split) {
+            // A part of the files is not the split.
+            let missing = dataset.cached(split, &offline, true).unwrap_err();
+            assert!(matches!(missing, HubError::Offline { .. }), "{missing}");
+            dataset.fetch(file, &online, &|_, _| {}).unwrap();
+        }
+        let files = dataset.cached(split, &offline, true).unwrap();
+        let read = |memory| dataset.read(split, &files, memory).map_err(|error| error.to_string());
+        let images = read(u64::MAX)?;
+        if is_parquet(&files[0]) {
+            let on_disk = read(0)?;
+            assert!(on_disk.pixels.on_disk() && on_disk.pixels == images.pixels);
+        }
+        assert_eq!(dataset.announced(split, &files).unwrap(), Some(images.len()));
+        Ok(images)
+    }
+
+    #[test]
+    fn a_split_of_several_files_is_read_in_their_order_each_picture_prepared() {
+        let server = Loopback::start();
+        let names = ["plain_mixed", "hf_grey", "two_sizes", "dictionary"];
+        let names = names.map(|name| format!("{name}.parquet"));
+        for name in &names {
+            let path = format!("datasets/owner/shards/data/{name}");
+            server.large(&path, &std::fs::read(fixture(name)).unwrap());
+        }
+        const SET: Dataset = Dataset {
+            splits: &[split("train", 19), some("val"), split("mixed", 9), split("few", 20)],
+            hub: hub_files::files!["owner/shards" at "main":
+                "train", "data/plain_mixed.parquet", None;
+                "train", "data/hf_grey.parquet", None;
+                "val", "data/two_sizes.parquet", None;
+                "val", "data/dictionary.parquet", None;
+                "mixed", "data/hf_grey.parquet", None;
+                "mixed", "data/two_sizes.parquet", None;
+                "few", "data/hf_grey.parquet", None;
+            ],
+            ..BASE
+        };
+        // Grey and colour, of one size; then grey of another.
+        let train = fetched(&SET, &server, "train").unwrap();
+        assert_eq!((train.len(), train.shape), (19, COLOUR));
+        let labels = (249..256).chain((0..12).map(|i| i % 10));
+        assert_eq!(train.labels, Some(labels.collect()));
+        let prepared = |name: &str| {
+            let images = raw(name);
+            "size=32,rgb".parse::<Prepare>().unwrap().images(images).unwrap()
+        };
+        assert!(
+            train.bytes().unwrap()[7 * 3072..] == *prepared("hf_grey.parquet").bytes().unwrap()
+        );
+        // Two sizes in one file.
+        let val = fetched(&SET, &server, "val").unwrap();
+        assert_eq!((val.len(), &val.labels), (46, &None));
+        assert!(
+            val.bytes().unwrap()[6 * 3072..] == *prepared("dictionary.parquet").bytes().unwrap()
+        );
+        let message = fetched(&SET, &server, "mixed").unwrap_err();
+        assert!(
+            message.contains("two_sizes.parquet is not usable: its pictures are")
+                && message.contains("without labels, but")
+                && message.contains("do not belong together"),
+            "{message}"
+        );
+        let message = fetched(&SET, &server, "few").unwrap_err();
+        assert!(message.contains("it has 12 images of base:few, which has 20"), "{message}");
+        const GREY_IN_COLOUR: Dataset =
+            Dataset { layout: &[Layout::Idx], splits: &[some("few")], ..SET };
+        let message = fetched(&GREY_IN_COLOUR, &server, "few").unwrap_err();
+        assert!(
+            message.contains("shape [3, 28, 28]") && message.contains("[3, 32, 32]"),
+            "{message}"
+        );
+        let grey = Dataset { shape: GREY, ..GREY_IN_COLOUR };
+        let raw = raw("hf_grey.parquet");
+        assert!(fetched(&grey, &server, "few").unwrap().pixels == raw.pixels);
+    }
+
+    #[test]
+    fn original_files_of_the_hub_are_read_as_such() {
+        let server = Loopback::start();
+        let pixels: Vec<u8> = (0..24).collect();
+        // One archive for all splits.
+        let mut npz = npyz::npz::NpzWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, range) in [("train_images", 0..18), ("val_images", 18..24)] {
+            use npyz::WriterBuilder;
+            let array = npz.array(name, Default::default()).unwrap();
+            let shape = [range.len() as u64 / 6, 2, 3];
+            let mut writer = array.default_dtype().shape(&shape).begin_nd().unwrap();
+            writer.extend(pixels[range].iter().copied()).unwrap();
+            writer.finish().unwrap();
+        }
+        let archive = npz.zip_writer().finish().unwrap().into_inner();
+        server.large("datasets/owner/med/data/med.npz", &archive);
+        const MED: Dataset = Dataset {
+            splits: &[split("train", 3), split("val", 1)],
+            shape: [1, 2, 3],
+            layout: &[Layout::OneNpz("med.npz")],
+            hub: hub_files::files!["owner/med" at "0123456789abcdef0123456789abcdef01234567":
+                "train", "data/med.npz", None;
+                "val", "data/med.npz", None;
+            ],
+            ..BASE
+        };
+        assert_eq!(fetched(&MED, &server, "train").unwrap().pixels, pixels[..18]);
+        assert_eq!(fetched(&MED, &server, "val").unwrap().pixels, pixels[18..]);
+        // Two files for each split, upright when they are read.
+        let idx = |rank: u8, dims: &[u32], bytes: &[u8]| {
+            let dims: Vec<u8> = dims.iter().flat_map(|d| d.to_be_bytes()).collect();
+            [&[0, 0, 8, rank], dims.as_slice(), bytes].concat()
+        };
+        let images = idx(3, &[2, 2, 2], &[1, 2, 3, 4, 5, 6, 7, 8]);
+        server.small("datasets/owner/letters/emnist-letters-test-images-idx3-ubyte.gz", &images);
+        let labels = idx(1, &[2], &[1, 26]);
+        server.small("datasets/owner/letters/emnist-letters-test-labels-idx1-ubyte.gz", &labels);
+        const LETTERS: Dataset = Dataset {
+            splits: &[some("test")],
+            shape: [1, 2, 2],
+            layout: &[Layout::Emnist("letters", false)],
+            hub: hub_files::files!["owner/letters" at "main":
+                "test", "emnist-letters-test-images-idx3-ubyte.gz", None;
+                "test", "emnist-letters-test-labels-idx1-ubyte.gz", None;
+            ],
+            ..BASE
+        };
+        let test = fetched(&LETTERS, &server, "test").unwrap();
+        assert_eq!(test.pixels, [1, 3, 2, 4, 5, 7, 6, 8]);
+        assert_eq!(test.labels, Some(vec![1, 26]));
+    }
+
     #[test]
     fn a_set_is_read_from_whichever_of_its_files_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let cifar = DATASETS.iter().find(|d| d.name == "cifar10").unwrap();
-        let load = |split: &str| cifar.load(split, dir.path()).map_err(|e| e.to_string());
+        let load = |split: &str| cifar.load(split, dir.path(), u64::MAX).map_err(|e| e.to_string());
         let folder = dir.path().join("cifar10");
         let message = cifar.missing("test", &folder).to_string();
         for part in [
@@ -594,15 +826,101 @@ mod tests {
         }
         std::fs::create_dir(&folder).unwrap();
         let images = Images::random(3, [3, 32, 32], 0);
-        std::fs::write(folder.join("test.npz"), npz::to_npz(&images.pixels, images.shape).unwrap())
-            .unwrap();
+        let written = npz::to_npz(&images.bytes().unwrap(), images.shape).unwrap();
+        std::fs::write(folder.join("test.npz"), written).unwrap();
         assert_eq!(load("test").unwrap().pixels, images.pixels);
+        let other = Images::random(3, [1, 28, 28], 0);
+        let vectors = npz::vectors_to_npz(&[0.5; 6], 3).unwrap();
+        let grey = npz::to_npz(&other.bytes().unwrap(), other.shape).unwrap();
+        for (bytes, found) in
+            [(grey, "pictures of shape [1, 28, 28]"), (vectors, "vectors of shape [3, 1, 1]")]
+        {
+            std::fs::write(folder.join("test.npz"), bytes).unwrap();
+            let message = load("test").unwrap_err();
+            for part in
+                ["test.npz is not usable", found, "cifar10:test has pictures of [3, 32, 32]"]
+            {
+                assert!(message.contains(part), "{message}");
+            }
+        }
         // A file of one split is none of another.
         assert!(cifar.is_there("test", dir.path()) && !cifar.is_there("train", dir.path()));
         assert!(load("train").unwrap_err().contains("atypical data fetch cifar10"));
         // What is there is told of, not what else could be.
         std::fs::write(folder.join("train.npz"), b"damaged").unwrap();
         assert!(load("train").unwrap_err().contains("train.npz is not usable"));
+    }
+
+    #[test]
+    fn images_are_counted_by_headers() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, bytes: &[u8]| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        let corpus = mutations::corpus();
+        let file = |name: &str| &corpus.iter().find(|file| file.0 == name).unwrap().1;
+        put("omniglot/images_background.zip", file("images_background.zip"));
+        put("tiny-imagenet/tiny-imagenet-200.zip", file("tiny-imagenet-200.zip"));
+        put("emnist/gzip.zip", file("gzip.zip"));
+        put("svhn/train_32x32.mat", file("train_32x32.mat"));
+        put("cifar100/test.npz", file("grey.npz"));
+        let labels = [0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2];
+        put("mnist/train-images-idx3-ubyte.gz", file("images-ubyte.gz"));
+        put("mnist/train-labels-idx1-ubyte", &labels);
+        put("kmnist/t10k-images-idx3-ubyte", file("images-ubyte"));
+        put("kmnist/t10k-labels-idx1-ubyte", &labels);
+        let jpeg = file("picture.jpg");
+        let faces = ["img_align_celeba/000001.jpg", "img_align_celeba/000003.jpg"];
+        put(
+            "celeba/img_align_celeba.zip",
+            &mutations::zip_of(&faces.map(|f| (f, jpeg.as_slice()))),
+        );
+        put("celeba/list_eval_partition.txt", b"000001.jpg 0\n000002.jpg 2\n000003.jpg 0\n");
+        let mut npz = npyz::npz::NpzWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, n) in [("train_images", 4), ("val_images", 2)] {
+            use npyz::WriterBuilder;
+            let array = npz.array(name, Default::default()).unwrap();
+            let mut writer = array.default_dtype().shape(&[n, 1, 1]).begin_nd().unwrap();
+            writer.extend((0..n).map(|i| i as u8)).unwrap();
+            writer.finish().unwrap();
+        }
+        let archive = npz.zip_writer().finish().unwrap().into_inner();
+        put("bloodmnist/bloodmnist.npz", &archive);
+
+        let set = |name: &str| DATASETS.iter().find(|set| set.name == name).unwrap();
+        for (name, split, count) in [
+            ("omniglot", "train", 2),
+            ("tiny-imagenet", "train", 1),
+            ("emnist-letters", "test", 1),
+            ("svhn", "train", 3),
+            ("cifar100", "test", 3),
+            ("mnist", "train", 3),
+            ("kmnist", "test", 3),
+            ("celeba", "train", 2),
+            ("celeba-32", "train", 2),
+            ("bloodmnist", "train", 4),
+            ("bloodmnist", "val", 2),
+        ] {
+            assert_eq!(set(name).count(split, dir.path()).unwrap(), Some(count), "{name}:{split}");
+            // Whatever their shape: the pictures here are small.
+            let folder = dir.path().join(set(name).folder());
+            let layout = set(name).layout_of(split, &folder).unwrap();
+            assert_eq!(layout.load(&folder, split).unwrap().len(), count, "{name}:{split}");
+        }
+        // Which of them are letters is in the labels.
+        assert_eq!(set("emnist-minus-mnist").count("test", dir.path()).unwrap(), None);
+        let problem =
+            |name: &str, split: &str| set(name).count(split, dir.path()).unwrap_err().to_string();
+        assert!(problem("emnist", "test").contains("it has no file `gzip/emnist-byclass-test-"));
+        assert!(problem("bloodmnist", "test").contains("entry `test_images.npy` is missing"));
+        put("svhn/test_32x32.mat", b"damaged");
+        assert!(problem("svhn", "test").contains("its header is truncated or damaged at byte 7"));
+        put("kmnist/train-images-idx3-ubyte.gz", b"");
+        assert!(problem("kmnist", "train").contains("it ends at byte 0, within the idx header"));
+        put("omniglot/images_evaluation.zip", b"PK");
+        assert!(problem("omniglot", "test").contains("its 2 bytes are no readable zip archive"));
     }
 
     #[test]
@@ -614,13 +932,14 @@ mod tests {
                 continue;
             }
             for split in dataset.splits {
-                let images = match dataset.load(split.name, &data_dir) {
+                let images = match dataset.load(split.name, &data_dir, u64::MAX) {
                     Ok(images) => images,
                     // Not all splits lie there.
                     Err(DataError::Read { .. }) => continue,
                     Err(error) => panic!("{error}"),
                 };
                 let shape = dataset.shape;
+                assert_eq!(dataset.count(split.name, &data_dir).unwrap(), Some(images.len()));
                 images.expect_shape(shape).unwrap();
                 assert_eq!(images.labels.as_ref().map(Vec::len), Some(images.len()));
                 // Subsets of the others: their size is the user's choice.

@@ -2,7 +2,7 @@
 
 use super::{
     DATASETS, DataError, Dataset, Images, Prepare, demo, did_you_mean::did_you_mean, idx,
-    manifold::Manifold, npz, parquet, picture, toy, vectors,
+    manifold::Manifold, npz, parquet, picture, pixels, toy, vectors,
 };
 use std::{
     fmt,
@@ -191,11 +191,21 @@ impl fmt::Display for Spec {
 }
 
 impl Spec {
-    /// Read the images.
+    /// Read the images. Where those of a parquet file are more than `DATA_MEMORY`, an environment variable (`512MiB`; 2 GiB where it is not set), they are decoded once, to a temporary file
+    /// (`TMPDIR`), and every sample is read from there.
     ///
     /// # Errors
-    /// Files that are missing or damaged, a slice outside the set or empty; samples of a run, which are not read but drawn.
+    /// Files that are missing or damaged, a slice outside the set or empty; samples of a run, which are not read but drawn; a `DATA_MEMORY` that is no number of bytes, a temporary file that
+    /// cannot be written.
     pub fn load(&self, data_dir: &Path) -> Result<Images, DataError> {
+        self.load_within(data_dir, pixels::memory(std::env::var_os("DATA_MEMORY").as_deref())?)
+    }
+
+    /// [`load`](Self::load) with the bound in bytes given.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_within(&self, data_dir: &Path, memory: u64) -> Result<Images, DataError> {
         let unknown = |name: &str| DataError::Spec {
             spec: self.to_string(),
             problem: format!("no data set is called `{name}`"),
@@ -205,14 +215,14 @@ impl Spec {
             Source::Named(name, split) => {
                 let dataset = DATASETS.iter().find(|d| d.name == name);
                 let dataset = dataset.ok_or_else(|| unknown(name))?;
-                dataset.load(split, data_dir)?
+                dataset.load(split, data_dir, memory)?
             }
             Source::File(path) if path.extension().is_some_and(|e| e == "npz") => {
                 npz::load(path, None)?
             }
             Source::File(path) if path.extension().is_some_and(|e| e == "parquet") => {
                 if parquet::has_pictures(path)? {
-                    return self.parquet(path);
+                    return self.parquet(path, memory);
                 }
                 vectors::load(path)?
             }
@@ -278,14 +288,14 @@ impl Spec {
         }
     }
 
-    /// Of a parquet file only the slice is read: a set may be larger than memory.
-    fn parquet(&self, path: &Path) -> Result<Images, DataError> {
+    /// Of a parquet file only the slice is read, and no more of it than `memory` bytes is in memory.
+    fn parquet(&self, path: &Path, memory: u64) -> Result<Images, DataError> {
+        let load = |slice| parquet::load_prepared(path, slice, &self.prepare, memory);
         if self.prepare.part.is_some() {
-            return self.cut(self.prepare.images(parquet::load(path, (None, None))?)?);
+            return self.cut(self.prepare.part(load((None, None))?));
         }
         self.check_slice(parquet::rows(path)?)?;
-        let images = self.prepare.images(parquet::load(path, self.slice)?)?;
-        Ok(Images { name: self.to_string(), ..images })
+        Ok(Images { name: self.to_string(), ..load(self.slice)? })
     }
 
     /// The slice of images that this SPEC names, under its name.
@@ -372,7 +382,8 @@ mod tests {
         }
         let part = load("toy:sine@first=0.8[:500]").unwrap();
         assert_eq!(part.len(), 500);
-        assert_eq!(part.sample(0), load("toy:sine@first=0.8[:100]").unwrap().sample(0));
+        let shorter = load("toy:sine@first=0.8[:100]").unwrap();
+        assert_eq!(part.sample(0).unwrap(), shorter.sample(0).unwrap());
         assert_eq!(load("toy:sine@first=0.8").unwrap().len(), 8000);
     }
 
@@ -381,7 +392,8 @@ mod tests {
         let load = |text: &str| text.parse::<Spec>().unwrap().load(Path::new("nowhere"));
         let images = load("demo:test[10:13]").unwrap();
         assert_eq!((images.len(), images.name.as_str()), (3, "demo:test[10:13]"));
-        assert_eq!(images.sample(0), load("demo:test").unwrap().sample(10));
+        let whole = load("demo:test").unwrap();
+        assert_eq!(images.sample(0).unwrap(), whole.sample(10).unwrap());
         assert!(
             load("demo:test[:501]")
                 .unwrap_err()

@@ -127,7 +127,7 @@ mod tests {
         for name in names() {
             let values = |n, seed| {
                 let images = sample(name, n, seed).unwrap();
-                images.unit(&(0..n).collect::<Vec<_>>(), Noise::Off)
+                images.unit(&(0..n).collect::<Vec<_>>(), Noise::Off).unwrap()
             };
             let all = values(2000, 0);
             assert!(all.iter().all(|v| v.abs() < 6.0), "{name}");
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_checkerboard_has_its_points_on_the_black_fields() {
         let points = sample("checkerboard", 1000, 3).unwrap();
-        let values = points.unit(&(0..1000).collect::<Vec<_>>(), Noise::Off);
+        let values = points.unit(&(0..1000).collect::<Vec<_>>(), Noise::Off).unwrap();
         for point in values.chunks(2) {
             let [column, row] = [point[0], point[1]].map(|v| ((v + 4.0) / 2.0).floor() as i64);
             assert_eq!((column + row) % 2, 0, "{point:?}");

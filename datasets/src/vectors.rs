@@ -2,7 +2,7 @@
 
 use super::{
     DataError, Images,
-    original::format,
+    original::{self, format},
     parquet::{LABELS, PICTURES, Rows, Table, is_integer, kind},
 };
 use parquet::{
@@ -57,22 +57,27 @@ fn is_dimension(name: &str) -> bool {
     !LABELS.contains(&name) && !INDICES.contains(&name)
 }
 
-/// Vectors whose values are whole; `columns` names the dimensions.
-fn finite(vectors: Vectors, path: &Path, columns: &[String]) -> Result<Vectors, DataError> {
+/// Vectors whose values are finite; `columns` names the dimensions, and `place` where the vector of a row is.
+fn finite(
+    vectors: Vectors,
+    path: &Path,
+    columns: &[String],
+    place: impl Fn(usize) -> String,
+) -> Result<Vectors, DataError> {
     if vectors.values.is_empty() {
         return Err(format(path, NO_ROWS));
     }
     let mut bad = vectors.values.iter().enumerate().filter(|(_, v)| !v.is_finite());
     match bad.next() {
         None => Ok(vectors),
-        Some((place, value)) => {
-            let (row, column) = (place / vectors.dimension, &columns[place % vectors.dimension]);
+        Some((i, value)) => {
+            let (place, column) = (place(i / vectors.dimension), &columns[i % vectors.dimension]);
             let value = if value.is_nan() { "NaN or missing" } else { "infinite as float32" };
             let count = 1 + bad.count();
             Err(format(
                 path,
                 format!(
-                    "{count} of its {} values are NaN, missing or infinite; the first is in row {row} (from 0), column {column} ({value}): mend or drop those \
+                    "{count} of its {} values are NaN, missing or infinite; the first is in {place}, column {column} ({value}): mend or drop those \
                      rows",
                     vectors.values.len()
                 ),
@@ -82,21 +87,22 @@ fn finite(vectors: Vectors, path: &Path, columns: &[String]) -> Result<Vectors, 
 }
 
 fn from_csv(path: &Path) -> Result<Vectors, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::Read {
-        path: path.to_path_buf(),
-        source,
-        hint: String::new(),
-    })?;
+    let bytes = original::read(path)?;
     let mut reader = csv::ReaderBuilder::new()
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
         .flexible(true)
         .from_reader(bytes.as_slice());
-    let error = |error: csv::Error| format(path, format!("it is no usable CSV file ({error})"));
+    let error = |error: csv::Error| {
+        format(path, format!("it is no usable CSV file ({error}); save it as CSV in UTF-8"))
+    };
     let header = reader.headers().map_err(error)?.clone();
     let dimensions: Vec<usize> = (0..header.len()).filter(|&i| is_dimension(&header[i])).collect();
     if dimensions.is_empty() {
-        return Err(format(path, "it has no column of numbers in its header line"));
+        return Err(format(
+            path,
+            "it has no column of numbers in its header line (line 1): begin the file with a name for each",
+        ));
     }
     if let Some(number) = dimensions.iter().find(|&&i| header[i].parse::<f64>().is_ok()) {
         return Err(format(
@@ -110,6 +116,8 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
     }
     let label = LABELS.iter().find_map(|label| header.iter().position(|name| name == *label));
     let (mut values, mut labels) = (Vec::new(), Vec::new());
+    // Where the first vector is that is not finite.
+    let mut bad = None;
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(error)? {
         let line = || line_of(&bytes, &record);
@@ -121,9 +129,13 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
             let (found, expected) = (record.len(), header.len());
             return Err(format(
                 path,
-                format!("line {} has {found} values, the header names {expected} columns", line()),
+                format!(
+                    "line {} has {found} values, the header names {expected} columns; mend or drop the line",
+                    line()
+                ),
             ));
         }
+        let before = values.len();
         for &column in &dimensions {
             values.push(match &record[column] {
                 "" => f32::NAN,
@@ -134,6 +146,9 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
                     )
                 })?,
             });
+        }
+        if bad.is_none() && values[before..].iter().any(|value: &f32| !value.is_finite()) {
+            bad = Some(line());
         }
         if let Some(column) = label {
             let parsed = record[column].parse::<i64>();
@@ -152,7 +167,7 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
         labels: label.map(|_| labels),
     };
     let names: Vec<String> = dimensions.iter().map(|&i| format!("`{}`", &header[i])).collect();
-    finite(vectors, path, &names)
+    finite(vectors, path, &names, |_| format!("line {}", bad.unwrap_or_default()))
 }
 
 /// The line on which a record stands, from 1; its own position is before the empty lines and comments that were skipped.
@@ -176,12 +191,13 @@ fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
             .position(|c| c.path().parts()[0] == *name && c.max_rep_level() == 1 && is_number(c))
     });
     let name = path.display().to_string();
+    let row_of = |row| format!("row {row} (from 0)");
     let labels = table.labels(rows.clone())?;
     if let Some(leaf) = list {
         let (dimension, values) = lists(&table, leaf, rows)?;
         let name_of = |i: usize| format!("`{}[{i}]`", columns[leaf].path().parts()[0]);
         let names: Vec<String> = (0..dimension).map(name_of).collect();
-        return finite(Vectors { name, dimension, values, labels }, path, &names);
+        return finite(Vectors { name, dimension, values, labels }, path, &names, row_of);
     }
     let leaves: Vec<usize> =
         (0..columns.len()).filter(|&i| is_dimension(&columns[i].path().parts()[0])).collect();
@@ -210,7 +226,7 @@ fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
     all.extend(rows.flat_map(|row| by_column.iter().map(move |column| column[row])));
     let names: Vec<String> =
         leaves.iter().map(|&i| format!("`{}`", columns[i].path().string())).collect();
-    finite(Vectors { name, dimension: leaves.len(), values: all, labels }, path, &names)
+    finite(Vectors { name, dimension: leaves.len(), values: all, labels }, path, &names, row_of)
 }
 
 /// Whether a file that has no pictures is one of vectors: it has a column of numbers, or of lists of them, that is not called as pictures are. Whether they
@@ -395,13 +411,13 @@ mod tests {
                 "a,label\n1,2\n3,cat\n",
                 "line 3, column `label`: `cat` is no label; labels are integers",
             ),
-            ("a,b\n1,2\n3\n", "line 3 has 1 values, the header names 2 columns"),
+            ("a,b\n1,2\n3\n", "line 3 has 1 values, the header names 2 columns; mend"),
             ("a,b\n1,2\n3,4,5\n", "line 3 has 3 values, the header"),
             (
                 "a,b\n1,\nnan,inf\n",
-                "3 of its 4 values are NaN, missing or infinite; the first is in row 0 (from 0), column `b`",
+                "3 of its 4 values are NaN, missing or infinite; the first is in line 2, column `b`",
             ),
-            ("a\n1e39\n", "column `a` (infinite as float32)"),
+            ("# by hand\na\n1\n\n1e39\n", "in line 5, column `a` (infinite as float32)"),
             ("a,b\n", "holds no vectors (0 rows)"),
             ("", "no column of numbers"),
             ("id,label\n1,2\n", "no column of numbers"),
@@ -418,7 +434,7 @@ mod tests {
             read(&path)
                 .unwrap_err()
                 .to_string()
-                .contains("x.csv is not usable: it is no usable CSV file")
+                .contains("x.csv is not usable: it is no usable CSV file (CSV parse error: record 1 (line 2, field: 0, byte: 2): invalid utf-8")
         );
     }
 

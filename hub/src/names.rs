@@ -129,5 +129,6 @@ mod tests {
     fn odd_characters_are_encoded() {
         assert_eq!(encode("a b/ü#?.txt", "/"), "a%20b/%C3%BC%23%3F.txt");
         assert_eq!(encode("refs/pr/1", ""), "refs%2Fpr%2F1");
+        assert_eq!(encode("img_align+identity/x.parquet", "/"), "img_align%2Bidentity/x.parquet");
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     with_backend,
 };
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Pictures of a contact sheet.
 const SHEET: usize = 64;
@@ -49,8 +49,8 @@ Examples:
   atypical data fetch mnist
   HF_HUB_CACHE=/scratch/hub atypical data fetch cifar10
 
-Files go into the hub's cache (HF_HUB_CACHE, HF_HOME), which Python shares, and are read from there where DATA_DIR does not have the set. HF_TOKEN and
-HF_ENDPOINT are respected; a download that is cut off goes on where it was.")]
+`data list` says which sets are on the hub; celeba is of 11.7 GB there. Files go into the hub's cache (HF_HUB_CACHE, HF_HOME), which Python shares, and are
+read from there where DATA_DIR does not have the set. HF_TOKEN and HF_ENDPOINT are respected; a download that is cut off goes on where it was.")]
     Fetch {
         /// Names of sets
         #[arg(required = true)]
@@ -81,7 +81,7 @@ impl Data {
                             common,
                             what,
                             &environment,
-                            common.seed.unwrap_or(0),
+                            (common.seed.unwrap_or(0), true),
                             &device,
                         )
                     })?;
@@ -139,7 +139,7 @@ fn value(set: &Dataset, environment: &Environment) -> serde_json::Value {
         .splits
         .iter()
         .map(|split| {
-            let of = serde_json::json!({"images": split.images, "here": set.is_there(split.name, &environment.data_dir), "hub": set.on_hub(split.name).map(|file| file.repository)});
+            let of = serde_json::json!({"images": split.images, "here": set.is_there(split.name, &environment.data_dir), "hub": set.on_hub(split.name).next().map(|file| file.repository)});
             (split.name.to_owned(), of)
         })
         .collect();
@@ -150,8 +150,19 @@ fn value(set: &Dataset, environment: &Environment) -> serde_json::Value {
 }
 
 fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<(), CliError> {
+    let data_dir = &environment.data_dir;
+    let found = |split: &str| set.is_there(split, data_dir).then(|| set.count(split, data_dir));
     if common.json {
-        return print_json(&value(set, environment));
+        let mut value = value(set, environment);
+        for split in set.splits {
+            let of = &mut value["splits"][split.name];
+            match found(split.name) {
+                Some(Ok(images)) => of["found"] = images.into(),
+                Some(Err(error)) => of["problem"] = error.to_string().into(),
+                None => {}
+            }
+        }
+        return print_json(&value);
     }
     let [c, h, w] = set.shape;
     let mut text = format!(
@@ -161,7 +172,7 @@ fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<()
         set.classes,
         set.licence,
         set.citation,
-        environment.data_dir.display(),
+        data_dir.display(),
         set.folder(),
         set.files
     );
@@ -169,13 +180,18 @@ fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<()
         let images = split
             .images
             .map_or("as many as its file has".into(), |n| format!("{n} images as published"));
-        let here = match (set.is_there(split.name, &environment.data_dir), set.on_hub(split.name)) {
-            (true, _) => "here".to_owned(),
-            (false, Some(file)) => format!(
+        let here = match (found(split.name), set.on_hub(split.name).next()) {
+            (Some(Ok(Some(n))), _) if split.images.is_some_and(|published| published != n) => {
+                format!("but {n} here")
+            }
+            (Some(Ok(Some(n))), _) => format!("{n} here"),
+            (Some(Ok(None)), _) => "here (how many is not in its headers)".to_owned(),
+            (Some(Err(error)), _) => format!("here, but {error}"),
+            (None, Some(file)) => format!(
                 "not here; on the hub ({}): atypical data fetch {}",
                 file.repository, set.name
             ),
-            (false, None) => "not here".to_owned(),
+            (None, None) => "not here".to_owned(),
         };
         text.push_str(&format!("\n{:10} {images}, {here}", split.name));
     }
@@ -192,25 +208,28 @@ fn describe(
     }
     if let Some(path) = sheet {
         let some = images.take(SHEET);
-        write_atomic(path, &grid_png(&some.pixels, some.shape))?;
+        write_atomic(path, &grid_png(&some.bytes()?, some.shape))?;
     }
     let mut classes = images.labels.clone().unwrap_or_default();
     classes.sort_unstable();
     classes.dedup();
-    let mean =
-        images.pixels.iter().map(|p| f64::from(*p)).sum::<f64>() / images.pixels.len() as f64;
+    let mut sum = 0;
+    for i in 0..images.len() {
+        sum += images.sample(i)?.iter().map(|p| u64::from(*p)).sum::<u64>();
+    }
+    let mean = sum as f64 / images.pixels.len() as f64;
+    let digest = images.digest()?;
     if common.json {
         return print_json(&serde_json::json!({
-            "name": images.name, "images": images.len(), "shape": images.shape, "classes": classes.len(), "mean": mean, "digest": images.digest(),
+            "name": images.name, "images": images.len(), "shape": images.shape, "classes": classes.len(), "mean": mean, "digest": digest,
         }));
     }
     let [c, h, w] = images.shape;
     print(format_args!(
-        "{}: {} images of {c} x {h} x {w} (channels, height, width), {} classes, mean pixel {mean:.1}, digest {}",
+        "{}: {} images of {c} x {h} x {w} (channels, height, width), {} classes, mean pixel {mean:.1}, digest {digest}",
         images.name,
         images.len(),
-        classes.len(),
-        images.digest()
+        classes.len()
     ))
 }
 
@@ -227,18 +246,18 @@ fn describe_vectors(
         )));
     }
     let (n, dimension) = (vectors.len(), vectors.dimension());
-    let values = vectors.unit(&(0..n).collect::<Vec<_>>(), Noise::Off);
+    let values = vectors.unit(&(0..n).collect::<Vec<_>>(), Noise::Off)?;
+    let digest = vectors.digest()?;
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
     let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if common.json {
         return print_json(&serde_json::json!({
-            "name": vectors.name, "vectors": n, "dimension": dimension, "low": low, "high": high, "digest": vectors.digest(),
+            "name": vectors.name, "vectors": n, "dimension": dimension, "low": low, "high": high, "digest": digest,
         }));
     }
     print(format_args!(
-        "{}: {n} vectors of {dimension} numbers from {low:.3} to {high:.3}, digest {}",
-        vectors.name,
-        vectors.digest()
+        "{}: {n} vectors of {dimension} numbers from {low:.3} to {high:.3}, digest {digest}",
+        vectors.name
     ))
 }
 
@@ -246,24 +265,30 @@ fn fetch(common: &Common, names: &[String], offline: bool) -> Result<(), CliErro
     let hub = Hub::from_environment(offline)?;
     let known: Vec<&str> =
         DATASETS.iter().filter(|set| !set.hub.is_empty()).map(|set| set.name).collect();
-    let mut paths = serde_json::Map::new();
+    let mut paths: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in names {
-        let set = DATASETS.iter().find(|set| set.name == name && !set.hub.is_empty()).ok_or_else(
-            || {
-                let guess = crate::data::did_you_mean(name, &known);
-                CliError::Other(format!(
-                    "`{name}` is no set that can be downloaded; {guess}there are {}",
-                    known.join(", ")
-                ))
-            },
-        )?;
+        let set = DATASETS.iter().find(|set| set.name == name).ok_or_else(|| {
+            let guess = crate::data::did_you_mean(name, &known);
+            let known = known.join(", ");
+            CliError::Other(format!(
+                "`{name}` is no set that can be downloaded; {guess}there are {known}"
+            ))
+        })?;
+        if set.hub.is_empty() {
+            return Err(CliError::Other(format!(
+                "`{name}` is on no hub that is known here: it is read from its original files, {}, which its authors give out ({}); put them into {}/ under DATA_DIR",
+                set.files,
+                set.citation,
+                set.folder()
+            )));
+        }
         for file in set.hub {
             let spec = format!("{name}:{}", file.split);
             let path = load::shown(common, &spec, |progress| set.fetch(file, &hub, progress))?;
             if !common.json && !common.quiet {
                 print(format_args!("{spec}: {}", path.display()))?;
             }
-            paths.insert(spec, path.display().to_string().into());
+            paths.entry(spec).or_default().push(path.display().to_string());
         }
     }
     if common.json { print_json(&paths) } else { Ok(()) }

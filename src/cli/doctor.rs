@@ -76,7 +76,7 @@ impl Doctor {
                 true => Noise::Evaluation { seed },
                 false => Noise::Off,
             };
-            let x = TensorData::new(images.unit(&all, noise), [images.len(), images.dimension()]);
+            let x = TensorData::new(images.unit(&all, noise)?, [images.len(), images.dimension()]);
             let work = doctor::steps(&flow) + images.len();
             let mut bar = Progress::new(common.verbosity(), "examination", work);
             let x = Tensor::from_data(x, &device);

@@ -157,7 +157,7 @@ impl Gate {
         // By another name or path it is the same run.
         let config = OodConfig { run: String::new(), ..config.clone() };
         let settings =
-            serde_json::to_vec(&(fingerprints, &config, self.held_out, plan.calibration.digest()));
+            serde_json::to_vec(&(fingerprints, &config, self.held_out, plan.calibration.digest()?));
         let key =
             format!("{:x}", Sha256::digest(settings.expect("settings are JSON")))[..16].to_owned();
         let path = run.root().join(format!("gates/{key}.json"));

@@ -1,20 +1,15 @@
 //! What commands work on: runs, and images by SPEC, drawn from a run where it says so.
 
-use super::{CliError, Common};
+use super::{CliError, Common, generated};
 use crate::{
     config::Environment,
     data::{Images, Source, Spec},
     hub::Hub,
     progress::Progress,
-    report::to_pixels,
     run::{RunDir, RunError},
-    train,
 };
-use atypical_models::{Ability, DensityModel, FlowBackend, Model};
+use atypical_models::{Ability, FlowBackend, Model};
 use std::cell::RefCell;
-
-/// Samples that are drawn where the SPEC has no end.
-const GENERATED: usize = 1000;
 
 /// A run by its name under MODEL_DIR, its path, or as `hf://org/name` from the hub.
 pub(super) fn open_run(
@@ -78,12 +73,12 @@ pub(super) fn shown<T>(
     })
 }
 
-/// Read images, or draw them from a run, by seed.
+/// Read images, or draw them from a run, by seed; with `keep`, those that are kept beside the run, or to be.
 pub(super) fn load<B: FlowBackend>(
     common: &Common,
     spec: &str,
     environment: &Environment,
-    seed: u64,
+    (seed, keep): (u64, bool),
     device: &B::Device,
 ) -> Result<Images, CliError> {
     let spec: Spec = spec.parse()?;
@@ -91,29 +86,5 @@ pub(super) fn load<B: FlowBackend>(
         return Ok(spec.load(&environment.data_dir)?);
     };
     let run = open_run(common, environment, name)?;
-    let (model, _) = train::open_model::<B>(&run, device)?;
-    expect(&run, &model, Ability::Samples)?;
-    B::seed(device, seed);
-    // From the first on, so that a slice is a part of what has no slice.
-    let samples = train::draw(&model, spec.drawn(GENERATED, model.dimension())?, device);
-    if train::is_vector(model.shape()) {
-        let broken = samples.iter().filter(|v| !v.is_finite()).count();
-        if broken > 0 {
-            return Err(not_finite(broken, samples.len(), &spec, name));
-        }
-        let vectors = Images::of_vectors(spec.to_string(), model.dimension(), &samples, None);
-        return Ok(spec.prepared(vectors)?);
-    }
-    let (pixels, broken) = to_pixels(&samples);
-    if broken > 0 {
-        return Err(not_finite(broken, samples.len(), &spec, name));
-    }
-    let images = Images::of_pixels(spec.to_string(), model.shape(), pixels, None);
-    Ok(spec.prepared(images)?)
-}
-
-fn not_finite(broken: usize, all: usize, spec: &Spec, run: &str) -> CliError {
-    CliError::Other(format!(
-        "{broken} of {all} values of `{spec}` are NaN or infinite: `atypical doctor --run {run}` says more"
-    ))
+    generated::samples::<B>(&run, &spec, seed, keep, device)
 }

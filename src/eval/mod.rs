@@ -100,6 +100,9 @@ pub enum EvalError {
         /// Index of the first sample that has one.
         first: usize,
     },
+    /// Samples on disk that cannot be read back.
+    #[error("{0}")]
+    Unreadable(String),
     /// Samples whose distances overflow.
     #[error(
         "the samples hold numbers so large that their distances overflow; look for strays among them, or scale all of them down"

@@ -94,7 +94,9 @@ impl Cache {
         for index in all.chunks(size) {
             let mut key = Sha256::new();
             key.update(&settings);
-            index.iter().for_each(|i| key.update(images.sample(*i)));
+            for i in index {
+                key.update(images.sample(*i)?);
+            }
             let key = format!("{:x}", key.finalize());
             let kept: Option<Vec<T>> =
                 self.get(&key).filter(|kept: &Vec<T>| kept.len() == index.len());
@@ -161,7 +163,9 @@ mod tests {
             let of = Measurement { what: "sum", settings: &settings };
             let sums = cache.pieces(of, images, 4, &mut bar, |index, _| {
                 measured += index.len();
-                let sum = |i: &usize| images.sample(*i).iter().map(|p| f64::from(*p) / 7.0).sum();
+                let sum = |i: &usize| {
+                    images.sample(*i).unwrap().iter().map(|p| f64::from(*p) / 7.0).sum()
+                };
                 Ok(index.iter().map(sum).collect::<Vec<f64>>())
             });
             (sums.unwrap(), measured)
@@ -188,8 +192,9 @@ mod tests {
         // Two whole batches of the first nine images are there.
         let (cache, _) = open("w");
         assert_eq!(measure(&cache, 0, &images.take(9)), (none.0[..9].to_vec(), 1));
-        let mut other = images.clone();
-        other.pixels[0] ^= 1;
+        let mut pixels = images.bytes().unwrap().into_owned();
+        pixels[0] ^= 1;
+        let other = Images { pixels: pixels.into(), ..images.clone() };
         assert_eq!(measure(&cache, 0, &other).1, 4, "another image");
         drop(cache);
         // The first batch again, and what comes after it is there.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::{LidConfig, OodConfig},
-    data::{Images, Kind, Noise},
+    data::{DataError, Images, Kind, Noise},
     jacobian::{self, Differential, JacobianError, Linearized, Memory},
     lid::{
         Estimator, MatrixFree, Prepared, Route, Scale, Spectrum, SpectrumError, StopAt,
@@ -192,9 +192,10 @@ impl<B: FlowBackend> Scorer<B> {
         Progress::new(self.verbosity, named.as_deref().unwrap_or(what), images)
     }
 
-    fn batch(&self, images: &Images, index: &[usize]) -> Tensor<B, 2> {
-        let data = images.unit(index, self.noise);
-        Tensor::from_data(TensorData::new(data, [index.len(), images.dimension()]), &self.device)
+    fn batch(&self, images: &Images, index: &[usize]) -> Result<Tensor<B, 2>, DataError> {
+        let data =
+            TensorData::new(images.unit(index, self.noise)?, [index.len(), images.dimension()]);
+        Ok(Tensor::from_data(data, &self.device))
     }
 
     /// log p(x) of every image, in nats.
@@ -230,7 +231,7 @@ impl<B: FlowBackend> Scorer<B> {
         of: impl Fn(&Model<B>, Tensor<B, 2>) -> Result<Vec<T>, OodError>,
     ) -> Result<Vec<T>, OodError> {
         self.pieces(images, what, settings, self.batch_size, |index| {
-            of(&self.model, self.batch(images, index))
+            of(&self.model, self.batch(images, index)?)
         })
     }
 
@@ -246,7 +247,7 @@ impl<B: FlowBackend> Scorer<B> {
         of: impl Fn(&Model<B>, usize, Tensor<B, 2>) -> Result<T, OodError>,
     ) -> Result<Vec<T>, OodError> {
         self.pieces(images, what, settings, 1, |index| {
-            Ok(vec![of(&self.model, index[0], self.batch(images, index))?])
+            Ok(vec![of(&self.model, index[0], self.batch(images, index)?)?])
         })
     }
 
@@ -354,10 +355,11 @@ impl<B: FlowBackend> Scorer<B> {
         let mut waiting: Option<Differentiated> = None;
         for i in 0..=images.len() {
             let ready = waiting.take();
+            let x = (i < images.len()).then(|| self.batch(images, &[i])).transpose()?;
             let (next, done) = rayon::join(
                 || {
-                    (i < images.len()).then(|| {
-                        let z = self.model.encode(self.batch(images, &[i]));
+                    x.map(|x| {
+                        let z = self.model.encode(x);
                         let jacobian = self.jacobian(z.clone())?;
                         Ok((jacobian, z.into_data().iter::<f32>().collect::<Vec<_>>()))
                     })
@@ -412,7 +414,7 @@ impl<B: FlowBackend> Scorer<B> {
         let all: Vec<usize> = (0..images.len()).collect();
         let mut outcomes = Vec::with_capacity(images.len());
         for index in all.chunks(self.lid_batch(Route::Krylov)?) {
-            let z = self.model.encode(self.batch(images, index));
+            let z = self.model.encode(self.batch(images, index)?);
             let at = Linearized::new(self.flow()?, z.clone());
             let spaces = self.matrix_free.prepare(&at, z, stop, self.seed)?;
             for space in spaces {
@@ -472,13 +474,13 @@ pub fn largest(a: f64, b: f64) -> f64 {
 }
 
 /// Dimension of the images by LPCA, without noise.
-fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, ModelFreeError> {
+fn model_free_dimension(images: &Images, alpha: f64, seed: u64) -> Result<f64, OodError> {
     let images = images.draw(LPCA_IMAGES, seed);
-    let found = lpca::global(&images.numbers(), images.dimension(), alpha)?;
+    let found = lpca::global(&images.numbers()?, images.dimension(), alpha)?;
     // n points span n - 1 dimensions: what is found of a few is their number.
     let needed = 5 * found;
     if images.len() < needed {
-        return Err(ModelFreeError::TooFew { points: images.len(), needed });
+        return Err(ModelFreeError::TooFew { points: images.len(), needed }.into());
     }
     Ok(found as f64)
 }
@@ -490,7 +492,7 @@ pub(super) fn points(
     k: Option<usize>,
     bar: &mut Progress,
 ) -> Result<Vec<Outcome>, OodError> {
-    let mut values = images.numbers();
+    let mut values = images.numbers()?;
     if images.kind == Kind::Pixels {
         values.iter_mut().for_each(|value| *value /= 255.0);
     }

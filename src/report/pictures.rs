@@ -1,6 +1,7 @@
 //! Images in a report: contact sheets, and the images at both ends of a score.
 
 use super::grid_png;
+use crate::data::{DataError, Images};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
@@ -42,20 +43,22 @@ pub fn sheet(caption: String, pixels: &[u8], shape: [usize; 3]) -> Sheet {
 /// The images with the highest and the lowest scores.
 ///
 /// # Shapes
-/// - pixels: `[n, channels, height, width]`; scores: `[n]`
-pub fn ends(set: &str, pixels: &[u8], shape: [usize; 3], scores: &[f64]) -> Ends {
-    let size: usize = shape.iter().product();
+/// - scores: `[n]`
+///
+/// # Errors
+/// Images on disk that cannot be read back.
+pub fn ends(images: &Images, scores: &[f64]) -> Result<Ends, DataError> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
     let picture = |i: &usize| {
-        let png = grid_png(&pixels[i * size..(i + 1) * size], shape);
-        (address(&png), scores[*i])
+        let png = grid_png(&images.sample(*i)?, images.shape);
+        Ok((address(&png), scores[*i]))
     };
-    Ends {
-        set: set.to_owned(),
-        most: order.iter().take(ENDS).map(picture).collect(),
-        least: order.iter().rev().take(ENDS).map(picture).collect(),
-    }
+    Ok(Ends {
+        set: images.name.clone(),
+        most: order.iter().take(ENDS).map(picture).collect::<Result<_, DataError>>()?,
+        least: order.iter().rev().take(ENDS).map(picture).collect::<Result<_, DataError>>()?,
+    })
 }
 
 /// A picture that is there already.
@@ -75,7 +78,8 @@ mod tests {
     fn both_ends_are_in_order() {
         let pixels: Vec<u8> = (0..20u8).flat_map(|i| [i; 4]).collect();
         let scores: Vec<f64> = (0..20).map(|i| f64::from((i * 7) % 20)).collect();
-        let ends = ends("a", &pixels, [1, 2, 2], &scores);
+        let images = Images::of_pixels("a".into(), [1, 2, 2], pixels.clone(), None);
+        let ends = ends(&images, &scores).unwrap();
         let values = |side: &[(String, f64)]| side.iter().map(|(_, s)| *s).collect::<Vec<_>>();
         assert_eq!(values(&ends.most), [19.0, 18.0, 17.0, 16.0, 15.0, 14.0, 13.0, 12.0]);
         assert_eq!(values(&ends.least), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);

@@ -374,8 +374,11 @@ impl OfImages {
             "shape": images.shape, "calibration": calibration.map(|c| (c.shape, c.len())), "images": images.len(), "models": models.iter().map(|m| &m.config).collect::<Vec<_>>(),
         });
         hash.update(settings.to_string());
-        hash.update(&images.pixels);
-        hash.update(calibration.map_or(&[][..], |images| &images.pixels));
+        for images in std::iter::once(images).chain(calibration) {
+            for i in 0..images.len() {
+                hash.update(images.sample(i)?);
+            }
+        }
         for model in models {
             let path = model.run.weights();
             let weights = std::fs::read(&path)

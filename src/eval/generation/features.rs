@@ -185,7 +185,7 @@ mod tests {
     fn agrees_with_pytorch() {
         for golden in goldens().features {
             let images = Images::of_pixels("a".into(), golden.shape, golden.pixels, None);
-            let images = Points::of_values(&images);
+            let images = Points::of_values(&images).unwrap();
             // Numbers that need no generator: the fractional parts of multiples of the golden ratio.
             let mut i = 0.0;
             let draw = || {
@@ -204,7 +204,7 @@ mod tests {
     fn they_are_seeded_and_of_each_image_alone() {
         let images = Images::random(5, [3, 12, 10], 0);
         let of = |seed, images: &Images| {
-            RandomFeatures::new(3, seed).of(&Points::of_values(images), images.shape)
+            RandomFeatures::new(3, seed).of(&Points::of_values(images).unwrap(), images.shape)
         };
         let (features, one) = (of(1, &images), images.select(&[3]));
         assert_eq!((features.len(), features.dimension()), (5, 256));
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn they_keep_the_size_of_what_they_see() {
         // He's variance keeps the mean square from layer to layer, up to what averages take away: no feature explodes or dies.
-        let images = Points::of_values(&Images::random(20, [1, 28, 28], 3));
+        let images = Points::of_values(&Images::random(20, [1, 28, 28], 3)).unwrap();
         let features = RandomFeatures::new(1, 0).of(&images, [1, 28, 28]);
         let square = features.values().iter().map(|v| v * v).sum::<f64>();
         let square = square / features.values().len() as f64;

@@ -105,7 +105,7 @@ pub fn quality_with(
         let (generated, real) = (described(generated), described(real));
         return Err(EvalError::Different { generated, real });
     }
-    let [mut x, mut y] = [generated, real].map(Points::of_values);
+    let (mut x, mut y) = (Points::of_values(generated)?, Points::of_values(real)?);
     kernel_distance::check(&x, &y)?;
     let features = match real.kind {
         Kind::Pixels => {
@@ -201,17 +201,19 @@ mod tests {
 
     /// The pixels changed by their place in the set.
     fn changed(images: &Images, mut change: impl FnMut(usize, u8) -> u8) -> Images {
-        let pixels = images.pixels.iter().enumerate().map(|(i, p)| change(i, *p)).collect();
-        Images { pixels, ..images.clone() }
+        let pixels = images.bytes().unwrap();
+        let pixels: Vec<u8> = pixels.iter().enumerate().map(|(i, p)| change(i, *p)).collect();
+        Images { pixels: pixels.into(), ..images.clone() }
     }
 
     #[test]
     fn all_numbers_know_worse_samples_from_better_ones() {
         let real = demo("test");
         let noise = Images::random(real.len(), real.shape, 1);
+        let noise = noise.bytes().unwrap();
         let noised = |share: u32| {
             let level = |i: usize, p: u8| {
-                ((u32::from(p) * (16 - share) + u32::from(noise.pixels[i]) * share) / 16) as u8
+                ((u32::from(p) * (16 - share) + u32::from(noise[i]) * share) / 16) as u8
             };
             quality(&changed(&demo("train").take(500), level), &real, 0).unwrap()
         };
@@ -234,8 +236,8 @@ mod tests {
     fn units_of_vectors_do_not_matter() {
         let sample = |n: usize, seed: u64, unit: [f32; 2]| {
             let images = Images::random(n, [1, 1, 2], seed);
-            let values: Vec<f32> = images
-                .pixels
+            let pixels = images.bytes().unwrap();
+            let values: Vec<f32> = pixels
                 .chunks(2)
                 .flat_map(|p| [unit[0] * f32::from(p[0]), unit[1] * f32::from(p[1])])
                 .collect();

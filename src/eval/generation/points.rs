@@ -22,12 +22,16 @@ impl Points {
     }
 
     /// Samples by their own values: grey levels scaled to [-1, 1], or the numbers of vectors.
-    pub fn of_values(images: &Images) -> Self {
-        let mut values = images.numbers();
+    ///
+    /// # Errors
+    /// Samples on disk that cannot be read back.
+    pub fn of_values(images: &Images) -> Result<Self, EvalError> {
+        let values = images.numbers();
+        let mut values = values.map_err(|problem| EvalError::Unreadable(problem.to_string()))?;
         if images.kind == Kind::Pixels {
             values.iter_mut().for_each(|value| *value = *value / 127.5 - 1.0);
         }
-        Self::new(values, images.dimension())
+        Ok(Self::new(values, images.dimension()))
     }
 
     /// Number of points.
@@ -113,8 +117,9 @@ mod tests {
     #[test]
     fn grey_levels_are_scaled_and_vectors_are_not() {
         let images = Images::of_pixels("a".into(), [1, 1, 2], vec![0, 255, 51, 204], None);
-        assert_eq!(Points::of_values(&images).values(), [-1.0, 1.0, -0.6, 0.6000000000000001]);
+        let points = Points::of_values(&images).unwrap();
+        assert_eq!(points.values(), [-1.0, 1.0, -0.6, 0.6000000000000001]);
         let vectors = Images::of_vectors("v".into(), 2, &[0.5, -30.0], None);
-        assert_eq!(Points::of_values(&vectors).values(), [0.5, -30.0]);
+        assert_eq!(Points::of_values(&vectors).unwrap().values(), [0.5, -30.0]);
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::{AroundConfig, HessianConfig, OodConfig, OptimumConfig, RegretConfig, ShellsConfig},
-    data::{Images, Kind, normal},
+    data::{DataError, Images, Kind, normal},
     lid::matrix_free::norm,
     ood::{
         OodError, Scorer,
@@ -179,9 +179,11 @@ impl<B: FlowBackend> Models<B> {
         let measurement = Measurement { what: "complexity", settings: &self.codecs };
         let all =
             self.scorer.cache().pieces(measurement, images, 128, &mut bar, |index, bar| {
-                let sizes: Result<Vec<f64>, ComplexityError> = index
+                let samples: Result<Vec<_>, DataError> =
+                    index.iter().map(|i| images.sample(*i)).collect();
+                let sizes: Result<Vec<f64>, ComplexityError> = samples?
                     .par_iter()
-                    .map(|i| bits(images.sample(*i), images.shape, &self.codecs))
+                    .map(|sample| bits(sample, images.shape, &self.codecs))
                     .collect();
                 bar.advance(index.len(), "");
                 Ok(sizes?)
@@ -197,7 +199,7 @@ impl<B: FlowBackend> Models<B> {
         let settings = &(self.around, self.seed);
         let end = end(images);
         self.scorer.each_image(images, statistic.words(), settings, |model, i, x| {
-            let mut rng = images.stream(i, self.seed);
+            let mut rng = images.stream(i, self.seed)?;
             let device = x.device();
             let on_ball = |radius: f64, rng: &mut _| -> Vec<f64> {
                 ball.draw(d, rng).into_iter().map(|u| radius * u).collect()
@@ -225,7 +227,7 @@ impl<B: FlowBackend> Models<B> {
         let settings = &(self.shells, self.seed);
         let end = end(images);
         self.scorer.each_image(images, "shells", settings, |model, i, x| {
-            let mut rng = images.stream(i, self.seed);
+            let mut rng = images.stream(i, self.seed)?;
             let device = x.device();
             Ok(shells(model, &host(x), self.shells, end, &mut rng, &device).dimension)
         })
