@@ -286,6 +286,8 @@ fn singular<B: FlowBackend>(
 fn kind<B: Backend>(step: &Layer<B>) -> &'static str {
     match step {
         Layer::Logit(_) => "logit",
+        Layer::Scale(_) => "scale",
+        Layer::Whiten(_) => "whiten",
         Layer::Squeeze(_) => "squeeze",
         Layer::ActNorm(_) => "act_norm",
         Layer::Conv1x1(_) => "conv1x1",

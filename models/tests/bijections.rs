@@ -43,6 +43,24 @@ fn registry() -> Vec<(&'static str, FlowConfig, Domain)> {
     vec![
         ("logit_symmetric", logit(LogitForm::Symmetric), Domain::UnitCube),
         ("logit_reference", logit(LogitForm::Reference), Domain::UnitCube),
+        one("scale", [2, 3, 4], Step::Scale { scale: -2.5, shift: 0.3 }),
+        one("whiten", [2, 3, 4], Step::Whiten {}),
+        one("whiten_vector", [5, 1, 1], Step::Whiten {}),
+        one("flatten", [2, 3, 5], Step::Flatten {}),
+        (
+            "logit_flatten_whiten_flow",
+            FlowConfig {
+                shape: [1, 2, 3],
+                transform: vec![
+                    Step::Logit { alpha: 0.05, form: LogitForm::Symmetric },
+                    Step::Flatten {},
+                    Step::Whiten {},
+                    Step::Conv1x1 {},
+                    coupling(&spline, Mask::Even, 1),
+                ],
+            },
+            Domain::UnitCube,
+        ),
         one("squeeze", [2, 4, 6], Step::Squeeze { factor: 2 }),
         one("act_norm", [3, 2, 4], Step::ActNorm {}),
         one("act_norm_vector", [5, 1, 1], Step::ActNorm {}),
@@ -167,6 +185,10 @@ struct Finite<'a, B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> ModuleVisitor<B> for Finite<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        // What is measured and not learned.
+        if !param.val().is_require_grad() {
+            return;
+        }
         let gradient = param.val().grad(self.gradients);
         let gradient = gradient.unwrap_or_else(|| panic!("{}: no gradient", self.name));
         let bad = values(gradient).iter().filter(|v| !v.is_finite()).count();

@@ -373,8 +373,22 @@ fn steps(path: &str, list: &[Step]) -> Checked {
                 dropout(&path, rate)?;
                 check(&format!("{path}.kernel"), kernel, kernel % 2 == 1, "odd")?;
             }
+            Step::Scale { scale, shift } => {
+                let allowed = "a finite number, not 0";
+                check(
+                    &format!("{path}.scale"),
+                    scale,
+                    *scale != 0.0 && scale.is_finite(),
+                    allowed,
+                )?;
+                check(&format!("{path}.shift"), shift, shift.is_finite(), "a finite number")?;
+            }
             Step::Repeat { steps: inner, .. } => steps(&format!("{path}.steps"), inner)?,
-            Step::ActNorm {} | Step::Conv1x1 {} | Step::Split {} => {}
+            Step::Whiten {}
+            | Step::Flatten {}
+            | Step::ActNorm {}
+            | Step::Conv1x1 {}
+            | Step::Split {} => {}
         }
     }
     Ok(())

@@ -51,17 +51,56 @@ class Logit(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """[C, H, W] to [C f², H/f, W/f]: pixel (i, j) of a block becomes channel c f² + i f + j."""
+    """[C, H, W] to [C f g, H/f, W/g]: pixel (i, j) of a block becomes channel c f g + i g + j."""
 
-    def __init__(self, factor):
+    def __init__(self, block):
         super().__init__()
-        self.factor = factor
+        self.block = block
 
     def forward(self, x):
-        return F.pixel_unshuffle(x, self.factor), x.new_zeros(len(x))
+        (n, c, h, w), (f, g) = x.shape, self.block
+        z = x.reshape(n, c, h // f, f, w // g, g).permute(0, 1, 3, 5, 2, 4)
+        return z.reshape(n, c * f * g, h // f, w // g), x.new_zeros(n)
 
     def inverse(self, z):
-        return F.pixel_shuffle(z, self.factor), z.new_zeros(len(z))
+        (n, c, h, w), (f, g) = z.shape, self.block
+        x = z.reshape(n, c // (f * g), f, g, h, w).permute(0, 1, 4, 2, 5, 3)
+        return x.reshape(n, c // (f * g), h * f, w * g), z.new_zeros(n)
+
+
+class Scale(nn.Module):
+    """z = scale x + shift."""
+
+    def __init__(self, scale, shift):
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def log_det(self, x):
+        return x.new_full((len(x),), x[0].numel() * math.log(abs(self.scale)))
+
+    def forward(self, x):
+        return x * self.scale + self.shift, self.log_det(x)
+
+    def inverse(self, z):
+        return (z - self.shift) / self.scale, -self.log_det(z)
+
+
+class Whiten(nn.Module):
+    """z = (x - mean) / deviation, element by element."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+
+    def log_det(self, x):
+        return -self.deviation.log().sum().expand(len(x))
+
+    def forward(self, x):
+        return (x - self.mean) / self.deviation, self.log_det(x)
+
+    def inverse(self, z):
+        return z * self.deviation + self.mean, -self.log_det(z)
 
 
 class ActNorm(nn.Module):
@@ -241,9 +280,16 @@ class Flow(nn.Module):
             match step["kind"]:
                 case "logit":
                     level.steps.append(Logit(**settings))
+                case "scale":
+                    level.steps.append(Scale(**settings))
+                case "whiten":
+                    level.steps.append(Whiten((c, h, w)))
+                case "flatten":
+                    level.steps.append(Squeeze((h, w)))
+                    c, h, w = c * h * w, 1, 1
                 case "squeeze":
-                    level.steps.append(Squeeze(**settings))
                     f = settings["factor"]
+                    level.steps.append(Squeeze((f, f)))
                     c, h, w = c * f * f, h // f, w // f
                 case "act_norm":
                     level.steps.append(ActNorm(c))

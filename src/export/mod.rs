@@ -224,6 +224,8 @@ model:
   shape: [3, 4, 4]
   transform:
   - {kind: logit, form: reference}
+  - {kind: scale, scale: 0.5, shift: 0.1}
+  - {kind: whiten}
   - kind: repeat
     times: 2
     steps:
@@ -236,6 +238,7 @@ model:
   - {kind: squeeze, factor: 4}
   - {kind: coupling, mask: odd, transform: {kind: affine}, conditioner: {hidden: 2}}
   - {kind: split}
+  - {kind: flatten}
   - {kind: conv1x1}
 ";
 
@@ -264,7 +267,9 @@ model:
             };
             place += 1;
             match step["kind"].as_str().unwrap() {
-                "logit" => {}
+                "logit" | "scale" => {}
+                "whiten" => ["mean", "deviation"].iter().for_each(|name| add(name, &[c, h, w])),
+                "flatten" => (c, h, w) = (c * h * w, 1, 1),
                 "squeeze" => {
                     let f = number(&step["factor"]);
                     (c, h, w) = (c * f * f, h / f, w / f);
@@ -322,7 +327,7 @@ model:
             let integer = matches!(tensor.dtype(), Dtype::I32 | Dtype::I64);
             assert_eq!(integer, name.ends_with(".permutation"), "{name}");
         }
-        assert_eq!(description["transform"].as_array().unwrap().len(), 14);
+        assert_eq!(description["transform"].as_array().unwrap().len(), 17);
         assert_eq!(description["input"]["u_in_training"], description["input"]["u_without_noise"]);
         assert!(LOADER.contains(&format!("\nFORMAT = {FORMAT}\n")));
     }
@@ -370,7 +375,7 @@ model:
         let dir = tempfile::tempdir().unwrap();
         let (config, out) = (config(), dir.path().join("folder"));
         let mut flow = flow(&config);
-        let Layer::ActNorm(norm) = &mut flow.levels[0].steps[1] else { panic!("an ActNorm") };
+        let Layer::ActNorm(norm) = &mut flow.levels[0].steps[3] else { panic!("an ActNorm") };
         norm.shift = Param::from_tensor(Tensor::full([3], f32::NAN, &FlexDevice));
         let error = folder(&flow, &config, "broken", &out, 0, &FlexDevice).unwrap_err();
         let message = error.to_string();

@@ -186,6 +186,13 @@ fn linearize<B: FlowBackend>(step: &Layer<B>, z: Tensor<B, 4>) -> (Tensor<B, 4>,
             let [c, _] = matrix.dims();
             (step.inverse(z).0, StepAt::Mix(matrix.reshape([c, c, 1, 1])))
         }
+        Layer::Scale(scale) => {
+            (step.inverse(z.clone()).0, StepAt::Scale(z.full_like(1.0 / scale.scale)))
+        }
+        Layer::Whiten(whiten) => {
+            let slope = whiten.inverse_slope(z.dims()[0]);
+            (step.inverse(z).0, StepAt::Scale(slope))
+        }
         Layer::Logit(logit) => {
             // Elementwise: one backward pass of the sum gives every slope.
             let z = Tensor::<Autodiff<B>, 4>::from_inner(z).require_grad();

@@ -1,7 +1,7 @@
 //! Batches of images on a device, prepared while the batch before is at work.
 
 use super::error::TrainError;
-use crate::data::{Corruption, Images, Noise, epoch_order};
+use crate::data::{Corruption, DataError, Images, Noise, epoch_order};
 use burn::{
     data::dataloader::{DataLoader, DataLoaderIterator, Progress},
     tensor::{Tensor, TensorData, backend::Backend},
@@ -52,7 +52,7 @@ impl<B: Backend> Loader<B> {
     /// The batches of some steps of an epoch in its seeded order, `[batch, D]` each.
     ///
     /// # Errors
-    /// No thread to be had; as an item, that it ended before its last batch.
+    /// No thread to be had; as an item, that it ended before its last batch, or images on disk that cannot be read back.
     pub fn training_batches(
         &self,
         [seed, epoch]: [u64; 2],
@@ -98,19 +98,22 @@ impl<B: Backend> Loader<B> {
         Ok(std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
             let batch = ready.recv().map_err(|_| TrainError::Batches("its thread ended".into()));
-            Some(batch.map(|data| on_device(data, dimension, &device)))
+            Some(batch.and_then(|data| Ok(on_device(data?, dimension, &device))))
         }))
     }
 
     /// The first images in order, at most `count`.
-    pub fn first(&self, count: usize, noise: Noise) -> Tensor<B, 2> {
+    ///
+    /// # Errors
+    /// Images on disk that cannot be read back.
+    pub fn first(&self, count: usize, noise: Noise) -> Result<Tensor<B, 2>, DataError> {
         let index: Vec<usize> = (0..count.min(self.len())).collect();
         self.batch(&index, noise)
     }
 
-    fn batch(&self, index: &[usize], noise: Noise) -> Tensor<B, 2> {
-        let data = self.images.corrupted(index, noise, self.corruption);
-        on_device(data, self.images.dimension(), &self.device)
+    fn batch(&self, index: &[usize], noise: Noise) -> Result<Tensor<B, 2>, DataError> {
+        let data = self.images.corrupted(index, noise, self.corruption)?;
+        Ok(on_device(data, self.images.dimension(), &self.device))
     }
 }
 
@@ -134,7 +137,9 @@ impl<B: Backend> Iterator for InOrder<'_, B> {
         let to = (self.next + self.loader.batch_size).min(len);
         let index: Vec<usize> = (self.next..to).collect();
         self.next = to;
-        (!index.is_empty()).then(|| self.loader.batch(&index, Noise::Off))
+        // The trait has no place for an error; nor is there a strategy here that would ask.
+        let batch = || self.loader.batch(&index, Noise::Off).expect("a disk that can be read");
+        (!index.is_empty()).then(batch)
     }
 }
 
@@ -181,11 +186,11 @@ mod tests {
         let batches: Vec<_> = loader.training_batches([3, 2], 1..5, noise).unwrap().collect();
         assert_eq!(batches.len(), 4);
         for (batch, index) in batches.into_iter().zip(order[4..].chunks(4)) {
-            assert_eq!(values(batch), images.corrupted(index, noise, corruption));
+            assert_eq!(values(batch), images.corrupted(index, noise, corruption).unwrap());
         }
         let all: Vec<f32> = loader.batches(noise).unwrap().flat_map(values).collect();
         let index: Vec<usize> = (0..23).collect();
-        assert_eq!(all, images.corrupted(&index, noise, corruption));
+        assert_eq!(all, images.corrupted(&index, noise, corruption).unwrap());
         // Whoever stops in between is not waited for.
         drop(loader.batches(noise).unwrap().next());
     }

@@ -10,6 +10,7 @@ mod descent;
 mod error;
 mod loader;
 mod metric;
+mod moments;
 mod quality;
 mod samples;
 mod schedule;
@@ -32,18 +33,19 @@ pub use weights::{Checksum, load_model, open_damaged_flow, open_flow, open_model
 
 use crate::{
     config::{EarlyStopping, Loaded, Measure, ModelConfig, TrainConfig},
-    data::{Images, Noise, Spec},
+    data::{Corruption, Images, Noise, Spec},
     progress::Verbosity,
     run::{RunDir, write_atomic},
     track::{self, History, Live},
 };
-use atypical_models::{Ability, FlowBackend};
+use atypical_models::{Ability, FlowBackend, Model};
 use burn::{
     optim::adaptor::OptimizerAdaptor,
     tensor::{Tensor, TensorData, backend::AutodiffBackend},
     train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy},
 };
 use loader::Loader;
+use moments::Moments;
 use schedule::Schedule;
 use std::{path::Path, sync::Arc};
 use strategy::{Learning, Strategy};
@@ -148,6 +150,38 @@ where
     Ok(outcome)
 }
 
+/// Images that are looked at in one pass before the training: bounds the memory.
+const BATCH: usize = 1024;
+
+/// Give a flow's whitening step the moments of all training images.
+fn whiten<B: FlowBackend>(
+    model: &mut Model<B>,
+    images: &Images,
+    noise: Noise,
+    corruption: Corruption,
+    device: &B::Device,
+) -> Result<(), TrainError> {
+    let mut moments = Moments::new(images.dimension());
+    let all: Vec<usize> = (0..images.len()).collect();
+    for index in all.chunks(BATCH) {
+        let x = images.corrupted(index, noise, corruption)?;
+        let x = TensorData::new(x, [index.len(), images.dimension()]);
+        let Some(seen) = model.before_whitening(Tensor::from_data(x, device)) else {
+            return Ok(());
+        };
+        moments.add(&seen.into_data().iter::<f32>().collect::<Vec<_>>());
+    }
+    let (standards, constant) = moments.standards();
+    if constant > 0 {
+        eprintln!(
+            "warning: {constant} of the {} values of an input are constant over the training data; whiten only centres them",
+            images.dimension()
+        );
+    }
+    model.whiten(standards);
+    Ok(())
+}
+
 /// What a training needs besides its settings and its data.
 struct How<'a, B: AutodiffBackend> {
     device: &'a B::Device,
@@ -172,7 +206,7 @@ where
     let &How { device, display, ref interrupter, ref live } = how;
     let config = &loaded.config;
     let mut model = config.model.build::<B>(config.seed, device)?;
-    if burn::module::Module::num_params(&model) == 0 {
+    if model.as_flow().is_some_and(|flow| !flow.learns()) {
         return Err(TrainError::NoParameters);
     }
     let EarlyStopping { patience, measure } = config.early_stopping;
@@ -191,11 +225,12 @@ where
         false => Noise::Off,
     };
     if !resume {
+        whiten(&mut model, &train, noise(0), config.data.corruption(), device)?;
         // ActNorm starts from the first batch.
         let order = crate::data::epoch_order(train.len(), config.seed, 0);
         let first = &order[..config.batch_size];
         let x = TensorData::new(
-            train.corrupted(first, noise(0), config.data.corruption()),
+            train.corrupted(first, noise(0), config.data.corruption())?,
             [first.len(), train.dimension()],
         );
         if let Some(complaint) = model.initialize(Tensor::from_data(x, device)) {
@@ -268,4 +303,40 @@ where
         eprintln!("warning: {complaint}");
     }
     strategy.outcome()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atypical_models::flow::{Flow, FlowConfig, Layer, Step};
+    use burn::backend::Flex;
+
+    /// Every element of the whitened training data has mean 0 and variance 1, whatever the steps before; weights are measured, not learned.
+    #[test]
+    fn whitening_knows_all_training_images() {
+        let device = Default::default();
+        let transform: Vec<Step> = serde_json::from_str(
+            r#"[{"kind": "logit"}, {"kind": "scale"}, {"kind": "flatten"}, {"kind": "whiten"}]"#,
+        )
+        .unwrap();
+        let config = FlowConfig { shape: [1, 2, 3], transform };
+        let mut model: Model<Flex> = Flow::new(&config, 0, &device).unwrap().into();
+        // More than one pass.
+        let images = Images::random(BATCH + 500, [1, 2, 3], 0);
+        let (noise, corruption) = (Noise::Training { seed: 1, epoch: 0 }, Corruption::default());
+        whiten(&mut model, &images, noise, corruption, &device).unwrap();
+        let all: Vec<usize> = (0..images.len()).collect();
+        let x =
+            TensorData::new(images.corrupted(&all, noise, corruption).unwrap(), [images.len(), 6]);
+        let (z, _) = model.as_flow().unwrap().encode(Tensor::from_data(x, &device));
+        let (variance, mean) = z.var_mean(0);
+        for (mean, variance) in
+            mean.into_data().iter::<f64>().zip(variance.into_data().iter::<f64>())
+        {
+            assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 2e-3, "{mean}, {variance}");
+        }
+        let steps = &model.as_flow().unwrap().levels[0].steps;
+        assert!(matches!(steps.last(), Some(Layer::Whiten(_))));
+        assert!(!model.as_flow().unwrap().learns());
+    }
 }

@@ -272,7 +272,7 @@ where
         }
         if model.lacks(Ability::Reconstructions).is_none() {
             let shown = self.config.samples.count.min(self.valid.len()) / 2;
-            let x = self.valid.first(shown.max(1), Noise::Off);
+            let x = self.valid.first(shown.max(1), Noise::Off)?;
             let (png, broken) = reconstructions_png(model, x, model.shape());
             if broken > 0 {
                 bar.say(&format!(
@@ -460,7 +460,7 @@ where
             return Err(self.diverged("the validation loss", loss, state.step, epoch));
         }
         self.check_weights(state)?;
-        let complaint = model.model.complaint(this.valid.first(LOOK, this.noise(epoch)));
+        let complaint = model.model.complaint(this.valid.first(LOOK, this.noise(epoch))?);
         if let Some(complaint) = &complaint {
             bar.say(&format!("warning: {complaint}"));
         }

@@ -1,6 +1,8 @@
 //! The steps of a two-step model, one after the other, each a run of its own.
 
-use super::{How, Outcome, TrainError, draw, one, open_model, trainee::is_vector, weights};
+use super::{
+    How, Outcome, TrainError, draw, moments::Moments, one, open_model, trainee::is_vector, weights,
+};
 use crate::{
     config::{Loaded, TrainConfig, TwoStepConfig},
     data::{Corruption, Images, Noise},
@@ -15,8 +17,6 @@ use burn::tensor::{
 
 /// Inputs encoded in one pass: bounds the memory.
 const BATCH: usize = 256;
-/// Standard deviation below which a latent coordinate is taken for a constant, which no division makes standard.
-const CONSTANT: f64 = 1e-6;
 
 /// Train the autoencoder, then the density of its latents, then put both together. With `resume`, what is done is not done again.
 pub fn train<B>(
@@ -67,10 +67,13 @@ where
         true => Noise::Evaluation { seed: config.seed },
         false => Noise::Off,
     };
-    let [train, valid] = [&images.0, &images.1]
-        .map(|images| encoded(&autoencoder, images, (noise, config.data.corruption()), how.device));
+    let corruption = config.data.corruption();
+    let encode = |images: &Images| encoded(&autoencoder, images, (noise, corruption), how.device);
+    let (train, valid) = (encode(&images.0)?, encode(&images.1)?);
     let d = autoencoder.latent_dimension();
-    let (standard, constant) = standards(&train, d);
+    let mut moments = Moments::new(d);
+    moments.add(&train);
+    let (standard, constant) = moments.standards();
     if constant > 0 {
         eprintln!(
             "warning: {constant} of the {d} latents are constant over the training data: the autoencoder does not use them, and the density of the others is all there is; lower model.first.latent"
@@ -148,31 +151,18 @@ fn encoded<B: FlowBackend>(
     images: &Images,
     (noise, corruption): (Noise, Corruption),
     device: &B::Device,
-) -> Vec<f32> {
+) -> Result<Vec<f32>, TrainError> {
     let all: Vec<usize> = (0..images.len()).collect();
     let mut latents = Vec::with_capacity(images.len() * autoencoder.latent_dimension());
     for index in all.chunks(BATCH) {
         let x = TensorData::new(
-            images.corrupted(index, noise, corruption),
+            images.corrupted(index, noise, corruption)?,
             [index.len(), images.dimension()],
         );
         let z = autoencoder.encode(Tensor::from_data(x, device));
         latents.extend(z.into_data().iter::<f32>());
     }
-    latents
-}
-
-/// Mean and standard deviation of each of d coordinates, and how many of them are constant: their deviation is 1 here.
-fn standards(latents: &[f32], d: usize) -> ([Vec<f32>; 2], usize) {
-    let n = (latents.len() / d) as f64;
-    let column = |i: usize| latents.iter().skip(i).step_by(d).map(|v| f64::from(*v));
-    let mean: Vec<f64> = (0..d).map(|i| column(i).sum::<f64>() / n).collect();
-    let deviations: Vec<f64> = (0..d)
-        .map(|i| (column(i).map(|v| (v - mean[i]).powi(2)).sum::<f64>() / n).sqrt())
-        .collect();
-    let constant = deviations.iter().filter(|deviation| **deviation < CONSTANT).count();
-    let or_1 = |deviation: &f64| if *deviation < CONSTANT { 1.0 } else { *deviation as f32 };
-    ([mean.iter().map(|m| *m as f32).collect(), deviations.iter().map(or_1).collect()], constant)
+    Ok(latents)
 }
 
 fn standardised(latents: &[f32], [mean, deviation]: &[Vec<f32>; 2]) -> Vec<f32> {
@@ -185,14 +175,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latents_become_standard_and_constants_stay() {
-        let latents = [1.0, 5.0, 3.0, 5.0, 5.0, 5.0];
-        let (standard, constant) = standards(&latents, 2);
-        assert_eq!(constant, 1);
-        assert_eq!(standard[0], [3.0, 5.0]);
-        assert!((standard[1][0] - (8.0f32 / 3.0).sqrt()).abs() < 1e-6 && standard[1][1] == 1.0);
-        let got = standardised(&latents, &standard);
-        assert!((got[0] + got[4]).abs() < 1e-6 && got[2] == 0.0);
-        assert_eq!([got[1], got[3], got[5]], [0.0; 3]);
+    fn latents_become_standard_coordinate_by_coordinate() {
+        let got = standardised(&[1.0, 5.0, 3.0, 7.0], &[vec![3.0, 5.0], vec![2.0, 1.0]]);
+        assert_eq!(got, [-1.0, 0.0, 0.0, 2.0]);
     }
 }

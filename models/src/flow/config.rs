@@ -30,6 +30,20 @@ pub enum Step {
         #[serde(default)]
         form: LogitForm,
     },
+    /// `scale · x + shift`, fixed; as it stands here, from [0, 1] to [-1, 1].
+    Scale {
+        /// The factor, not 0.
+        #[serde(default = "defaults::scale")]
+        scale: f64,
+        /// The shift.
+        #[serde(default = "defaults::shift")]
+        shift: f64,
+    },
+    /// `(x - m) / s` with the mean and the standard deviation of each element over the training data, measured before the training and fixed.
+    /// Before all steps that learn, and once.
+    Whiten {},
+    /// `[c, h, w]` becomes `[c h w, 1, 1]`: an image is a vector from here on.
+    Flatten {},
     /// Space to depth: `[c, h, w]` becomes `[c f², h/f, w/f]`.
     Squeeze {
         /// The factor `f`; both sides must be multiples of it.
@@ -222,11 +236,21 @@ pub struct VectorPreset {
     pub dropout: f64,
     /// Mix the coordinates by an invertible linear map `P L U` before each coupling.
     pub linear: bool,
+    /// Standardise each coordinate by the training data first.
+    pub whiten: bool,
 }
 
 impl Default for VectorPreset {
     fn default() -> Self {
-        Self { dimension: 2, layers: 8, hidden: 128, blocks: 2, dropout: 0.0, linear: true }
+        Self {
+            dimension: 2,
+            layers: 8,
+            hidden: 128,
+            blocks: 2,
+            dropout: 0.0,
+            linear: true,
+            whiten: false,
+        }
     }
 }
 
@@ -250,10 +274,11 @@ impl VectorPreset {
                 },
             });
         }
-        FlowConfig {
-            shape: [self.dimension, 1, 1],
-            transform: vec![Step::Repeat { times: self.layers, steps }],
+        let mut transform = vec![Step::Repeat { times: self.layers, steps }];
+        if self.whiten {
+            transform.insert(0, Step::Whiten {});
         }
+        FlowConfig { shape: [self.dimension, 1, 1], transform }
     }
 }
 
@@ -261,6 +286,12 @@ impl VectorPreset {
 pub(crate) mod defaults {
     pub fn alpha() -> f64 {
         0.05
+    }
+    pub fn scale() -> f64 {
+        2.0
+    }
+    pub fn shift() -> f64 {
+        -1.0
     }
     pub fn bins() -> usize {
         8

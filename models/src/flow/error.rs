@@ -43,6 +43,14 @@ pub enum FlowError {
         /// The range allowed.
         range: &'static str,
     },
+    /// A whitening after a step that learns, or a second one.
+    #[error(
+        "step {step}: whiten looks at the training data once, before anything is learned; put one whiten before every act_norm, conv1x1, coupling and split, and no second one"
+    )]
+    Whiten {
+        /// The step.
+        step: usize,
+    },
     /// More weights than any machine at hand holds.
     #[error(
         "step {step}: the flow has {parameters:.1e} parameters up to here, more than 1e9; lower hidden, blocks, kernel or times"

@@ -1,8 +1,8 @@
 //! A whole flow: levels of steps, a split between them, a standard normal behind.
 
 use super::{
-    ActNorm, Bijection, Conv1x1, Coupling, Elementwise, FlowConfig, FlowError, Layer, Logit,
-    Squeeze, Step,
+    ActNorm, Bijection, Conv1x1, Coupling, Elementwise, FlowConfig, FlowError, Layer, Logit, Scale,
+    Squeeze, Step, Whiten,
 };
 use crate::{DensityModel, Learn, Learned, Objective, init::Init, ops::FlowBackend};
 use burn::{
@@ -83,6 +83,11 @@ impl<B: Backend> Flow<B> {
         self.shape
     }
 
+    /// Whether there is a step with weights that are learned.
+    pub fn learns(&self) -> bool {
+        self.levels.iter().flat_map(|level| &level.steps).any(Layer::learns)
+    }
+
     /// The same flow with dropout off, for Jacobians on an autodiff backend (where dropout is otherwise active).
     pub fn without_dropout(mut self) -> Self {
         for level in &mut self.levels {
@@ -93,6 +98,32 @@ impl<B: Backend> Flow<B> {
 }
 
 impl<B: FlowBackend> Flow<B> {
+    /// Inputs as the whitening step sees them, `[batch, D]`; none without such a step.
+    ///
+    /// # Shapes
+    /// - x: `[batch, D]`
+    pub fn before_whitening(&self, x: Tensor<B, 2>) -> Option<Tensor<B, 2>> {
+        let steps = &self.levels.first()?.steps;
+        let before = steps.iter().position(|step| matches!(step, Layer::Whiten(_)))?;
+        let [batch, dimension] = x.dims();
+        let [c, h, w] = self.shape;
+        let x = x.reshape([batch, c, h, w]);
+        let x = steps[..before].iter().fold(x, |x, step| step.forward(x).0);
+        Some(x.reshape([batch, dimension]))
+    }
+
+    /// Whiten by these means and standard deviations, `D` each, of what [`before_whitening`](Self::before_whitening) gives of the training data; does
+    /// nothing without such a step.
+    pub fn whiten(&mut self, standards: [Vec<f32>; 2]) {
+        let steps = self.levels.iter_mut().flat_map(|level| &mut level.steps);
+        if let Some(whiten) = steps.into_iter().find_map(|step| match step {
+            Layer::Whiten(whiten) => Some(whiten),
+            _ => None,
+        }) {
+            whiten.set(standards);
+        }
+    }
+
     /// Data-dependent initialisation of every ActNorm, in order, from one batch; dropout is off.
     ///
     /// # Shapes
@@ -287,6 +318,23 @@ impl<B: Backend> Builder<'_, B> {
                 check("alpha", *alpha, *alpha > 0.0 && *alpha < 0.5, "in (0, 0.5)")?;
                 Layer::Logit(Logit::new(*alpha, *form))
             }
+            Step::Scale { scale, shift } => {
+                let ok = *scale != 0.0 && scale.is_finite();
+                check("scale", *scale, ok, "finite and not 0")?;
+                check("shift", *shift, shift.is_finite(), "finite")?;
+                Layer::Scale(Scale { scale: *scale, shift: *shift })
+            }
+            Step::Whiten {} => {
+                let late = |step: &Layer<B>| step.learns() || matches!(step, Layer::Whiten(_));
+                if !self.levels.is_empty() || self.steps.iter().any(late) {
+                    return Err(FlowError::Whiten { step: number });
+                }
+                Layer::Whiten(Whiten::new(self.shape, self.device))
+            }
+            Step::Flatten {} => {
+                self.shape = [c * h * w, 1, 1];
+                Layer::Squeeze(Squeeze { block: [h, w] })
+            }
             Step::Squeeze { factor } => {
                 let f = *factor;
                 check("factor", f as f64, f >= 1, "at least 1")?;
@@ -299,7 +347,7 @@ impl<B: Backend> Builder<'_, B> {
                     });
                 }
                 self.shape = [c * f * f, h / f, w / f];
-                Layer::Squeeze(Squeeze { factor: f })
+                Layer::Squeeze(Squeeze { block: [f, f] })
             }
             Step::ActNorm {} => Layer::ActNorm(ActNorm::new(c, self.device)),
             Step::Conv1x1 {} => {
@@ -341,5 +389,28 @@ impl<B: Backend> Builder<'_, B> {
         };
         self.steps.push(layer);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Flex;
+
+    fn built(transform: Vec<Step>) -> Result<Flow<Flex>, FlowError> {
+        Flow::new(&FlowConfig { shape: [2, 1, 2], transform }, 0, &Default::default())
+    }
+
+    #[test]
+    fn whitening_comes_once_before_what_learns() {
+        let scale = || Step::Scale { scale: 2.0, shift: -1.0 };
+        let flow = built(vec![scale(), Step::Flatten {}, Step::Whiten {}]).unwrap();
+        assert!(!flow.learns());
+        assert!(built(vec![Step::Whiten {}, Step::ActNorm {}]).unwrap().learns());
+        for before in [Step::ActNorm {}, Step::Conv1x1 {}, Step::Split {}, Step::Whiten {}] {
+            let error = built(vec![scale(), before, Step::Whiten {}]).unwrap_err();
+            assert_eq!(error, FlowError::Whiten { step: 2 });
+        }
+        assert!(built(vec![Step::Scale { scale: 0.0, shift: 0.0 }]).is_err());
     }
 }

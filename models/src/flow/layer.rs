@@ -1,6 +1,6 @@
 //! One step of a flow, built.
 
-use super::{ActNorm, Bijection, Conv1x1, Coupling, Logit, Squeeze};
+use super::{ActNorm, Bijection, Conv1x1, Coupling, Logit, Scale, Squeeze, Whiten};
 use crate::ops::FlowBackend;
 use burn::{
     module::Module,
@@ -14,6 +14,10 @@ use burn::{
 pub enum Layer<B: Backend> {
     /// Elementwise logit.
     Logit(Logit),
+    /// Fixed affine map.
+    Scale(Scale),
+    /// Standardisation by the training data.
+    Whiten(Whiten<B>),
     /// Space to depth.
     Squeeze(Squeeze),
     /// Per-channel affine map.
@@ -25,6 +29,11 @@ pub enum Layer<B: Backend> {
 }
 
 impl<B: Backend> Layer<B> {
+    /// Whether it has weights that are learned.
+    pub fn learns(&self) -> bool {
+        matches!(self, Layer::ActNorm(_) | Layer::Conv1x1(_) | Layer::Coupling(_))
+    }
+
     /// The same step with dropout off.
     pub fn without_dropout(self) -> Self {
         match self {
@@ -47,7 +56,11 @@ impl<B: FlowBackend> Layer<B> {
                 Some(Tensor::eye(c, &scale.device()) * scale.unsqueeze_dim(1))
             }
             Layer::Conv1x1(step) => Some(step.inverse_matrix()),
-            Layer::Squeeze(_) | Layer::Logit(_) | Layer::Coupling(_) => None,
+            Layer::Squeeze(_)
+            | Layer::Logit(_)
+            | Layer::Scale(_)
+            | Layer::Whiten(_)
+            | Layer::Coupling(_) => None,
         }
     }
 }
@@ -56,6 +69,8 @@ impl<B: FlowBackend> Bijection<B> for Layer<B> {
     fn forward(&self, x: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         match self {
             Layer::Logit(step) => step.forward(x),
+            Layer::Scale(step) => step.forward(x),
+            Layer::Whiten(step) => step.forward(x),
             Layer::Squeeze(step) => step.forward(x),
             Layer::ActNorm(step) => step.forward(x),
             Layer::Conv1x1(step) => step.forward(x),
@@ -66,6 +81,8 @@ impl<B: FlowBackend> Bijection<B> for Layer<B> {
     fn inverse(&self, z: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 1>) {
         match self {
             Layer::Logit(step) => step.inverse(z),
+            Layer::Scale(step) => step.inverse(z),
+            Layer::Whiten(step) => step.inverse(z),
             Layer::Squeeze(step) => step.inverse(z),
             Layer::ActNorm(step) => step.inverse(z),
             Layer::Conv1x1(step) => step.inverse(z),

@@ -15,7 +15,9 @@ mod flow;
 
 mod layer;
 mod logit;
+mod scale;
 mod squeeze;
+mod whiten;
 
 pub use crate::ops::CouplingMap;
 pub use act_norm::ActNorm;
@@ -30,7 +32,9 @@ pub use flow::{Flow, Initialization, Level};
 
 pub use layer::Layer;
 pub use logit::Logit;
+pub use scale::Scale;
 pub use squeeze::Squeeze;
+pub use whiten::Whiten;
 
 use burn::tensor::{Tensor, backend::Backend};
 

@@ -262,6 +262,21 @@ impl<B: FlowBackend> Model<B> {
         }
     }
 
+    /// As [`Flow::before_whitening`]; none of other families.
+    ///
+    /// # Shapes
+    /// - x: `[batch, D]`
+    pub fn before_whitening(&self, x: Tensor<B, 2>) -> Option<Tensor<B, 2>> {
+        self.as_flow()?.before_whitening(x)
+    }
+
+    /// As [`Flow::whiten`]; nothing of other families.
+    pub fn whiten(&mut self, standards: [Vec<f32>; 2]) {
+        if let Model::Estimator(AnyEstimator::Flow(flow)) = self {
+            flow.whiten(standards);
+        }
+    }
+
     /// What is wrong with how it stands towards data: a collapsed posterior, exploded energies.
     ///
     /// # Shapes

@@ -121,6 +121,7 @@ impl Golden {
                         self.load_net(&mut coupling.conditioner, &key("conditioner"));
                     }
                     Layer::Logit(_) | Layer::Squeeze(_) => {}
+                    Layer::Scale(_) | Layer::Whiten(_) => unreachable!("no golden has them"),
                 }
                 i += 1;
             }
