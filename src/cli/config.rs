@@ -54,8 +54,9 @@ First line of a YAML file, for editors with the YAML language server:
 Examples:
   atypical config import example_grayscale_train.yaml > flow.yaml
   atypical config import lid_ood_2.yaml --out lid_ood.yaml
+  atypical config import grayscale_flows.yaml --out flows.yaml && atypical sweep plan flows.yaml
 
-A training (it has `trainer`) or an OOD experiment (it has `ood`). What has no counterpart here is said on standard error.")]
+A training (it has `trainer`), an OOD experiment (it has `ood`) or a sweep of either (it has `base_config`). What has no counterpart here is said on standard error.")]
     Import {
         /// The old file, YAML or JSON
         file: PathBuf,

@@ -26,7 +26,7 @@ Examples:
   atypical doctor --run rq_nsf_fmnist --data fashion-mnist:test
   atypical score --run rq_nsf_fmnist --data fashion-mnist:test --method likelihood,lid --out scores.parquet
 
-Only tensors are read of the checkpoint; code in it is never run. An OOD experiment or a training of the reference: atypical config import.")]
+Only tensors are read of the checkpoint; code in it is never run. A training, an OOD experiment or a sweep of the reference: atypical config import.")]
     Nflows {
         /// The checkpoint: a PyTorch file, de_nf_best_valid.pt
         #[arg(long)]

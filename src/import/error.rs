@@ -1,6 +1,6 @@
 //! What can be wrong with what is imported.
 
-use crate::{config::ConfigError, run::RunError, train::TrainError};
+use crate::{config::ConfigError, run::RunError, sweep::space::SpaceError, train::TrainError};
 use atypical_models::flow::FlowError;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -51,6 +51,9 @@ pub enum ImportError {
     /// A configuration that does not hold.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A sweep whose axes make no space.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
     /// A run that cannot be made.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -20,7 +20,11 @@ const WRITE_IT: &str =
 /// # Errors
 /// A file that cannot be read, a method or setting without a counterpart.
 pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> {
-    let mut old = Reader::open(path)?;
+    translated(Reader::open(path)?)
+}
+
+/// The same of what was read.
+pub(super) fn translated(mut old: Reader) -> Result<(OodConfig, Vec<String>), ImportError> {
     let mut notes = Vec::new();
     let mut section = old.section("ood")?;
     let class = section.class("method")?;
@@ -50,7 +54,7 @@ pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> 
     let split: String = outside.take("pick_loader")?.unwrap_or_else(|| "test".into());
     let mut loader = outside.section("dataloader_args")?;
     let out_batch = batch(&mut loader, &split)?;
-    let scored = set(&mut loader, &split, WRITE_IT, &mut notes)?;
+    let scored = scored(&mut loader, &split, &mut notes)?;
     if scored == held_out || scored == config.calibration {
         return Err(outside.error(
             "dataloader_args.dataset",
@@ -63,9 +67,20 @@ pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> 
     config.seed = section.take("seed")?.unwrap_or(0);
     let count: Option<usize> = section.take("pick_count")?;
     let batches = section.take("use_dataloader")?.unwrap_or(false);
-    config.limit = count.map(|count| if batches { count * out_batch } else { count });
-    if let Some(buffer) = arguments.take::<usize>("training_buffer_size")? {
-        config.calibration_count = buffer * in_batch;
+    let of_batches = |reader: &Reader, key: &str, count: usize, batch: usize| {
+        count.checked_mul(batch).ok_or_else(|| {
+            reader.error(key, format!("is {count}, in batches of {batch}: no number of images"))
+        })
+    };
+    config.limit = match count {
+        Some(count) if batches => Some(of_batches(&section, "pick_count", count, out_batch)?),
+        count => count,
+    };
+    // Its name now, and the earlier one.
+    for key in ["training_buffer_size", "adaptive_train_data_buffer_size"] {
+        if let Some(buffer) = arguments.take::<usize>(key)? {
+            config.calibration_count = of_batches(&arguments, key, buffer, in_batch)?;
+        }
     }
     if config.methods.contains(&Method::Lid) {
         lid(&mut config, &mut arguments, &mut notes)?;
@@ -85,11 +100,7 @@ pub fn experiment(path: &Path) -> Result<(OodConfig, Vec<String>), ImportError> 
     let sections =
         [&old, &base, &data, &inside, &in_loader, &outside, &loader, &section, &arguments];
     notes.extend(sections.into_iter().flat_map(left_out));
-    config.validate().map_err(|(key, problem)| ImportError::Key {
-        path: path.to_path_buf(),
-        key,
-        problem,
-    })?;
+    config.validate().map_err(|(key, problem)| old.error(&key, problem))?;
     Ok((config, notes))
 }
 
@@ -134,6 +145,38 @@ fn run(base: &mut Reader, notes: &mut Vec<String>) -> Result<String, ImportError
     Ok(name)
 }
 
+/// The SPEC of the images that are scored beside held-out ones: a set, samples of a model, or noise.
+fn scored(
+    loader: &mut Reader,
+    split: &str,
+    notes: &mut Vec<String>,
+) -> Result<String, ImportError> {
+    let name: String = loader.clone().need("dataset")?;
+    match name.as_str() {
+        "dgm-generated" => {
+            loader.take::<String>("dataset")?;
+            let mut arguments = loader.section("dgm_args")?;
+            let run = run(&mut arguments.section("model_loading_config")?, notes)?;
+            let length: usize = arguments.take("length")?.unwrap_or(1000);
+            if arguments.take::<u64>("seed")?.is_some() {
+                notes.push("samples of a model are drawn by the experiment's seed, not by one of their own".into());
+            }
+            notes.extend(left_out(&arguments));
+            Ok(format!("generated:{run}[:{length}]"))
+        }
+        "random_image" => {
+            loader.take::<String>("dataset")?;
+            let mut arguments = loader.section("additional_dataset_args")?;
+            let mut side = |key: &str| arguments.need::<usize>(key);
+            let [c, h, w] = [side("C")?, side("H")?, side("W")?];
+            let size: usize = arguments.take("size")?.unwrap_or(1000);
+            notes.extend(left_out(&arguments));
+            Ok(format!("random:{c}x{h}x{w}[:{size}]"))
+        }
+        _ => set(loader, split, WRITE_IT, notes),
+    }
+}
+
 /// The batch size of a split's loader.
 fn batch(loader: &mut Reader, split: &str) -> Result<usize, ImportError> {
     let own = loader.take(&format!("{split}_batch_size"))?;
@@ -171,33 +214,22 @@ fn lid(
         };
     }
     // How the Jacobian is computed, which is not a matter of configuration here.
-    arguments.take::<serde_json::Value>("lid_calculator_args")?;
+    for key in ["lid_calculator_args", "intrinsic_dimension_calculator_args"] {
+        arguments.take::<serde_json::Value>(key)?;
+    }
+    if ["submethod", "adaptive_measurement", "evaluate_r"].iter().any(|key| arguments.has(key)) {
+        return earlier_lid(config, arguments, notes);
+    }
     let algorithm: Option<String> = arguments.take("scale_selection_algorithm")?;
     let mut settings = arguments.section("scale_selection_algorithm_args")?;
     config.lid.scale = match algorithm.as_deref() {
         Some("given_from_model_free") => {
-            let Scale::Calibrated { alpha, low, high, .. } = Scale::default() else {
-                unreachable!("the usual scale is a calibrated one")
-            };
-            // Its bounds are wider than any scale that a flow in f32 has.
-            let bound = |value: Option<f64>, usual: f64| value.unwrap_or(usual).clamp(low, high);
             settings.take::<usize>("bin_search_steps")?;
-            Scale::Calibrated {
-                dimension: settings.take("model_free_dimension")?,
-                alpha,
-                low: bound(settings.take("l_scale")?, low),
-                high: bound(settings.take("r_scale")?, high),
-            }
+            let bounds = [settings.take("l_scale")?, settings.take("r_scale")?];
+            calibrated(settings.take("model_free_dimension")?, bounds)
         }
         Some("find_plateau") => Scale::usual_plateau(),
-        Some("fixed") => {
-            let r: f64 = settings.need("base_scale")?;
-            notes.push(format!(
-                "`base_scale` {r} is kept; of a flow with a logit, the reference's decoder shrinks x by 0.95, so that its scale is {:.3} here",
-                r - 0.95f64.ln()
-            ));
-            Scale::Fixed { r }
-        }
+        Some("fixed") => fixed("base_scale", settings.need("base_scale")?, notes),
         Some(other) => {
             return Err(arguments.error(
                 "scale_selection_algorithm",
@@ -208,4 +240,64 @@ fn lid(
     };
     notes.extend(left_out(&settings));
     Ok(())
+}
+
+/// The same as the reference's earlier class had it.
+fn earlier_lid(
+    config: &mut OodConfig,
+    arguments: &mut Reader,
+    notes: &mut Vec<String>,
+) -> Result<(), ImportError> {
+    config.lid.estimator = match arguments.take::<String>("submethod")?.as_deref() {
+        None | Some("thresholding") => Estimator::Threshold,
+        Some("taylor_approximation") => Estimator::Spectral,
+        Some(other) => {
+            return Err(arguments.error(
+                "submethod",
+                format!("is {other}; there are thresholding and taylor_approximation"),
+            ));
+        }
+    };
+    let adaptive = arguments.take("adaptive_measurement")?.unwrap_or(false);
+    let mode: Option<String> = arguments.take("adaptive_setting_mode")?;
+    config.lid.scale = match (adaptive, mode.as_deref()) {
+        (false, _) => fixed("evaluate_r", arguments.need("evaluate_r")?, notes),
+        (true, Some("given")) => calibrated(arguments.take("given_mean_lid")?, [None, None]),
+        (true, _) => {
+            return Err(arguments.error(
+                "adaptive_setting_mode",
+                "is not `given`, and a scale by a percentile has no counterpart here",
+            ));
+        }
+    };
+    // What the other ways to a scale need.
+    for key in [
+        "evaluate_r",
+        "given_mean_lid",
+        "percentile",
+        "dimension_tolerance",
+        "bin_search_iteration_count",
+    ] {
+        arguments.take::<serde_json::Value>(key)?;
+    }
+    Ok(())
+}
+
+/// The scale at which training images have a dimension, within bounds.
+fn calibrated(dimension: Option<f64>, [low, high]: [Option<f64>; 2]) -> Scale {
+    let Scale::Calibrated { alpha, low: lowest, high: highest, .. } = Scale::default() else {
+        unreachable!("the usual scale is a calibrated one")
+    };
+    // The reference's bounds are wider than any scale that a flow in f32 has.
+    let bound = |value: Option<f64>, usual: f64| value.unwrap_or(usual).clamp(lowest, highest);
+    Scale::Calibrated { dimension, alpha, low: bound(low, lowest), high: bound(high, highest) }
+}
+
+/// A scale that is a number.
+fn fixed(key: &str, r: f64, notes: &mut Vec<String>) -> Scale {
+    notes.push(format!(
+        "`{key}` {r} is kept; of a flow with a logit, the reference's decoder shrinks x by 0.95, so that its scale is {:.3} here",
+        r - 0.95f64.ln()
+    ));
+    Scale::Fixed { r }
 }

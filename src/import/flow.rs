@@ -111,18 +111,22 @@ fn unroll(list: Vec<Reader>, notes: &mut Vec<String>) -> Result<Vec<Old>, Import
             }
             let times: usize = item.need("repeat_n")?;
             let content = item.list("content")?;
-            // Counted before they are made.
-            if times.saturating_mul(content.len()) > MAX_STEPS {
-                return Err(item.error(
-                    "repeat_n",
-                    format!("is {times}: a flow has at most {MAX_STEPS} steps"),
-                ));
+            let most = || {
+                let problem = format!("is {times}: a flow has at most {MAX_STEPS} steps");
+                Err(item.error("repeat_n", problem))
+            };
+            // Counted before they are made, and after: there may be repeats within.
+            if times.saturating_mul(content.len().max(1)) > MAX_STEPS {
+                return most();
             }
             for turn in 0..times {
                 let mut said = Vec::new();
                 all.extend(unroll(content.clone(), &mut said)?);
                 // Every turn would say the same.
                 notes.extend(said.into_iter().filter(|_| turn == 0));
+                if all.len() > MAX_STEPS {
+                    return most();
+                }
             }
         } else {
             let split = item.has("multiscale");
@@ -274,4 +278,29 @@ fn conditioner(mut net: Reader) -> Result<Conditioner, ImportError> {
         dropout: arguments.take("dropout_probability")?.unwrap_or(0.0),
         kernel,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, json};
+    use std::path::Path;
+
+    #[test]
+    fn repeats_within_repeats_are_counted_together() {
+        let step = json!({"class_path": "nflows.transforms.normalization.ActNorm", "init_args": {"features": 2}});
+        let nested = |depth: usize, innermost: serde_json::Value| {
+            let repeated = |inner, _| json!({"repeat_n": 2, "content": [inner]});
+            match (0..depth).fold(innermost, repeated) {
+                serde_json::Value::Object(map) => vec![Reader::new(Path::new("old.yaml"), map)],
+                _ => unreachable!("a repeat is a mapping"),
+            }
+        };
+        assert_eq!(unroll(nested(5, step.clone()), &mut Vec::new()).unwrap().len(), 32);
+        let most = |list| unroll(list, &mut Vec::new()).err().unwrap().to_string();
+        assert!(most(nested(26, step)).contains("at most 10000 steps"));
+        let empty: Map<String, serde_json::Value> =
+            json!({"repeat_n": u64::MAX, "content": []}).as_object().unwrap().clone();
+        assert!(most(vec![Reader::new(Path::new("old.yaml"), empty)]).contains("at most"));
+    }
 }

@@ -1,12 +1,17 @@
 //! Models and configurations of the Python reference, `layer6ai-labs/dgm_ood_detection`: flows of `nflows` trained there go on here.
 //!
-//! [`nflows`] makes a run of a checkpoint (`de_nf_best_valid.pt`, a PyTorch state dict) and the YAML or JSON that it was trained by; [`training`] and
-//! [`experiment`] translate configurations alone. Code in either file is never run: of a checkpoint only tensors are read, and a class is known by its name.
+//! [`nflows`] makes a run of a checkpoint (`de_nf_best_valid.pt`, a PyTorch state dict) and the YAML or JSON that it was trained by; [`training`],
+//! [`experiment`] and [`translate`], which knows sweeps too, translate configurations alone. Code in either file is never run: of a checkpoint only tensors are read, and a class is known by its name.
 
+mod archive;
+mod dysweep;
 mod error;
 mod experiment;
 mod flow;
+mod python;
 mod reader;
+mod space;
+mod sweep;
 mod training;
 mod weights;
 
@@ -15,8 +20,8 @@ pub use experiment::experiment;
 pub use training::{Translated, training};
 
 use crate::{
-    config::{ConfigError, TrainConfig},
-    run::{RunDir, RunError, write_atomic},
+    config::{ConfigError, OodConfig, TrainConfig},
+    run::{ORIGIN, RunDir, RunError, write_atomic},
     train,
 };
 use atypical_models::flow::Flow;
@@ -24,30 +29,46 @@ use burn::tensor::backend::Backend;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// A configuration of the reference, a training or an OOD experiment, as YAML of ours; and what is to be said about it, one sentence each.
+/// A configuration of the reference, a training, an OOD experiment or a sweep of either, as YAML of ours; and what is to be said about it, one sentence each. `data` is the SPEC of the
+/// training images.
 ///
 /// # Errors
-/// As [`training`] and [`experiment`]; neither.
+/// As [`training`] and [`experiment`]; none of these; a sweep of which no trial can be translated.
 pub fn translate(path: &Path, data: Option<&str>) -> Result<(String, Vec<String>), ImportError> {
     let old = reader::Reader::open(path)?;
-    let (yaml, notes) = if old.has("ood") {
+    if old.has("base_config") {
+        let (file, notes) = sweep::sweep(old, data)?;
+        return Ok((yaml(&file)?, notes));
+    }
+    let (config, notes) = one(old, data)?;
+    Ok((yaml(&config)?, notes))
+}
+
+/// A translated configuration.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Config {
+    Train(Box<TrainConfig>),
+    Ood(Box<OodConfig>),
+}
+
+/// A training or an experiment.
+fn one(old: reader::Reader, data: Option<&str>) -> Result<(Config, Vec<String>), ImportError> {
+    if old.has("ood") {
         if data.is_some() {
             return Err(old.error(
                 "ood",
                 "makes this an experiment, and --data names the images of a training",
             ));
         }
-        let (config, notes) = experiment(path)?;
-        (yaml(&config)?, notes)
+        let (config, notes) = experiment::translated(old)?;
+        Ok((Config::Ood(config.into()), notes))
     } else if old.has("model") {
-        let Translated { config, notes, .. } = training(path, data)?;
-        (yaml(&config)?, notes)
-    } else if old.has("base_config") {
-        return Err(old.error("base_config", "makes this a sweep, which is not translated; write its `base_config`, with one of its values in place, into a file of its own"));
+        let Translated { config, notes, .. } = training::translated(old, data)?;
+        Ok((Config::Train(config.into()), notes))
     } else {
-        return Err(old.error("model", "is missing, and so is `ood`: this is neither a training nor an OOD experiment of the reference"));
-    };
-    Ok((yaml, notes))
+        Err(old.error("model", "is missing, and so is `ood`: this is neither a training nor an OOD experiment of the reference"))
+    }
 }
 
 fn yaml(config: &impl serde::Serialize) -> Result<String, ConfigError> {
@@ -98,7 +119,7 @@ pub fn nflows<B: Backend>(
         "notes": notes,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    write_atomic(&place.root().join("import.json"), origin.to_string().as_bytes())?;
+    write_atomic(&place.root().join(ORIGIN), origin.to_string().as_bytes())?;
     write_atomic(&place.best_model(), &train::to_bytes(&flow)?)?;
     write_atomic(&place.config(), yaml(&config)?.as_bytes())?;
     Ok(Imported { run: staged.commit()?, flow, config, notes })
@@ -117,7 +138,11 @@ mod tests {
         backend::{Flex, flex::FlexDevice},
         tensor::{Tensor, TensorData},
     };
-    use std::path::PathBuf;
+    use std::{
+        io::{Cursor, Read, Write},
+        path::PathBuf,
+    };
+    use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
     /// What PyTorch says of a golden checkpoint, see `scripts/reference/import_goldens.py`.
     #[derive(serde::Deserialize)]
@@ -319,6 +344,11 @@ mod tests {
         let noisy = translated("denoising_sigma: null", "denoising_sigma: 2.0").unwrap();
         assert_eq!(noisy.config.data.noise, 0.0);
         assert!(noisy.notes.iter().any(|note| note.contains("2 grey levels")), "{:?}", noisy.notes);
+        let dataset = "dataset: fashion-mnist";
+        let embedded =
+            translated(dataset, &format!("{dataset}\n  embedding_network: dino")).unwrap();
+        assert_eq!(embedded.config.data.train, "fashion_mnist_train_dino.npz");
+        assert!(embedded.notes.iter().any(|note| note.contains("of fashion-mnist:train by dino")));
         let aligned = translated(
             "dataset: fashion-mnist",
             "dataset: medmnist\n  additional_dataset_args: {subclass: ChestMNIST, align: true}",
@@ -342,6 +372,63 @@ mod tests {
                 "{length} bytes: {message}"
             );
         }
+    }
+
+    /// An archive with its entries changed, checksums as they should be; none for an entry to leave out.
+    fn rewritten(
+        bytes: &[u8],
+        method: CompressionMethod,
+        change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>,
+    ) -> Vec<u8> {
+        let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
+        let mut out = ZipWriter::new(Cursor::new(Vec::new()));
+        for i in 0..archive.len() {
+            let mut entry = archive.by_index(i).unwrap();
+            let (name, mut bytes) = (entry.name().to_owned(), Vec::new());
+            entry.read_to_end(&mut bytes).unwrap();
+            if let Some(bytes) = change(&name, bytes) {
+                let options = SimpleFileOptions::default().compression_method(method);
+                out.start_file(name, options).unwrap();
+                out.write_all(&bytes).unwrap();
+            }
+        }
+        out.finish().unwrap().into_inner()
+    }
+
+    /// The reader of checkpoints takes what is not there for zeros.
+    #[test]
+    fn a_checkpoint_is_whole_or_refused() {
+        let whole = std::fs::read(golden("vector.pt")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = dir.path().join("damaged.pt");
+        let translated = training(&golden("vector.yaml"), None).unwrap();
+        let load = |bytes: &[u8]| {
+            std::fs::write(&checkpoint, bytes).unwrap();
+            let mut flow = Flow::<Flex>::new(&translated.plan.config, 0, &FlexDevice).unwrap();
+            weights::load(&mut flow, &translated.plan, &checkpoint, &FlexDevice)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        let stored = CompressionMethod::Stored;
+        let last = |name: &str| name.ends_with("/data/9");
+        load(&rewritten(&whole, stored, |_, bytes| Some(bytes))).unwrap();
+        let without = rewritten(&whole, stored, |name, bytes| (!last(name)).then_some(bytes));
+        assert!(load(&without).unwrap_err().contains("lacks its storage `data/9`"));
+        let halved = rewritten(&whole, stored, |name, mut bytes| {
+            bytes.truncate(if last(name) { bytes.len() / 2 } else { bytes.len() });
+            Some(bytes)
+        });
+        let message = load(&halved).unwrap_err();
+        assert!(message.contains("bytes of numbers, but its tensors need"), "{message}");
+        let mut archive = ZipArchive::new(Cursor::new(&whole)).unwrap();
+        let place = archive.by_name("vector/data/9").unwrap().data_start().unwrap();
+        let mut flipped = whole.clone();
+        flipped[place as usize] ^= 1;
+        let message = load(&flipped).unwrap_err();
+        assert!(message.contains("is damaged in") && message.contains("/data/9"), "{message}");
+        let deflated = rewritten(&whole, CompressionMethod::Deflated, |_, bytes| Some(bytes));
+        assert!(load(&deflated).unwrap_err().contains("has a compressed entry"));
+        assert!(load(&whole[..whole.len() - 9]).unwrap_err().contains("is no whole zip archive"));
     }
 
     #[test]

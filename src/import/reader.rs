@@ -24,9 +24,24 @@ impl Reader {
             std::fs::read_to_string(path).map_err(|source| ImportError::read(path, source))?;
         let syntax = |problem: String| ImportError::Syntax { path: path.to_path_buf(), problem };
         match serde_saphyr::from_str(&text).map_err(|error| syntax(error.to_string()))? {
-            Value::Object(map) => Ok(Self { path: path.to_path_buf(), prefix: String::new(), map }),
+            Value::Object(map) => Ok(Self::new(path, map)),
             _ => Err(syntax("it is no mapping of keys to values".into())),
         }
+    }
+
+    /// What a file comes to.
+    pub(super) fn new(path: &Path, map: Map<String, Value>) -> Self {
+        Self { path: path.to_path_buf(), prefix: String::new(), map }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All that was not taken out.
+    pub(super) fn into_map(self) -> Map<String, Value> {
+        self.map
     }
 
     /// Whether it has the key, and not as null.

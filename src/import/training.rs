@@ -34,7 +34,11 @@ pub struct Translated {
 /// # Errors
 /// A file that cannot be read, a model, step or setting without a counterpart.
 pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportError> {
-    let mut old = Reader::open(path)?;
+    translated(Reader::open(path)?, data)
+}
+
+/// The same of what was read.
+pub(super) fn translated(mut old: Reader, data: Option<&str>) -> Result<Translated, ImportError> {
     let mut notes = Vec::new();
     let mut model = old.section("model")?;
     let class = model.class("class_path")?;
@@ -48,9 +52,19 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
     let (plan, Treatment { dequantize, noise, mutation }) = flow(&mut arguments, &mut notes)?;
 
     let mut section = old.section("data")?;
-    let spec = match data {
-        Some(spec) => spec.to_owned(),
-        None => set(&mut section, "train", NAME_THEM, &mut notes)?,
+    let network: Option<String> = section.take("embedding_network")?;
+    let spec = match (data, network) {
+        (Some(spec), _) => spec.to_owned(),
+        (None, None) => set(&mut section, "train", NAME_THEM, &mut notes)?,
+        (None, Some(network)) => {
+            let images = set(&mut section, "train", NAME_THEM, &mut notes)?;
+            let file =
+                format!("{}_{network}.npz", images.replace(|c: char| !c.is_alphanumeric(), "_"));
+            notes.push(format!(
+                "embeddings are computed elsewhere: put those of {images} by {network} into {file}, `features` [N, D], or name them with --data"
+            ));
+            file
+        }
     };
     let mut trainer = old.section("trainer")?;
     let mut config = TrainConfig {
@@ -93,11 +107,7 @@ pub fn training(path: &Path, data: Option<&str>) -> Result<Translated, ImportErr
         section.take::<serde_json::Value>(key)?;
     }
     notes.extend([&old, &section, &trainer, &model, &arguments].into_iter().flat_map(left_out));
-    config.validate().map_err(|(key, problem)| ImportError::Key {
-        path: path.to_path_buf(),
-        key,
-        problem,
-    })?;
+    config.validate().map_err(|(key, problem)| old.error(&key, problem))?;
     Ok(Translated { config, plan, notes })
 }
 
@@ -131,12 +141,15 @@ fn flow(arguments: &mut Reader, notes: &mut Vec<String>) -> Result<(Plan, Treatm
     let logit = flag(arguments, "logit_transform")?;
     for (key, why) in [
         ("scale_data_to_n1_1", "pixels here are in [0, 1]"),
-        ("whitening_transform", "data here are not whitened"),
+        (
+            "whitening_transform",
+            "this is not translated; put a `whiten` step first into `model.transform`",
+        ),
         ("flatten", "images here keep their shape"),
     ] {
         arguments.only(key, false, why)?;
     }
-    let images = shape[1] * shape[2] > 1;
+    let images = shape[1] > 1 || shape[2] > 1;
     if images != scaled {
         let only = if images {
             "true for images, which here are in [0, 1]"

@@ -1,7 +1,7 @@
 //! Weights of a PyTorch state dict into a flow.
 
 use super::{
-    ImportError,
+    ImportError, archive,
     flow::{Plan, Source},
 };
 use atypical_models::flow::{ActNorm, Conv1x1, Coupling, Flow, Layer, Mask, SameConv};
@@ -82,6 +82,7 @@ pub(super) fn load<B: Backend>(
 impl<'a> StateDict<'a> {
     fn open(path: &'a Path) -> Result<Self, ImportError> {
         let error = |problem: String| ImportError::Checkpoint { path: path.to_path_buf(), problem };
+        let stored = archive::storages(path).map_err(error)?;
         let whole = PytorchReader::new(path).map_err(|e| {
             error(format!("is no PyTorch checkpoint that can be read ({e}); it may be truncated: copy it again"))
         })?;
@@ -112,6 +113,16 @@ impl<'a> StateDict<'a> {
                 ROOTS[0]
             )));
         };
+        // The reference keeps its flow under several names, which share their storages.
+        let once =
+            |key: &str| key.starts_with(root) || !ROOTS.iter().any(|other| key.starts_with(other));
+        let all = tensors.iter().filter(|(key, _)| once(key));
+        let needed: u64 = all.map(|(_, t)| (t.shape.num_elements() * t.dtype.size()) as u64).sum();
+        if stored < needed {
+            return Err(error(format!(
+                "has {stored} bytes of numbers, but its tensors need {needed}: copy it again"
+            )));
+        }
         Ok(Self { path, root, tensors, taken: RefCell::default() })
     }
 

@@ -9,6 +9,7 @@ mod published;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use journal::Journal;
+pub(crate) use published::ORIGIN;
 pub use published::PublishError;
 
 use std::{
@@ -443,6 +444,11 @@ impl RunDir {
     /// What its model has measured of images.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache/measured.jsonl")
+    }
+
+    /// Samples that were drawn of its model, by what they depend on.
+    pub fn generated(&self, key: &str) -> PathBuf {
+        self.root.join(format!("cache/generated-{key}.npz"))
     }
 
     /// One JSON object an epoch.

@@ -67,15 +67,24 @@ impl RunDir {
         ];
         let log = self.metrics_log();
         files.extend(log.exists().then(|| ("metrics.jsonl".to_owned(), Content::File(log))));
+        let origin = self.root().join(ORIGIN);
+        files.extend(origin.exists().then(|| (ORIGIN.to_owned(), Content::File(origin))));
         files.extend(picture.map(|path| ("samples.png".to_owned(), Content::File(path))));
         Ok(hub.push(repo, private, &files, &format!("Run {}", self.name()))?)
     }
 }
 
+/// Where an imported run is from.
+pub(crate) const ORIGIN: &str = "import.json";
+
 /// The card of a run: what the hub shows on its page.
 fn card(run: &RunDir, config: &TrainConfig, repo: &str, picture: bool) -> String {
-    let epoch = run.last_epoch().unwrap_or_default();
-    let number = |key: &str| epoch[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.4}"));
+    let epoch = run.last_epoch();
+    let losses = epoch.map(|epoch| losses(&epoch)).unwrap_or_default();
+    let how = match run.root().join(ORIGIN).exists() {
+        true => "in PyTorch and imported by",
+        false => "with",
+    };
     let kind = serde_json::to_value(&config.model).unwrap_or_default();
     let kind = kind["name"].as_str().unwrap_or("model").to_owned();
     let (family, tag) = config.model.family();
@@ -89,17 +98,25 @@ fn card(run: &RunDir, config: &TrainConfig, repo: &str, picture: bool) -> String
     let picture = if picture { "\n![samples of the model](samples.png)\n" } else { "" };
     format!(
         "---\nlibrary_name: atypical\ntags:\n- {tag}\n- density-estimation\n- out-of-distribution-detection\n---\n\n\
-         # {name}\n\n{family} (`{kind}`) for data of shape {c} x {h} x {w}, trained on `{data}` with atypical {version}.\n{picture}\n\
-         | after epoch {n} | training | validation |\n| --- | --- | --- |\n\
-         | loss, nats | {train} | {valid} |\n| bits per dimension | {train_bits} | {valid_bits} |\n\n\
+         # {name}\n\n{family} (`{kind}`) for data of shape {c} x {h} x {w}, trained on `{data}` {how} atypical {version}.\n{picture}\n{losses}\
          ```console\n{doctor}$ atypical score --run hf://{repo} --data photos/ --method likelihood,lid --out scores.parquet\n```\n",
         name = run.name(),
         version = env!("CARGO_PKG_VERSION"),
-        n = epoch["epoch"].as_u64().map_or("-".to_owned(), |n| n.to_string()),
-        train = number("train_loss"),
-        valid = number("valid_loss"),
-        train_bits = number("train_bits_per_dimension"),
-        valid_bits = number("valid_bits_per_dimension"),
+    )
+}
+
+/// The losses after an epoch, as a table.
+fn losses(epoch: &serde_json::Value) -> String {
+    let number = |key: &str| epoch[key].as_f64().map_or("-".to_owned(), |v| format!("{v:.4}"));
+    let n = epoch["epoch"].as_u64().map_or("-".to_owned(), |n| n.to_string());
+    let line = |name: &str, key: &str| {
+        let [train, valid] = ["train", "valid"].map(|on| number(&format!("{on}_{key}")));
+        format!("| {name} | {train} | {valid} |\n")
+    };
+    format!(
+        "| after epoch {n} | training | validation |\n| --- | --- | --- |\n{}{}\n",
+        line("loss, nats", "loss"),
+        line("bits per dimension", "bits_per_dimension")
     )
 }
 
@@ -115,6 +132,23 @@ mod tests {
         let text = format!("{{data: {{train: mnist:train}}, model: {model}}}");
         let config = Loaded::<TrainConfig>::text(&text, &[]).unwrap().config;
         card(&run, &config, "me/a", false)
+    }
+
+    #[test]
+    fn a_card_says_where_a_model_is_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::create(folder.path(), "a").unwrap();
+        let text = "{data: {train: mnist:train}, model: {name: glow}}";
+        let config = Loaded::<TrainConfig>::text(text, &[]).unwrap().config;
+        let card = || super::card(&run, &config, "me/a", false);
+        assert!(card().contains("trained on `mnist:train` with atypical"), "{}", card());
+        std::fs::write(run.root().join(ORIGIN), "{}").unwrap();
+        let imported = card();
+        assert!(imported.contains("in PyTorch and imported by atypical"), "{imported}");
+        assert!(!imported.contains("| after epoch"), "{imported}");
+        let log = "{\"epoch\": 3, \"train_loss\": 1.5, \"valid_loss\": 2.0}\n";
+        std::fs::write(run.metrics_log(), log).unwrap();
+        assert!(card().contains("| after epoch 3 |") && card().contains("| 1.5000 | 2.0000 |"));
     }
 
     #[test]

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
     /// Name of the sweep. Default: the file's stem.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// What each trial runs.
     pub command: Command,
     /// The configuration that all trials start from: one file or several, later ones over earlier ones, relative to the sweep file.
     /// Default: none.
-    #[serde(default, deserialize_with = "one_or_many")]
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany")]
     pub base: Vec<PathBuf>,
     /// Name of each trial's run below the sweep's name; `{axis}` stands for the choice on that axis. Default: the start of the trial's address.
@@ -43,7 +43,7 @@ pub struct SweepFile {
     /// What differs from trial to trial: dotted keys of the configuration with their values, and named groups.
     pub axes: IndexMap<String, Axis>,
     /// Combinations to leave out. One holds where the trial made all choices that it names; a list means any of its values.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<IndexMap<String, Value>>,
     /// Where it was read from, for messages.
     #[serde(skip)]
