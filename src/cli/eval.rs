@@ -115,16 +115,26 @@ fn write(
 /// A histogram of every score, and the ROC curves of every pair.
 fn figures(labelled: &Labelled, bootstrap: &Bootstrap) -> Vec<Figure> {
     let sets: Vec<_> = labelled.sets().collect();
-    let names: Vec<&str> = sets[0].1.iter().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in sets.iter().flat_map(|(_, scores)| scores.iter()) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
     // A column may be named by what no file can.
     let file = |name: &str| name.replace(|c: char| !c.is_alphanumeric(), "_");
-    let histogram = |(i, name): (usize, &&str)| {
-        let groups: Vec<Group> =
-            sets.iter().map(|(set, scores)| Group { name: set, values: &scores[i].1 }).collect();
+    let histogram = |name: &&str| {
+        let its =
+            sets.iter().flat_map(|(set, scores)| scores.iter().map(move |score| (set, score)));
+        let groups: Vec<Group> = its
+            .filter(|(_, (own, _))| own == name)
+            .map(|(set, (_, values))| Group { name: set, values })
+            .collect();
         report::histogram(&file(name), name, format!("`{name}` of each row, by set."), &groups)
     };
-    let mut figures: Vec<Figure> = names.iter().enumerate().map(histogram).collect();
-    if let Some(sets) = labelled.likelihood_and_lid() {
+    let mut figures: Vec<Figure> = names.iter().map(histogram).collect();
+    let sets = labelled.likelihood_and_lid();
+    if !sets.is_empty() {
         let points: Vec<(&str, &[f64], &[f64])> =
             sets.iter().map(|(set, p)| (set.as_str(), p.likelihood, p.lid)).collect();
         let caption = "Likelihood and LID together, one dot a row.".to_owned();

@@ -98,7 +98,7 @@ pub struct OodConfig {
     pub track: TrackConfig,
 }
 
-/// A further run. Sets and training images that are left out are as for the first one; background and ensemble are its own.
+/// A further run. Sets, training images, methods and LID that are left out are as for the first one; background and ensemble are its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct FurtherRun {
@@ -120,6 +120,12 @@ pub struct FurtherRun {
     /// Runs of more models of the same images.
     #[serde(default)]
     pub ensemble: Vec<String>,
+    /// What to report of it: what is defined for its model.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// Its local intrinsic dimension.
+    #[serde(default)]
+    pub lid: Option<LidConfig>,
 }
 
 /// What [`one_or_many`] reads.
@@ -178,6 +184,12 @@ impl OodConfig {
             }
             own.background.clone_from(&run.background);
             own.ensemble.clone_from(&run.ensemble);
+            if !run.methods.is_empty() {
+                own.methods.clone_from(&run.methods);
+            }
+            if let Some(lid) = &run.lid {
+                own.lid.clone_from(lid);
+            }
             own
         };
         let mut all: Vec<Self> =
@@ -519,27 +531,21 @@ impl Section for OodConfig {
                 None => key.to_owned(),
             };
             own.validate_run(&key)?;
+            let further = number.checked_sub(1).map(|i| &self.more_runs[i]);
+            let own_methods = further.is_none_or(|run| !run.methods.is_empty());
+            let own_lid = further.is_none_or(|run| run.lid.is_some());
+            let [methods, lid] = [("methods", own_methods), ("lid", own_lid)]
+                .map(|(name, its)| if its { key(name) } else { name.to_owned() });
+            own.validate_methods(&key, &methods)?;
+            own.validate_lid(&lid, &methods)?;
             let same = |other: &&Self| {
                 other.run == own.run && other.in_distribution == own.in_distribution
             };
             let twice = runs[..number].iter().find(same);
             check(&key("run"), &own.run, twice.is_none(), "a run and its sets, named once")?;
         }
-        check("methods", "empty", !self.methods.is_empty(), "a list of methods")?;
-        for (i, method) in self.methods.iter().enumerate() {
-            let key = format!("methods.{i}");
-            let once = !self.methods[..i].contains(method);
-            check(&key, method.name(), once, "named once")?;
-            let others =
-                *method != Method::Combined || self.methods.iter().any(|m| m.has_own_score());
-            check(&key, method.name(), others, "used with other methods, whose scores it reads")?;
-        }
         let count = self.calibration_count;
         check("calibration_count", count, count > 0, "at least 1")?;
-        if let Some((method, least)) = method::neediest(&self.methods) {
-            let allowed = format!("at least {least}, for the method {}", method.name());
-            check("calibration_count", count, count >= least, &allowed)?;
-        }
         check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
         check("batch_size", 0, self.batch_size > 0, "at least 1")?;
         let level = self.bootstrap.level;
@@ -579,16 +585,7 @@ impl Section for OodConfig {
         ] {
             check(key, number, (1..=10_000).contains(&number), "from 1 to 10000")?;
         }
-        self.lid.validate("lid.")?;
-        let estimator = self.lid.estimator;
-        if let Some(i) = self.methods.iter().position(|m| *m == Method::LocalMass) {
-            let spectrum = matches!(estimator, Estimator::Threshold | Estimator::Spectral);
-            let with = "used with lid.estimator threshold or spectral, which know the whole spectrum at a scale";
-            check(&format!("methods.{i}"), Method::LocalMass.name(), spectrum, with)?;
-        }
-        let reads_model = matches!(estimator.route(), Route::Spectrum | Route::Krylov);
-        let allowed = "an estimator that reads the model: threshold, spectral, gap or matrix_free";
-        check("lid.estimator", estimator.name(), reads_model, allowed)
+        Ok(())
     }
 }
 
@@ -621,7 +618,23 @@ impl OodConfig {
             let another = "a run besides `run` and `background`, named once";
             check(&key(&format!("ensemble.{i}")), run, other, another)?;
         }
+        Ok(())
+    }
+
+    /// A run's methods, which stand at `methods`; `key` says where what they need stands.
+    fn validate_methods(
+        &self,
+        key: &impl Fn(&str) -> String,
+        methods: &str,
+    ) -> Result<(), (String, String)> {
+        check(methods, "empty", !self.methods.is_empty(), "a list of methods")?;
         for (i, method) in self.methods.iter().enumerate() {
+            let place = format!("{methods}.{i}");
+            let once = !self.methods[..i].contains(method);
+            check(&place, method.name(), once, "named once")?;
+            let others =
+                *method != Method::Combined || self.methods.iter().any(|m| m.has_own_score());
+            check(&place, method.name(), others, "used with other methods, whose scores it reads")?;
             let (needed, given, with) = match method {
                 Method::LikelihoodRatio => {
                     ("background", self.background.is_some(), "a run trained with `data.mutation`")
@@ -630,9 +643,30 @@ impl OodConfig {
                 _ => continue,
             };
             let with = format!("used with `{}`, {with}", key(needed));
-            check(&format!("methods.{i}"), method.name(), given, &with)?;
+            check(&place, method.name(), given, &with)?;
+        }
+        if let Some((method, least)) = method::neediest(&self.methods) {
+            let count = self.calibration_count;
+            let allowed = format!("at least {least}, for the method {}", method.name());
+            check("calibration_count", count, count >= least, &allowed)?;
         }
         Ok(())
+    }
+
+    /// A run's local intrinsic dimension, which stands at `lid`, and the method that asks something of it, one of those at `methods`.
+    fn validate_lid(&self, lid: &str, methods: &str) -> Result<(), (String, String)> {
+        self.lid.validate(&format!("{lid}."))?;
+        let estimator = self.lid.estimator;
+        if let Some(i) = self.methods.iter().position(|m| *m == Method::LocalMass) {
+            let spectrum = matches!(estimator, Estimator::Threshold | Estimator::Spectral);
+            let with = format!(
+                "used with {lid}.estimator threshold or spectral, which know the whole spectrum at a scale"
+            );
+            check(&format!("{methods}.{i}"), Method::LocalMass.name(), spectrum, &with)?;
+        }
+        let reads_model = matches!(estimator.route(), Route::Spectrum | Route::Krylov);
+        let allowed = "an estimator that reads the model: threshold, spectral, gap or matrix_free";
+        check(&format!("{lid}.estimator"), estimator.name(), reads_model, allowed)
     }
 }
 
@@ -687,6 +721,12 @@ mod tests {
             ("calibration", "calibration=demo:ood"),
             ("out_of_distribution", "out_of_distribution=[]"),
             ("more_runs.0.in_distribution", "more_runs=[{run: r, in_distribution: a.npz}]"),
+            ("more_runs.0.methods.1", "more_runs=[{run: r, methods: [lid, lid]}]"),
+            ("more_runs.0.methods.0", "more_runs=[{run: r, methods: [waic]}]"),
+            (
+                "more_runs.0.lid.scale.dimension",
+                "more_runs=[{run: r, lid: {scale: {kind: calibrated, dimension: 0}}}]",
+            ),
             ("ensemble.0", "ensemble=[demo]"),
             ("methods.1", "methods=[lid, lid]"),
             ("methods.0", "methods=[combined, dual]"),

@@ -16,6 +16,7 @@ use crate::{
 };
 use atypical_models::FlowBackend;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
 /// The part of an experiment that one run judges.
@@ -144,13 +145,13 @@ pub fn judge<'a, B: FlowBackend>(
             .then(|| (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()),
         negative_eigenvalues: prepared().map(Prepared::negative).sum(),
         fitted_on: match plan.is_fitted() {
-            true => overlaps(&[&plan.drawn()], &sets),
+            true => overlaps(&[&plan.drawn()], &sets)?,
             false => Vec::new(),
         },
         on_both_sides: {
             let [inside, outside] = [&experiment.inside, &experiment.outside]
                 .map(|sets| sets.iter().collect::<Vec<_>>());
-            overlaps(&inside, &outside)
+            overlaps(&inside, &outside)?
         },
     };
     let entries: Vec<Scored> =
@@ -166,14 +167,25 @@ pub fn judge<'a, B: FlowBackend>(
 }
 
 /// The sets that hold some of the images of others.
-fn overlaps(others: &[&Images], sets: &[&Images]) -> Vec<Overlap> {
-    let samples = others.iter().flat_map(|other| (0..other.len()).map(|i| other.sample(i)));
-    let known: HashSet<&[u8]> = samples.collect();
-    let of = |images: &&Images| {
-        let shared = (0..images.len()).filter(|i| known.contains(images.sample(*i))).count();
-        Overlap { set: images.name.clone(), images: shared }
-    };
-    sets.iter().map(of).filter(|overlap| overlap.images > 0).collect()
+fn overlaps(others: &[&Images], sets: &[&Images]) -> Result<Vec<Overlap>, OodError> {
+    // By their digests: images on disk stay there.
+    let mut known = HashSet::new();
+    for other in others {
+        for i in 0..other.len() {
+            known.insert(Sha256::digest(other.sample(i)?));
+        }
+    }
+    let mut overlaps = Vec::new();
+    for images in sets {
+        let mut shared = 0;
+        for i in 0..images.len() {
+            shared += usize::from(known.contains(&Sha256::digest(images.sample(i)?)));
+        }
+        if shared > 0 {
+            overlaps.push(Overlap { set: images.name.clone(), images: shared });
+        }
+    }
+    Ok(overlaps)
 }
 
 fn bootstrap(config: &OodConfig) -> Bootstrap {
@@ -277,16 +289,16 @@ impl Judged<'_> {
     }
 
     /// The images of each set at both ends of the last score, which is a combination if there is one, and the name of that score.
-    fn ends(&self) -> (Vec<report::Ends>, &'static str) {
+    fn ends(&self) -> Result<(Vec<report::Ends>, &'static str), OodError> {
         let last = self.scores[0].scores.last().map(|(method, _)| *method);
         let title = last.and_then(method::spec).map_or(LIKELIHOOD, |spec| spec.title);
         let sets = self.experiment.sets().into_iter().zip(&self.scores);
         // Vectors are not to be seen.
         let ends = sets.filter(|(images, _)| images.kind == Kind::Pixels).map(|(images, set)| {
             let values = last.map_or(set.get(Statistic::LogLikelihood), |m| set.score(m));
-            report::ends(&images.name, &images.pixels, images.shape, values)
+            report::ends(images, values)
         });
-        (ends.collect(), title)
+        Ok((ends.collect::<Result<_, _>>()?, title))
     }
 
     fn figures(&self) -> Vec<Figure> {
@@ -407,7 +419,12 @@ pub fn write(
         false => text.to_owned(),
     };
     let config = judged[0].experiment.config;
-    let findings: Vec<String> = judged.iter().map(|run| of(run, &run.finding())).collect();
+    let findings: Vec<String> = judged
+        .iter()
+        .map(|run| (run, run.finding()))
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(run, text)| of(run, &text))
+        .collect();
     let results = Results {
         convention: CONVENTION,
         rows: judged.iter().flat_map(|run| run.rows.clone()).collect(),
@@ -420,7 +437,6 @@ pub fn write(
     let mut table = ScoreTable::default();
     let (mut figures, mut sheets): (Vec<Figure>, Vec<report::Sheet>) = Default::default();
     let (mut ends, mut timings): (Vec<report::Ends>, Vec<Timing>) = Default::default();
-    let mut ends_by = LIKELIHOOD;
     for run in judged {
         run.tabulate(&mut table)?;
         figures.extend(run.figures().into_iter().map(|figure| match several {
@@ -435,12 +451,12 @@ pub fn write(
         for images in run.experiment.sets() {
             // A set that several runs judge is shown once.
             if sheets.iter().all(|sheet| sheet.caption != images.name) {
-                let (digest, n) = (images.digest(), images.len());
+                let (digest, n) = (images.digest()?, images.len());
                 let text = match images.kind {
                     Kind::Pixels => {
                         sheets.push(report::sheet(
                             images.name.clone(),
-                            &images.pixels,
+                            &images.take(report::SHEET).bytes()?,
                             images.shape,
                         ));
                         format!("{n} images, SHA-256 of their pixels {digest}…")
@@ -454,9 +470,10 @@ pub fn write(
         if run.experiment.inside[0].kind == Kind::Pixels && !run.samples.is_empty() {
             sheets.push(report::sheet(samples, &run.samples, run.experiment.inside[0].shape));
         }
-        let (own, by) = run.ends();
-        ends.extend(own.into_iter().map(|e| report::Ends { set: of(run, &e.set), ..e }));
-        ends_by = by;
+        let (own, by) = run.ends()?;
+        // Each run by its own score: they may have other methods.
+        let by = |set: &str| format!("{}, by {by}", of(run, set));
+        ends.extend(own.into_iter().map(|e| report::Ends { set: by(&e.set), ..e }));
         let named = |t: &Timing| Timing { what: of(run, &t.what), ..t.clone() };
         timings.extend(run.timings.iter().map(named));
     }
@@ -472,7 +489,6 @@ pub fn write(
     let page = report::Page {
         sheets,
         ends,
-        ends_by: ends_by.to_owned(),
         title,
         finding: results.finding.clone(),
         rows: &results.rows,

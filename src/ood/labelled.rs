@@ -152,10 +152,33 @@ impl Labelled {
             let number = |text: &String| text.parse::<f64>().map_or(f64::NAN, |v| sign * v);
             scores.push(column(name)?.iter().map(number).collect::<Vec<f64>>());
         }
-        let bad = |row: &usize| scores.iter().any(|column| column[*row].is_nan());
-        let missing: Vec<usize> = (0..table.rows()).filter(bad).collect();
+        let runs = table.get("run");
+        let run_of = |row: usize| runs.map_or("", |runs| &runs[row]);
+        // A column that is empty in all rows of a run, but not of all runs, is one that it was not asked for.
+        let lacks = |run: &str, name: &str| {
+            let empty = |own: bool| {
+                let mut rows = (0..table.rows()).filter(|&row| (run_of(row) == run) == own);
+                rows.all(|row| table.get(name).is_some_and(|values| values[row].is_empty()))
+            };
+            empty(true) && !empty(false)
+        };
+        let mut lacking: Vec<(&str, Vec<bool>)> = Vec::new();
+        for row in 0..table.rows() {
+            let run = run_of(row);
+            if lacking.iter().all(|(known, _)| *known != run) {
+                lacking.push((run, names.iter().map(|name| lacks(run, name)).collect()));
+            }
+        }
+        let asked = |run: &str, place: usize| {
+            lacking.iter().any(|(known, lacks)| *known == run && !lacks[place])
+        };
+        let bad = |row: usize| {
+            let run = run_of(row);
+            (0..names.len()).find(|&place| scores[place][row].is_nan() && asked(run, place))
+        };
+        let missing: Vec<usize> = (0..table.rows()).filter(|&row| bad(row).is_some()).collect();
         if let (Some(&row), false) = (missing.first(), reading.drop_missing) {
-            let place = scores.iter().position(|column| column[row].is_nan()).unwrap_or(0);
+            let place = bad(row).unwrap_or(0);
             let column = names[place].clone();
             let value = table.get(&column).map_or("", |values| &values[row]).to_owned();
             return Err(LabelError::Missing { row: row + 1, column, value, count: missing.len() });
@@ -169,17 +192,19 @@ impl Labelled {
             })?;
             let unnamed = if inside { "in" } else { "out" };
             let name = table.get("dataset").map_or(unnamed, |names| &names[row]);
-            let run = table.get("run").map_or("", |runs| &runs[row]);
+            let run = run_of(row);
             let is_it = |s: &Set| s.inside == inside && s.name == name && s.run == run;
             let place = sets.iter().position(is_it);
             let place = place.unwrap_or_else(|| {
-                let scores = names.iter().map(|name| (name.clone(), Vec::new())).collect();
+                let its = (0..names.len()).filter(|&place| asked(run, place));
+                let scores = its.map(|place| (names[place].clone(), Vec::new())).collect();
                 let [run, name] = [run, name].map(str::to_owned);
                 sets.push(Set { run, name, inside, scores });
                 sets.len() - 1
             });
-            for ((_, values), column) in sets[place].scores.iter_mut().zip(&scores) {
-                values.push(column[row]);
+            let its = (0..names.len()).filter(|&place| asked(run, place));
+            for ((_, values), place) in sets[place].scores.iter_mut().zip(its) {
+                values.push(scores[place][row]);
             }
         }
         for (inside, what) in [(true, "in-distribution"), (false, "out-of-distribution")] {
@@ -191,8 +216,9 @@ impl Labelled {
                 }
             }
         }
-        for (i, name) in names.iter().enumerate() {
-            let mut values = sets.iter().flat_map(|set| &set.scores[i].1);
+        for name in &names {
+            let scores = sets.iter().flat_map(|set| &set.scores);
+            let mut values = scores.filter(|(own, _)| own == name).flat_map(|(_, values)| values);
             let first = values.next();
             if values.all(|v| Some(v) == first) {
                 return Err(LabelError::Constant(name.clone()));
@@ -236,9 +262,9 @@ impl Labelled {
         })
     }
 
-    /// Likelihood and LID of every set, where the table has both among the scores.
-    pub fn likelihood_and_lid(&self) -> Option<Vec<(String, Pairs<'_>)>> {
-        self.sets.iter().map(|set| Some((set.named().0, set.pairs()?))).collect()
+    /// Likelihood and LID of every set that has both among its scores.
+    pub fn likelihood_and_lid(&self) -> Vec<(String, Pairs<'_>)> {
+        self.sets.iter().filter_map(|set| Some((set.named().0, set.pairs()?))).collect()
     }
 
     /// The sets with their scores, for figures.
@@ -373,6 +399,19 @@ mod tests {
         assert_eq!(found, [("x", "a", 1.0), ("y", "b", 0.0)]);
         let names: Vec<_> = labelled.pairs().map(|pair| pair.map(|(name, _)| name)).collect();
         assert_eq!(names, [["x: a", "x: b"], ["y: b", "y: a"]]);
+    }
+
+    #[test]
+    fn what_a_run_was_not_asked_for_is_none_of_its_scores() {
+        let text =
+            "run,dataset,label,s,t\nx,a,in,1,\nx,b,out,0,\ny,a,in,,4\ny,b,out,2,3\ny,b,out,5,3\n";
+        let message = Labelled::new(&table(text), &reading()).unwrap_err().to_string();
+        assert!(message.contains("row 3: `s` is ``, no number (1 such"), "{message}");
+        let text = text.replace("in,,4", "in,7,4");
+        let labelled = Labelled::new(&table(&text), &reading()).unwrap();
+        let rows = labelled.rows(&Bootstrap::default()).unwrap();
+        let found: Vec<_> = rows.iter().map(|r| (r.run.as_str(), r.method.as_str())).collect();
+        assert_eq!(found, [("x", "s"), ("y", "s"), ("y", "t")]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Values {
     Integer(Vec<i64>),
     /// Numbers; NaN where there is none.
     Number(Vec<f64>),
+    /// Numbers that not every row was asked for.
+    Optional(Vec<Option<f64>>),
 }
 
 /// Columns of one length, with a note on what they mean.
@@ -37,6 +39,7 @@ impl Frame<'_> {
             Values::Text(v) => v.len(),
             Values::Integer(v) => v.len(),
             Values::Number(v) => v.len(),
+            Values::Optional(v) => v.len(),
         })
     }
 
@@ -79,11 +82,15 @@ impl Frame<'_> {
             let (kind, logical) = match values {
                 Values::Text(_) => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
                 Values::Integer(_) => (PhysicalType::INT64, None),
-                Values::Number(_) => (PhysicalType::DOUBLE, None),
+                Values::Number(_) | Values::Optional(_) => (PhysicalType::DOUBLE, None),
+            };
+            let repetition = match values {
+                Values::Optional(_) => Repetition::OPTIONAL,
+                _ => Repetition::REQUIRED,
             };
             Type::primitive_type_builder(name, kind)
                 .with_logical_type(logical)
-                .with_repetition(Repetition::REQUIRED)
+                .with_repetition(repetition)
                 .build()
                 .map(Arc::new)
         };
@@ -111,6 +118,11 @@ impl Frame<'_> {
                 Values::Number(v) => {
                     column.typed::<DoubleType>().write_batch(v, None, None)?;
                 }
+                Values::Optional(v) => {
+                    let there: Vec<f64> = v.iter().flatten().copied().collect();
+                    let levels: Vec<i16> = v.iter().map(|v| i16::from(v.is_some())).collect();
+                    column.typed::<DoubleType>().write_batch(&there, Some(&levels), None)?;
+                }
             }
             column.close()?;
         }
@@ -130,6 +142,7 @@ impl Frame<'_> {
             Values::Text(v) => quote(&v[i]),
             Values::Integer(v) => v[i].to_string(),
             Values::Number(v) => v[i].to_string(),
+            Values::Optional(v) => v[i].map_or_else(String::new, |v| v.to_string()),
         };
         let header = line(self.columns.iter().map(|(name, _)| quote(name)).collect());
         let row = |i: usize| line(self.columns.iter().map(|(_, v)| cell(v, i)).collect());
@@ -146,6 +159,7 @@ impl Frame<'_> {
                     Values::Integer(v) => v[i].into(),
                     // JSON has no NaN or infinity: they become null.
                     Values::Number(v) => v[i].into(),
+                    Values::Optional(v) => v[i].into(),
                 };
                 row.insert((*name).to_owned(), value);
             }

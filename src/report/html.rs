@@ -17,10 +17,8 @@ pub struct Page<'a> {
     pub figures: &'a [Figure],
     /// Contact sheets.
     pub sheets: Vec<Sheet>,
-    /// The images of each set at both ends of a score.
+    /// The images of each set at both ends of a score, which its name says.
     pub ends: Vec<Ends>,
-    /// Which score that is.
-    pub ends_by: String,
     /// Label convention of the numbers.
     pub convention: &'a str,
     /// `name: value` pairs about the run.
@@ -51,7 +49,6 @@ pub fn html(page: &Page) -> Result<String, Error> {
         figures => figures,
         sheets => page.sheets,
         ends => page.ends,
-        ends_by => page.ends_by,
         convention => page.convention,
         facts => page.facts,
         several => of_several_runs(page.rows),
@@ -86,6 +83,7 @@ mod tests {
     fn the_page_is_whole_and_escaped() {
         let values = [1.0, 2.0, 3.0];
         let group = super::super::Group { name: "a<b", values: &values };
+        let dots = crate::data::Images::of_pixels("x".into(), [1, 1, 1], vec![0, 200], None);
         let figures = [histogram("h", "score", "look <here>".into(), &[group])];
         let rows = [Row {
             run: "r".into(),
@@ -103,8 +101,7 @@ mod tests {
             rows: &rows,
             figures: &figures,
             sheets: vec![sheet("some <images>".into(), &[0, 200], [1, 1, 1])],
-            ends: vec![ends("x", &[0, 200], [1, 1, 1], &[0.25, 0.75])],
-            ends_by: "likelihood".into(),
+            ends: vec![ends(&dots, &[0.25, 0.75]).unwrap()],
             convention: "higher is in",
             facts: vec![("seed".into(), "0".into())],
             timings: &[Timing { what: "LID <1>".into(), computed: 3, kept: 1, seconds: 6.0 }],

@@ -31,9 +31,6 @@ pub enum ScoreError {
     /// An extension that says nothing.
     #[error("cannot tell the format of {0}; end its name in .parquet, .csv or .jsonl")]
     Format(String),
-    /// A column that not all sets have.
-    #[error("the column `{0}` is not one of all sets")]
-    Column(String),
     /// A column of another length.
     #[error("the column `{name}` has {found} values, the table {rows} rows")]
     Length {
@@ -59,15 +56,15 @@ pub struct ScoreTable {
     pub index: Vec<i64>,
     /// The file that each sample is from; empty texts where it has none of its own.
     pub file: Vec<String>,
-    /// Named scores.
-    pub columns: Vec<(String, Vec<f64>)>,
+    /// Named scores; none where the run of a sample was not asked for them.
+    pub columns: Vec<(String, Vec<Option<f64>>)>,
 }
 
 impl ScoreTable {
     /// Add the samples of one set, scored by one run.
     ///
     /// # Errors
-    /// Columns of different lengths, or other columns than the table has.
+    /// Columns of different lengths.
     pub fn extend<N: AsRef<str>>(
         &mut self,
         run: &str,
@@ -76,25 +73,21 @@ impl ScoreTable {
         columns: &[(N, &[f64])],
     ) -> Result<(), ScoreError> {
         let rows = columns.first().map_or(0, |c| c.1.len());
-        if self.columns.is_empty() {
-            self.columns =
-                columns.iter().map(|(name, _)| (name.as_ref().to_owned(), Vec::new())).collect();
+        if let Some((name, values)) = columns.iter().find(|(_, values)| values.len() != rows) {
+            let (name, found) = (name.as_ref().to_owned(), values.len());
+            return Err(ScoreError::Length { name, found, rows });
         }
-        if let Some((name, _)) = columns.get(self.columns.len()) {
-            return Err(ScoreError::Column(name.as_ref().to_owned()));
+        let before = self.len();
+        for (name, values) in columns {
+            let place = self.columns.iter().position(|(own, _)| own == name.as_ref());
+            let place = place.unwrap_or_else(|| {
+                self.columns.push((name.as_ref().to_owned(), vec![None; before]));
+                self.columns.len() - 1
+            });
+            self.columns[place].1.extend(values.iter().copied().map(Some));
         }
-        if let Some((name, _)) = self.columns.get(columns.len()) {
-            return Err(ScoreError::Column(name.clone()));
-        }
-        for ((name, column), (given, values)) in self.columns.iter_mut().zip(columns) {
-            if values.len() != rows || name != given.as_ref() {
-                return Err(ScoreError::Length {
-                    name: given.as_ref().to_owned(),
-                    found: values.len(),
-                    rows,
-                });
-            }
-            column.extend_from_slice(values);
+        for (_, column) in &mut self.columns {
+            column.resize(before + rows, None);
         }
         for (column, text) in
             [(&mut self.run, run), (&mut self.dataset, dataset), (&mut self.label, label)]
@@ -140,8 +133,10 @@ impl ScoreTable {
         if self.run.iter().all(String::is_empty) {
             columns.remove(0);
         }
-        let scores = self.columns.iter();
-        columns.extend(scores.map(|(name, v)| (name.as_str(), Values::Number(v.clone()))));
+        columns.extend(self.columns.iter().map(|(name, column)| {
+            let all: Option<Vec<f64>> = column.iter().copied().collect();
+            (name.as_str(), all.map_or_else(|| Values::Optional(column.clone()), Values::Number))
+        }));
         Frame { columns, note: convention }.write(path)
     }
 }
@@ -204,15 +199,26 @@ mod tests {
     }
 
     #[test]
-    fn columns_must_agree() {
+    fn columns_are_of_one_length() {
         let error =
             ScoreTable::default().extend("", "a", "in", &[("x", &[1.0]), ("y", &[])]).unwrap_err();
         assert!(error.to_string().contains("`y` has 0 values, the table 1 rows"));
-        for columns in [
-            &[("x", &[1.0][..])][..],
-            &[("log_likelihood", &[1.0]), ("lid", &[1.0]), ("z", &[1.0])],
-        ] {
-            assert!(matches!(table().extend("r", "c", "in", columns), Err(ScoreError::Column(_))));
+    }
+
+    /// What was not asked for is no NaN.
+    #[test]
+    fn runs_may_have_columns_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut table = table();
+        table.extend("q", "a:test", "in", &[("error", &[0.5]), ("lid", &[6.0])]).unwrap();
+        for name in ["s.parquet", "s.csv", "s.jsonl"] {
+            let path = dir.path().join(name);
+            table.write(&path, "c").unwrap();
+            let back = Columns::read(&path).unwrap();
+            let column = |name| back.get(name).unwrap().iter().map(String::as_str);
+            assert!(column("error").eq(["", "", "", "0.5"]), "{name}");
+            assert_eq!(column("log_likelihood").next_back(), Some(""), "{name}");
+            assert!(column("lid").all(|value| !value.is_empty()), "{name}");
         }
     }
 }
