@@ -10,6 +10,10 @@ use std::{
 };
 use tempfile::TempDir;
 
+#[path = "cli/generated.rs"]
+mod generated;
+#[path = "cli/pytorch.rs"]
+mod pytorch;
 #[path = "cli/runs.rs"]
 mod runs;
 #[path = "cli/slurm.rs"]
@@ -393,7 +397,9 @@ fn data_that_cannot_be_used() {
     let mut nan = [1.0f32; 40 * 64];
     nan[7] = f32::NAN;
     bench.npz("nan.npz", &[40, 8, 8], &nan);
-    assert!(train("nan.npz").contains("1 NaN pixels"));
+    assert!(
+        train("nan.npz").contains("no whole numbers from 0 to 255, the first, NaN, in image 0")
+    );
     let whole = std::fs::read(bench.path("train.npz")).unwrap();
     std::fs::write(bench.path("half.npz"), &whole[..whole.len() / 2]).unwrap();
     assert!(train("half.npz").contains("half.npz is not usable"));
@@ -1313,6 +1319,7 @@ more_runs:
     in_distribution: slopes.npz[40:48]
     out_of_distribution: ['slopes.npz[40:48]', 'train.npz[40:44]']
     calibration: slopes.npz[:32]
+    methods: [likelihood, gradient_norm]
 ",
     );
     let (out, said) = texts(&bench.run("ood --config many.yaml --json"));
@@ -1343,6 +1350,8 @@ more_runs:
     };
     assert!(first.starts_with("### train\n") && !first.contains("[40:44]"), "{matrix}");
     assert!(second.contains("| slopes.npz[40:48] against train.npz[40:44] |"), "{matrix}");
+    assert!(second.contains("| gradient norm |") && !second.contains("typicality"), "{matrix}");
+    assert!(first.contains("| typicality |") && !first.contains("gradient norm"), "{matrix}");
     assert!(read("table.csv").contains("\nsloped,slopes.npz[40:48],train.npz[40:44],likelihood,"));
     let report = read("report.html");
     assert!(report.contains("sloped: samples of the model") && report.contains("<th>run</th>"));
@@ -1426,6 +1435,8 @@ fn data_sets_are_listed_described_and_looked_at() {
     for part in ["fashion-mnist", "train 60000, test 10000", "organsmnist", "on the hub"] {
         assert!(list.contains(part), "{list}");
     }
+    let message = bench.error("data fetch omniglot");
+    assert!(message.contains("original files, ") && message.contains("omniglot/"), "{message}");
     let info = bench.ok("data info cifar10");
     for part in ["Krizhevsky 2009", "cifar-10-binary.tar.gz", "atypical data fetch cifar10"] {
         assert!(info.contains(part), "{info}");
@@ -1437,7 +1448,6 @@ fn data_sets_are_listed_described_and_looked_at() {
     assert!(std::fs::read(bench.path("sheet.png")).unwrap().starts_with(b"\x89PNG"));
     assert!(bench.error("data info nmist").contains("did you mean `mnist`"));
     assert!(bench.error("data info train.npz@sise=16").contains("did you mean `size`"));
-    assert!(bench.error("data fetch omniglot").contains("is no set that can be downloaded"));
     let missing = bench.error("data fetch mnist --offline");
     assert!(missing.contains("mnist/train-00000-of-00001.parquet"), "{missing}");
     assert!(missing.contains("without HF_HUB_OFFLINE"), "{missing}");
@@ -1465,6 +1475,11 @@ fn a_flow_of_the_reference_goes_on_here() {
         config.contains("train: fashion-mnist:train") && config.contains("epochs: 400"),
         "{config}"
     );
+    let sweep = golden.to_string().replace("image_rq", "sweep_flows.yaml");
+    let out = bench.run(&format!("config import {sweep} --out small.yaml"));
+    assert!(texts(&out).1.contains("note: dataset=celeba-small is left out"), "{out:?}");
+    let plan = bench.ok("sweep plan small.yaml");
+    assert!(plan.contains("couplings=splines data.train=mnist:train"), "{plan}");
     bench.file("not.yaml", "a: 1\n");
     assert!(
         bench.error("config import not.yaml").contains("neither a training nor an OOD experiment")
@@ -1475,7 +1490,7 @@ fn a_flow_of_the_reference_goes_on_here() {
 
 const MOONS: &str = "
 data: {train: 'toy:two-moons[:512]'}
-model: {name: rq_nsf_vector, dimension: 2, layers: 1, hidden: 8}
+model: {name: rq_nsf_vector, dimension: 2, layers: 1, hidden: 8, whiten: true}
 epochs: 2
 batch_size: 64
 ";
@@ -1533,7 +1548,7 @@ fn vectors_are_data_like_others() {
 }
 
 /// The models beside the flows, tiny: a name, and the `model` section.
-const ZOO: [(&str, &str); 11] = [
+const ZOO: [(&str, &str); 12] = [
     ("autoencoder", "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}"),
     (
         "vae",
@@ -1565,6 +1580,10 @@ const ZOO: [(&str, &str); 11] = [
     (
         "two_step",
         "first: {name: autoencoder, shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}}, second: {name: rq_nsf_vector, dimension: 3, layers: 1, hidden: 8}",
+    ),
+    (
+        "wae",
+        "shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}, penalty: {kind: adversarial}",
     ),
 ];
 

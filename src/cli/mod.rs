@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod export;
 mod gate;
+mod generated;
 mod hub;
 mod import;
 mod lid;

@@ -24,7 +24,7 @@ Examples:
   atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set out_of_distribution='[my_images.npz]' --name mine
   atypical ood --config configs/ood/rq_nsf_fmnist_mnist.yaml --set more_runs='[{run: glow_fmnist}]'
 
-What a run has measured is kept beside it (RUN/cache/), by the content of the images: given again, after a kill, with more images or other methods, the command measures only what is not there yet.")]
+What a run has measured is kept beside it (RUN/cache/), by the content of the images: given again, after a kill, with more images or other methods, the command measures only what is not there yet. Samples of a run as data (generated:RUN) are kept there, too.")]
 pub struct Ood {
     /// Configuration file; given several times, later files win
     #[arg(long, short, required = true)]
@@ -38,7 +38,7 @@ pub struct Ood {
     /// MiB that one Jacobian may take beside the model [default: 512]
     #[arg(long, value_name = "MIB")]
     memory: Option<usize>,
-    /// Measure everything anew, and keep nothing beside the runs
+    /// Measure and draw everything anew, and keep nothing beside the runs
     #[arg(long)]
     no_cache: bool,
 }
@@ -78,7 +78,8 @@ impl Ood {
             for config in &configs {
                 let run = super::load::open_run(common, &environment, &config.run)?;
                 let load = |spec: &str| {
-                    super::load::load::<B>(common, spec, &environment, config.seed, &device)
+                    let draw = (config.seed, cached);
+                    super::load::load::<B>(common, spec, &environment, draw, &device)
                 };
                 let sets = images(config, load)?;
                 let (model, trained) = train::open_model::<B>(&run, &device)?;

@@ -135,7 +135,8 @@ impl Sample {
             let n = (self.n.min(GRID) as usize).max(2);
             let x: Tensor<B, 2> = match &self.reconstruct {
                 Some(spec) => {
-                    let images = super::load::load::<B>(common, spec, environment, seed, &device)?;
+                    let draw = (seed, true);
+                    let images = super::load::load::<B>(common, spec, environment, draw, &device)?;
                     images.expect_shape(model.shape())?;
                     if self.walk && images.len() < 2 {
                         let hint = format!(
@@ -145,7 +146,7 @@ impl Sample {
                         return Err(CliError::Other(hint));
                     }
                     let index: Vec<usize> = (0..images.len().min(n)).collect();
-                    let data = images.unit(&index, Noise::Off);
+                    let data = images.unit(&index, Noise::Off)?;
                     let shape = [index.len(), images.dimension()];
                     Tensor::from_data(TensorData::new(data, shape), &device)
                 }

@@ -23,7 +23,7 @@ One row an image (with its file, where the images are a folder): the statistics 
 method, higher for more in-distribution images. Methods that are fitted, and the scale of LID, look at the run's own training images.
 Keys of --set: those of an `ood` configuration, see `atypical config schema --kind ood`.")]
 pub struct Score {
-    /// The run: a name under MODEL_DIR or a path
+    /// The run: a name under MODEL_DIR, a path, or hf://org/name
     #[arg(long)]
     run: String,
     /// SPEC of the images
@@ -55,7 +55,7 @@ impl Score {
         let config = &loaded.config;
         let [images, calibration] = with_backend!(backend, common.device, |B, device| {
             let load = |spec: &str| {
-                super::load::load::<B>(common, spec, &environment, config.seed, &device)
+                super::load::load::<B>(common, spec, &environment, (config.seed, true), &device)
             };
             let images = load(&self.data)?;
             // A likelihood is that of the model alone, whose training images may be elsewhere.
