@@ -332,22 +332,34 @@ impl Dataset {
         let folder = data_dir.join(self.folder());
         if let Some(layout) = self.layout_of(split, &folder) {
             let images = layout.load(&folder, split)?;
-            if images.kind != Kind::Pixels || images.shape != self.shape {
-                let file = layout.file(&folder, split).unwrap_or(folder);
-                let kind = if images.kind == Kind::Vectors { "vectors" } else { "pictures" };
-                let problem = format!(
-                    "it has {kind} of shape {:?} (channels, height, width), but {}:{split} has pictures of {:?}; put the files of that set there, or name \
-                     this one by its path",
-                    images.shape, self.name, self.shape
-                );
-                return Err(format(&file, problem));
-            }
+            let file = layout.file(&folder, split).unwrap_or(folder);
+            let way_out = "put the files of that set there, or name this one by its path";
+            self.expect_pictures(&images, split, &file, way_out)?;
             return Ok(images);
         }
         match self.fetched(split, true)? {
             Some(files) => self.read(split, &files, memory),
             None => Err(self.missing(split, &folder)),
         }
+    }
+
+    /// Refuse what is not of the set's shape.
+    fn expect_pictures(
+        &self,
+        images: &Images,
+        split: &str,
+        file: &Path,
+        way_out: &str,
+    ) -> Result<(), DataError> {
+        if images.kind == Kind::Pixels && images.shape == self.shape {
+            return Ok(());
+        }
+        let kind = if images.kind == Kind::Vectors { "vectors" } else { "pictures" };
+        let problem = format!(
+            "it has {kind} of shape {:?} (channels, height, width), but {}:{split} has pictures of {:?}; {way_out}",
+            images.shape, self.name, self.shape
+        );
+        Err(format(file, problem))
     }
 
     /// How many images a split that is there has, by the headers of its files, of which no more is read. None where they do not say: CIFAR's pickles, and
@@ -402,29 +414,19 @@ impl Dataset {
             let (layout, folder) = self.original(split, first)?;
             layout.load(folder, split)?
         };
-        let wrong = |found: String, expected: String| {
-            let problem = format!(
-                "{found} of {}:{split}, which has {expected}; fetch it again: atypical data fetch {}",
-                self.name, self.name
-            );
-            Err(format(first, problem))
-        };
-        if images.shape != self.shape {
-            return wrong(
-                format!("it has pictures of shape {:?} (channels, height, width)", images.shape),
-                format!("{:?}", self.shape),
-            );
-        }
+        let anew = format!("fetch it again: atypical data fetch {}", self.name);
+        self.expect_pictures(&images, split, first, &anew)?;
         let published = self.splits.iter().find(|s| s.name == split).and_then(|s| s.images);
         match published {
-            Some(published) if published != images.len() => wrong(
-                format!(
-                    "it {} {} images",
-                    if others.is_empty() { "has" } else { "and the files behind it have" },
-                    images.len()
-                ),
-                published.to_string(),
-            ),
+            Some(published) if published != images.len() => {
+                let has = if others.is_empty() { "has" } else { "and the files behind it have" };
+                let problem = format!(
+                    "it {has} {} images of {}:{split}, which has {published}; {anew}",
+                    images.len(),
+                    self.name
+                );
+                Err(format(first, problem))
+            }
             _ => Ok(images),
         }
     }
@@ -590,7 +592,6 @@ fn is_parquet(file: &Path) -> bool {
     file.extension().is_some_and(|end| end == "parquet")
 }
 
-/// Whether there are labels, for messages.
 /// One of MNIST's files, with or without `.gz`.
 fn idx_file(folder: &Path, split: &str, kind: &str) -> PathBuf {
     let prefix = if split == "test" { "t10k" } else { split };

@@ -3,7 +3,7 @@
 use super::{CliError, load::expect, ood::fingerprint};
 use crate::{
     config::{Loaded, TrainConfig},
-    data::{self, Images, Kind, Prepare, Source, Spec},
+    data::{self, Images, Kind, Noise, Prepare, Source, Spec},
     report::to_pixels,
     run::{RunDir, RunError, write_atomic},
     train,
@@ -36,8 +36,10 @@ pub(super) fn samples<B: FlowBackend>(
     let images = match kept {
         Some(images) => images,
         None => {
-            let (images, npz) = drawn::<B>(run, n, seed, device)?;
-            if let Some(Err(error)) = place.map(|path| write_atomic(&path, &npz)) {
+            let images = drawn::<B>(run, n, seed, device)?;
+            if let Some(path) = place
+                && let Err(error) = write_atomic(&path, &archive(&images)?)
+            {
                 eprintln!("warning: the samples of {} are not kept: {error}", run.name());
             }
             images
@@ -80,13 +82,13 @@ fn kept(path: &Path, n: usize, shape: [usize; 3]) -> Option<Images> {
     None
 }
 
-/// Draw samples. Returns them as an archive, too.
+/// Draw samples.
 fn drawn<B: FlowBackend>(
     run: &RunDir,
     n: usize,
     seed: u64,
     device: &B::Device,
-) -> Result<(Images, Vec<u8>), CliError> {
+) -> Result<Images, CliError> {
     let (model, _) = train::open_model::<B>(run, device)?;
     expect(run, &model, Ability::Samples)?;
     B::seed(device, seed);
@@ -99,15 +101,23 @@ fn drawn<B: FlowBackend>(
             run = run.name()
         ))),
     };
-    let (images, npz) = if train::is_vector(model.shape()) {
+    if train::is_vector(model.shape()) {
         whole(samples.iter().filter(|value| !value.is_finite()).count())?;
-        let images = Images::of_vectors(String::new(), model.dimension(), &samples, None);
-        (images, data::vectors_to_npz(&samples, model.dimension()))
-    } else {
-        let (pixels, broken) = to_pixels(&samples);
-        whole(broken)?;
-        let npz = data::to_npz(&pixels, model.shape());
-        (Images::of_pixels(String::new(), model.shape(), pixels, None), npz)
+        return Ok(Images::of_vectors(String::new(), model.dimension(), &samples, None));
+    }
+    let (pixels, broken) = to_pixels(&samples);
+    whole(broken)?;
+    Ok(Images::of_pixels(String::new(), model.shape(), pixels, None))
+}
+
+/// Samples as they are kept.
+fn archive(images: &Images) -> Result<Vec<u8>, CliError> {
+    let npz = match images.kind {
+        Kind::Pixels => data::to_npz(&images.bytes()?, images.shape),
+        Kind::Vectors => {
+            let all: Vec<usize> = (0..images.len()).collect();
+            data::vectors_to_npz(&images.unit(&all, Noise::Off)?, images.dimension())
+        }
     };
-    Ok((images, npz.map_err(|error| CliError::Other(error.to_string()))?))
+    npz.map_err(|error| CliError::Other(error.to_string()))
 }

@@ -153,7 +153,7 @@ mod tests {
         eigenvalues: Vec<Vec<f64>>,
     }
 
-    fn golden(file: &str) -> PathBuf {
+    pub(super) fn golden(file: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/import").join(file)
     }
 

@@ -225,13 +225,9 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::translate;
+    use super::super::{tests::golden, translate};
     use crate::sweep::{Plan, Planned};
-    use std::path::{Path, PathBuf};
-
-    fn golden(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/import").join(name)
-    }
+    use std::path::Path;
 
     /// The trials of a translated file, and what is said about it.
     fn planned(old: &Path, data: Option<&str>) -> (Plan, Vec<String>) {

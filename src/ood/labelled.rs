@@ -146,45 +146,47 @@ impl Labelled {
             column(name)?;
             return Err(LabelError::NotEvaluated(name.clone()));
         }
-        let mut scores = Vec::with_capacity(names.len());
-        for name in &names {
+        let texts: Vec<&[String]> =
+            names.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
+        let numbers = |(name, texts): (&String, &&[String])| -> Vec<f64> {
             let sign = if reading.negated.contains(name) { -1.0 } else { 1.0 };
-            let number = |text: &String| text.parse::<f64>().map_or(f64::NAN, |v| sign * v);
-            scores.push(column(name)?.iter().map(number).collect::<Vec<f64>>());
-        }
+            texts.iter().map(|text| text.parse::<f64>().map_or(f64::NAN, |v| sign * v)).collect()
+        };
+        let scores: Vec<Vec<f64>> = names.iter().zip(&texts).map(numbers).collect();
         let runs = table.get("run");
         let run_of = |row: usize| runs.map_or("", |runs| &runs[row]);
         // A column that is empty in all rows of a run, but not of all runs, is one that it was not asked for.
-        let lacks = |run: &str, name: &str| {
+        let lacks = |run: &str, place: usize| {
             let empty = |own: bool| {
                 let mut rows = (0..table.rows()).filter(|&row| (run_of(row) == run) == own);
-                rows.all(|row| table.get(name).is_some_and(|values| values[row].is_empty()))
+                rows.all(|row| texts[place][row].is_empty())
             };
             empty(true) && !empty(false)
         };
-        let mut lacking: Vec<(&str, Vec<bool>)> = Vec::new();
+        let mut asked: Vec<(&str, Vec<usize>)> = Vec::new();
         for row in 0..table.rows() {
             let run = run_of(row);
-            if lacking.iter().all(|(known, _)| *known != run) {
-                lacking.push((run, names.iter().map(|name| lacks(run, name)).collect()));
+            if asked.iter().all(|(known, _)| *known != run) {
+                asked.push((run, (0..names.len()).filter(|&place| !lacks(run, place)).collect()));
             }
         }
-        let asked = |run: &str, place: usize| {
-            lacking.iter().any(|(known, lacks)| *known == run && !lacks[place])
+        // The places of the scores that a row has.
+        let places = |row: usize| -> &[usize] {
+            let own = asked.iter().find(|(run, _)| *run == run_of(row));
+            own.map_or(&[], |(_, places)| places)
         };
-        let bad = |row: usize| {
-            let run = run_of(row);
-            (0..names.len()).find(|&place| scores[place][row].is_nan() && asked(run, place))
-        };
-        let missing: Vec<usize> = (0..table.rows()).filter(|&row| bad(row).is_some()).collect();
-        if let (Some(&row), false) = (missing.first(), reading.drop_missing) {
-            let place = bad(row).unwrap_or(0);
-            let column = names[place].clone();
-            let value = table.get(&column).map_or("", |values| &values[row]).to_owned();
+        let missing: Vec<(usize, usize)> = (0..table.rows())
+            .filter_map(|row| {
+                Some((row, *places(row).iter().find(|&&place| scores[place][row].is_nan())?))
+            })
+            .collect();
+        if let (Some(&(row, place)), false) = (missing.first(), reading.drop_missing) {
+            let (column, value) = (names[place].clone(), texts[place][row].clone());
             return Err(LabelError::Missing { row: row + 1, column, value, count: missing.len() });
         }
         let mut sets: Vec<Set> = Vec::new();
-        for row in (0..table.rows()).filter(|row| missing.binary_search(row).is_err()) {
+        let is_whole = |row: &usize| missing.binary_search_by_key(row, |(row, _)| *row).is_err();
+        for row in (0..table.rows()).filter(is_whole) {
             let inside = side(&labels[row], reading).ok_or_else(|| LabelError::Label {
                 row: row + 1,
                 column: reading.label.clone(),
@@ -196,14 +198,13 @@ impl Labelled {
             let is_it = |s: &Set| s.inside == inside && s.name == name && s.run == run;
             let place = sets.iter().position(is_it);
             let place = place.unwrap_or_else(|| {
-                let its = (0..names.len()).filter(|&place| asked(run, place));
-                let scores = its.map(|place| (names[place].clone(), Vec::new())).collect();
+                let scores = places(row).iter().map(|&place| (names[place].clone(), Vec::new()));
+                let scores = scores.collect();
                 let [run, name] = [run, name].map(str::to_owned);
                 sets.push(Set { run, name, inside, scores });
                 sets.len() - 1
             });
-            let its = (0..names.len()).filter(|&place| asked(run, place));
-            for ((_, values), place) in sets[place].scores.iter_mut().zip(its) {
+            for ((_, values), &place) in sets[place].scores.iter_mut().zip(places(row)) {
                 values.push(scores[place][row]);
             }
         }

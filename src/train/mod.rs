@@ -153,7 +153,7 @@ where
 /// Images that are looked at in one pass before the training: bounds the memory.
 const BATCH: usize = 1024;
 
-/// Give a flow's whitening step the moments of all training images.
+/// Give a flow's whitening step, where there is one, the moments of all training images.
 fn whiten<B: FlowBackend>(
     model: &mut Model<B>,
     images: &Images,
@@ -161,14 +161,13 @@ fn whiten<B: FlowBackend>(
     corruption: Corruption,
     device: &B::Device,
 ) -> Result<(), TrainError> {
+    let Some(flow) = model.as_flow().filter(|flow| flow.whitens()) else { return Ok(()) };
     let mut moments = Moments::new(images.dimension());
     let all: Vec<usize> = (0..images.len()).collect();
     for index in all.chunks(BATCH) {
         let x = images.corrupted(index, noise, corruption)?;
         let x = TensorData::new(x, [index.len(), images.dimension()]);
-        let Some(seen) = model.before_whitening(Tensor::from_data(x, device)) else {
-            return Ok(());
-        };
+        let seen = flow.before_whitening(Tensor::from_data(x, device));
         moments.add(&seen.into_data().iter::<f32>().collect::<Vec<_>>());
     }
     let (standards, constant) = moments.standards();

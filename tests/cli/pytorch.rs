@@ -29,13 +29,13 @@ fn pytorch_agrees_with_exported_flows() {
         }
     };
     let bench = Bench::trained();
-    let glow = "model={name: glow, shape: [1, 8, 8], hidden: [4, 4, 4], repeats: [1, 1, 1]}";
     bench.file(
         "glow.yaml",
-        &format!(
-            "data: {{train: train.npz}}\n{}\nepochs: 1\nbatch_size: 8\n",
-            glow.replace('=', ": ")
-        ),
+        "data: {train: train.npz}
+model: {name: glow, shape: [1, 8, 8], hidden: [4, 4, 4], repeats: [1, 1, 1]}
+epochs: 1
+batch_size: 8
+",
     );
     bench.ok("train --config glow.yaml --quiet");
     bench.file("moons.yaml", MOONS);

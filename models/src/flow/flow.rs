@@ -98,28 +98,30 @@ impl<B: Backend> Flow<B> {
 }
 
 impl<B: FlowBackend> Flow<B> {
-    /// Inputs as the whitening step sees them, `[batch, D]`; none without such a step.
+    /// Whether there is a whitening step.
+    pub fn whitens(&self) -> bool {
+        let mut steps = self.levels.iter().flat_map(|level| &level.steps);
+        steps.any(|step| matches!(step, Layer::Whiten(_)))
+    }
+
+    /// Inputs as the whitening step sees them, where there is one.
     ///
     /// # Shapes
-    /// - x: `[batch, D]`
-    pub fn before_whitening(&self, x: Tensor<B, 2>) -> Option<Tensor<B, 2>> {
-        let steps = &self.levels.first()?.steps;
-        let before = steps.iter().position(|step| matches!(step, Layer::Whiten(_)))?;
+    /// - x, output: `[batch, D]`
+    pub fn before_whitening(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let steps = self.levels.iter().flat_map(|level| &level.steps);
+        let before = steps.take_while(|step| !matches!(step, Layer::Whiten(_)));
         let [batch, dimension] = x.dims();
         let [c, h, w] = self.shape;
         let x = x.reshape([batch, c, h, w]);
-        let x = steps[..before].iter().fold(x, |x, step| step.forward(x).0);
-        Some(x.reshape([batch, dimension]))
+        before.fold(x, |x, step| step.forward(x).0).reshape([batch, dimension])
     }
 
     /// Whiten by these means and standard deviations, `D` each, of what [`before_whitening`](Self::before_whitening) gives of the training data; does
     /// nothing without such a step.
     pub fn whiten(&mut self, standards: [Vec<f32>; 2]) {
-        let steps = self.levels.iter_mut().flat_map(|level| &mut level.steps);
-        if let Some(whiten) = steps.into_iter().find_map(|step| match step {
-            Layer::Whiten(whiten) => Some(whiten),
-            _ => None,
-        }) {
+        let mut steps = self.levels.iter_mut().flat_map(|level| &mut level.steps);
+        if let Some(Layer::Whiten(whiten)) = steps.find(|step| matches!(step, Layer::Whiten(_))) {
             whiten.set(standards);
         }
     }

@@ -262,14 +262,6 @@ impl<B: FlowBackend> Model<B> {
         }
     }
 
-    /// As [`Flow::before_whitening`]; none of other families.
-    ///
-    /// # Shapes
-    /// - x: `[batch, D]`
-    pub fn before_whitening(&self, x: Tensor<B, 2>) -> Option<Tensor<B, 2>> {
-        self.as_flow()?.before_whitening(x)
-    }
-
     /// As [`Flow::whiten`]; nothing of other families.
     pub fn whiten(&mut self, standards: [Vec<f32>; 2]) {
         if let Model::Estimator(AnyEstimator::Flow(flow)) = self {
