@@ -99,6 +99,10 @@ fn reading(c: &mut Criterion) {
             idx(&images, &gz);
             files.push(("idx_gz", gz));
         }
+        let resized: Spec = format!("{}@size={}", files[0].1.display(), 60 - side).parse().unwrap();
+        group.bench_function(format!("{name}/resized"), |b| {
+            b.iter(|| resized.prepared(images.clone()).unwrap());
+        });
         for (form, path) in files {
             let spec: Spec = path.display().to_string().parse().unwrap();
             group.bench_function(format!("{name}/{form}"), |b| {

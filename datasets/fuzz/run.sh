@@ -17,9 +17,11 @@ for option in level=4 inline-8bit-counters pc-table trace-compares; do
 done
 RUSTFLAGS="$coverage" cargo build --quiet --release --target "$host" --target-dir "$target" "${targets[@]/#/--bin=}"
 TMPDIR=$(mktemp -d)
+# In memory, where the system has a folder for that: a disk would have to take thousands of files a second.
+INPUTS=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 # Pictures of parquet files go to disk, all but the smallest.
-export TMPDIR DATA_MEMORY=100
-trap 'rm -rf "$TMPDIR"' EXIT
+export TMPDIR INPUTS DATA_MEMORY=100
+trap 'rm -rf "$TMPDIR" "$INPUTS"' EXIT
 share=$((seconds / ${#targets[@]}))
 failed=0
 for name in "${targets[@]}"; do
@@ -29,7 +31,7 @@ for name in "${targets[@]}"; do
   if SEEDS=corpus/$name "$program" -max_total_time="$share" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
       -artifact_prefix="artifacts/$name/" "corpus/$name" 2>"$log"; then
     awk -v name="$name" '/cov:/ { covered = $4 } /executed_units/ { runs = $2 } /per_sec/ { rate = $2 } /peak_rss/ { rss = $2 }
-      END { printf "%-14s %s runs, %s a second, %s edges, %s MiB at the peak\n", name, runs, rate, covered, rss }' "$log"
+      END { printf "%-17s %s runs, %s a second, %s edges, %s MiB at the peak\n", name, runs, rate, covered, rss }' "$log"
   else
     tail -n 30 "$log"
     found=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)

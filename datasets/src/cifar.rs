@@ -2,7 +2,7 @@
 
 use super::{
     DataError, Images,
-    original::{at_most, format, open, size},
+    original::{at_most, format, missing, open, size},
     pickle::Pickle,
 };
 use flate2::read::GzDecoder;
@@ -114,9 +114,9 @@ impl Cifar {
         let mut all = Vec::new();
         for (path, bytes) in &files {
             let labels = if binary {
-                self.binary(bytes, count, &mut pixels)
+                self.binary(bytes, &mut pixels)
             } else {
-                self.python(bytes, count, &mut pixels)
+                self.python(bytes, &mut pixels)
             };
             let labels = labels.map_err(|problem| format(path, problem))?;
             if let Some(i) = labels.iter().position(|label| !(0..self.classes).contains(label)) {
@@ -129,6 +129,13 @@ impl Cifar {
                     "image {i} (from 0) has label {} ({place}); labels run from 0 to {}: the file is damaged or of another set; fetch it again",
                     labels[i],
                     self.classes - 1
+                );
+                return Err(format(path, problem));
+            }
+            if labels.len() != count {
+                let problem = format!(
+                    "it has {} images instead of {count}: the file is truncated or another; fetch it again",
+                    labels.len()
                 );
                 return Err(format(path, problem));
             }
@@ -154,17 +161,21 @@ impl Cifar {
             }
             None => unpack(&version.archive, names, |size, _| Ok(size)),
         }?;
-        let record = self.record() as u64;
-        let images = sizes.iter().map(|(path, size)| match size % record {
-            0 => Ok((size / record) as usize),
-            left => Err(format(
-                path,
-                format!(
-                    "it has {size} bytes, which end {left} bytes into an image of {record}: the file is truncated or another; fetch it again"
-                ),
-            )),
-        });
+        let images = sizes
+            .iter()
+            .map(|(path, size)| self.images_in(*size).map_err(|problem| format(path, problem)));
         images.sum::<Result<usize, _>>().map(Some)
+    }
+
+    /// Images of a file of that size in the binary version.
+    fn images_in(&self, size: u64) -> Result<usize, String> {
+        let record = self.record() as u64;
+        match size % record {
+            0 => Ok((size / record) as usize),
+            left => Err(format!(
+                "it has {size} bytes, which end {left} bytes into an image of {record}: the file is truncated or another; fetch it again"
+            )),
+        }
     }
 
     /// What of both versions is there.
@@ -180,7 +191,7 @@ impl Cifar {
             .collect::<Vec<_>>();
         versions.into_iter().find(there).ok_or_else(|| DataError::Read {
             path: folder.to_path_buf(),
-            source: std::io::ErrorKind::NotFound.into(),
+            source: missing(),
             hint: format!("\nLooked for {}.", places.join(", ")),
         })
     }
@@ -191,17 +202,9 @@ impl Cifar {
     }
 
     /// The labels, and the pixels appended to `pixels`.
-    fn binary(&self, bytes: &[u8], count: usize, pixels: &mut Vec<u8>) -> Result<Vec<i64>, String> {
-        let record = self.record();
-        if bytes.len() != count * record {
-            return Err(format!(
-                "it has {} bytes, but {count} images of {record} bytes have {}: the file is truncated or another; fetch it again",
-                bytes.len(),
-                count * record
-            ));
-        }
-        let mut labels = Vec::with_capacity(count);
-        for record in bytes.chunks_exact(record) {
+    fn binary(&self, bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Vec<i64>, String> {
+        let mut labels = Vec::with_capacity(self.images_in(bytes.len() as u64)?);
+        for record in bytes.chunks_exact(self.record()) {
             labels.push(record[self.label_bytes - 1].into());
             pixels.extend(&record[self.label_bytes..]);
         }
@@ -209,20 +212,23 @@ impl Cifar {
     }
 
     /// [`binary`](Self::binary) for the Python version.
-    fn python(&self, bytes: &[u8], count: usize, pixels: &mut Vec<u8>) -> Result<Vec<i64>, String> {
+    fn python(&self, bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Vec<i64>, String> {
         let pickle = Pickle::read(bytes)?;
         let data = pickle.array("data")?;
-        if data.dtype != "u1" || data.shape != [count as i64, PIXELS as i64] {
+        let count = match data.shape[..] {
+            [count, values] if data.dtype == "u1" && values == PIXELS as i64 => count as usize,
+            _ => {
+                return Err(format!(
+                    "`data` is of type `{}` and shape {:?}; it should be `u1` (uint8) and [images, {PIXELS}]: it is another file; fetch the original one",
+                    data.dtype, data.shape
+                ));
+            }
+        };
+        if count.checked_mul(PIXELS) != Some(data.bytes.len()) {
             return Err(format!(
-                "`data` is of type `{}` and shape {:?}; it should be `u1` (uint8) and [{count}, {PIXELS}]: it is another file; fetch the original one",
-                data.dtype, data.shape
-            ));
-        }
-        if data.bytes.len() != count * PIXELS {
-            return Err(format!(
-                "`data` has {} bytes instead of {}: the file is damaged; fetch it again",
+                "`data` has {} bytes for {} images of {PIXELS}: the file is damaged; fetch it again",
                 data.bytes.len(),
-                count * PIXELS
+                data.shape[0]
             ));
         }
         if data.fortran {
@@ -469,9 +475,11 @@ mod tests {
     #[test]
     fn damaged_binary_files_are_refused() {
         let good = record(&[3], 0);
-        for end in 0..good.len() {
-            let message = problem_of(|pixels| SMALL_10.binary(&good[..end], 1, pixels));
-            assert!(message.starts_with(&format!("it has {end} bytes, but 1 images of 3073")));
+        for end in 1..good.len() {
+            let message = problem_of(|pixels| SMALL_10.binary(&good[..end], pixels));
+            let expected =
+                format!("it has {end} bytes, which end {end} bytes into an image of 3073");
+            assert!(message.starts_with(&expected), "{message}");
         }
     }
 
@@ -498,8 +506,15 @@ mod tests {
                 CIFAR10,
                 "test_batch.bin",
                 &good,
-                "it has 3073 bytes, but 10000 images of 3073 bytes have 30730000: the file is truncated",
+                "test_batch.bin is not usable: it has 1 images instead of 10000: the file is truncated",
             ),
+            (
+                CIFAR100,
+                "cifar-100-python.tar.gz",
+                PYTHON_3,
+                "it has 2 images instead of 10000: the file is truncated",
+            ),
+            (SMALL_10, "test_batch.bin", b"", "it has 0 images instead of 1: the file is"),
             (
                 SMALL_10,
                 "test_batch.bin",
@@ -551,8 +566,7 @@ mod tests {
         for good in [member(PYTHON_2, "test_batch"), member(PYTHON_3, "train")] {
             for end in 0..good.len() {
                 assert!(
-                    problem_of(|pixels| SMALL_100.python(&good[..end], 2, pixels))
-                        .contains("at byte")
+                    problem_of(|pixels| SMALL_100.python(&good[..end], pixels)).contains("at byte")
                 );
             }
         }
@@ -566,7 +580,7 @@ mod tests {
                 for flip in [0x01, 0x80, 0xff] {
                     let mut bytes = good.clone();
                     bytes[at] ^= flip;
-                    match cifar.python(&bytes, count, &mut Vec::new()) {
+                    match cifar.python(&bytes, &mut Vec::new()) {
                         Ok(labels) => assert_eq!(labels.len(), count),
                         Err(_) => refused += 1,
                     }
@@ -582,7 +596,7 @@ mod tests {
         let replaced = |from: &[u8], to: &[u8]| {
             let at = good.windows(from.len()).position(|window| window == from).unwrap();
             let bytes = [&good[..at], to, &good[at + from.len()..]].concat();
-            problem_of(|pixels| SMALL_10.python(&bytes, 1, pixels))
+            problem_of(|pixels| SMALL_10.python(&bytes, pixels))
         };
         let message = replaced(b"U\x02u1", b"U\x02f8");
         assert!(
@@ -591,13 +605,16 @@ mod tests {
         );
         assert!(replaced(b"M\x00\x0c", b"M\x00\x0d").contains("shape [1, 3328]"));
         assert!(replaced(b"M\x00\x0c", b"J\xff\xff\xff\x7f").contains("shape [1, 2147483647]"));
+        let shape =
+            |images: &[u8]| replaced(b"K\x01M\x00\x0c\x86", &[images, b"M\x00\x0c\x86"].concat());
+        assert!(shape(b"K\x02").contains("`data` has 3072 bytes for 2 images of 3072"));
+        assert!(shape(b"J\xff\xff\xff\xff").contains("3072 bytes for -1 images"));
         assert!(replaced(b"U\x06labels", b"U\x06labelz").contains("no key `labels`"));
         assert!(replaced(b"K\x09e", b"K\x09K\x01e").contains("2 values for 1 images"));
         assert!(
             replaced(b"cnumpy\ndtype", b"cposix\nsystem")
                 .contains("`posix.system`. Code in pickles is never run")
         );
-        assert!(problem_of(|pixels| SMALL_10.python(&good, 2, pixels)).contains("[2, 3072]"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ macro_rules! files {
 }
 pub(super) use files;
 
-pub(super) const FASHION_MNIST: &[HubFile] = files!["zalando-datasets/fashion_mnist" at "main":
+pub(super) const FASHION_MNIST: &[HubFile] = files!["zalando-datasets/fashion_mnist" at "531be5e2ccc9dba0c201ad3ae567a4f3d16ecdd2":
     "train", "fashion_mnist/train-00000-of-00001.parquet", None;
     "test", "fashion_mnist/test-00000-of-00001.parquet", None;
 ];
@@ -64,7 +64,7 @@ pub(super) const CIFAR100: &[HubFile] = files!["uoft-cs/cifar100" at "aadb3af77e
     "test", "cifar100/test-00000-of-00001.parquet", Some("98776c529bb146a9c791229df74a5cf076be9b43d82dbbd334b6a7788d73dc68");
 ];
 
-pub(super) const SVHN: &[HubFile] = files!["ufldl-stanford/svhn" at "main":
+pub(super) const SVHN: &[HubFile] = files!["ufldl-stanford/svhn" at "f9e1717d73324ebbc1ece84267ccd80d0aca0690":
     "train", "cropped_digits/train-00000-of-00001.parquet", None;
     "test", "cropped_digits/test-00000-of-00001.parquet", None;
 ];

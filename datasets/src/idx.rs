@@ -2,7 +2,7 @@
 
 use super::{
     DataError, Images,
-    original::{format, read},
+    original::{format, open, read, room},
 };
 use flate2::read::MultiGzDecoder;
 use std::{
@@ -35,14 +35,7 @@ pub(super) fn decode(
     let labels = labels
         .map(|(label_path, bytes)| {
             let (_, labels) = array(label_path, bytes, 1)?;
-            if labels.len() != n {
-                let problem = format!(
-                    "it holds {} labels (byte 4 of its header), but {} holds {n} images: the two files do not belong together; fetch both again",
-                    labels.len(),
-                    path.display()
-                );
-                return Err(format(label_path, problem));
-            }
+            expect_labels(label_path, labels.len(), path, n)?;
             Ok(labels.into_iter().map(i64::from).collect())
         })
         .transpose()?;
@@ -56,6 +49,32 @@ pub(super) fn decode(
 pub(super) fn count(path: &Path, file: impl BufRead) -> Result<usize, DataError> {
     header(path, &mut unpacked(file), 3).map(|dims| dims[0])
 }
+
+/// [`count`] of a file whose labels are in another, which must announce as many.
+///
+/// # Errors
+/// As for [`count`], and files that do not belong together.
+pub(super) fn count_labelled(images: &Path, labels: &Path) -> Result<usize, DataError> {
+    let n = count(images, open(images)?)?;
+    let announced = header(labels, &mut unpacked(open(labels)?), 1)?;
+    expect_labels(labels, announced[0], images, n)?;
+    Ok(n)
+}
+
+/// Refuse labels of another number than that of the images.
+fn expect_labels(path: &Path, labels: usize, images: &Path, n: usize) -> Result<(), DataError> {
+    if labels == n {
+        return Ok(());
+    }
+    let problem = format!(
+        "it holds {labels} labels (byte 4 of its header), but {} holds {n} images: the two files do not belong together; fetch both again",
+        images.display()
+    );
+    Err(format(path, problem))
+}
+
+/// Bytes that one of gzip unpacks to at most.
+const UNPACKED: u64 = 1032;
 
 /// Take the header and the bytes apart. The header is read first, and then no more than one byte beyond what it announces: a small file made to unpack
 /// to more than memory is refused.
@@ -73,7 +92,11 @@ fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), D
         );
         return Err(format(path, problem));
     };
-    let data = part(path, &mut stream, start, expected as u64 + 1)?;
+    let most = bytes.len() as u64 * if is_packed(bytes) { UNPACKED } else { 1 };
+    let mut data = room(expected as u64, most).map_err(|problem| {
+        format(path, format!("its header announces {dims:?} (bytes 4 to {start}), {problem}"))
+    })?;
+    part(path, &mut stream, start, expected as u64 + 1, &mut data)?;
     if data.len() != expected {
         let found = if data.len() > expected { "more".into() } else { data.len().to_string() };
         let problem = format!(
@@ -84,9 +107,14 @@ fn array(path: &Path, bytes: &[u8], rank: u8) -> Result<(Vec<usize>, Vec<u8>), D
     Ok((dims, data))
 }
 
-/// What a file holds: decompressed where the gzip magic says so.
+/// Whether a file begins with the magic of gzip.
+fn is_packed(begin: &[u8]) -> bool {
+    begin.starts_with(&[0x1f, 0x8b])
+}
+
+/// What a file holds: decompressed where it is gzip.
 fn unpacked<'a>(mut bytes: impl BufRead + 'a) -> Box<dyn Read + 'a> {
-    if bytes.fill_buf().is_ok_and(|begin| begin.starts_with(&[0x1f, 0x8b])) {
+    if bytes.fill_buf().is_ok_and(is_packed) {
         // Reads to the end of the file, so that bytes after the compressed stream are an error too.
         Box::new(MultiGzDecoder::new(bytes))
     } else {
@@ -97,7 +125,8 @@ fn unpacked<'a>(mut bytes: impl BufRead + 'a) -> Box<dyn Read + 'a> {
 /// The dimensions that the header announces.
 fn header(path: &Path, stream: &mut dyn Read, rank: u8) -> Result<Vec<usize>, DataError> {
     let size = 4 + 4 * usize::from(rank);
-    let header = part(path, stream, 0, size as u64)?;
+    let mut header = Vec::new();
+    part(path, stream, 0, size as u64, &mut header)?;
     if header.len() < size {
         let problem = format!(
             "it ends at byte {}, within the idx header of {size} bytes: it is truncated, or another file; fetch it again",
@@ -120,17 +149,22 @@ fn header(path: &Path, stream: &mut dyn Read, rank: u8) -> Result<Vec<usize>, Da
         .collect())
 }
 
-/// The next bytes, at most `most`; `start` of them came before.
-fn part(path: &Path, stream: &mut dyn Read, start: usize, most: u64) -> Result<Vec<u8>, DataError> {
-    let mut part = Vec::new();
-    stream.take(most).read_to_end(&mut part).map_err(|error| {
+/// The next bytes, at most `most`, behind those of `part`; `start` of them came before.
+fn part(
+    path: &Path,
+    stream: &mut dyn Read,
+    start: usize,
+    most: u64,
+    part: &mut Vec<u8>,
+) -> Result<(), DataError> {
+    let read = stream.take(most).read_to_end(part);
+    read.map(|_| ()).map_err(|error| {
         let read = start + part.len();
         format(
             path,
             format!("the gzip data is truncated or corrupt behind byte {read} of what it unpacks to ({error}); fetch the file again"),
         )
-    })?;
-    Ok(part)
+    })
 }
 
 #[cfg(test)]
@@ -244,5 +278,14 @@ mod tests {
         assert!(message.contains(
             "labels is not usable: it holds 3 labels (byte 4 of its header), but images holds 2"
         ));
+        // They are told apart by their headers already.
+        let dir = tempfile::tempdir().unwrap();
+        let [images, labels] = ["images", "labels"].map(|name| dir.path().join(name));
+        std::fs::write(&images, &good).unwrap();
+        std::fs::write(&labels, idx(1, &[2], &[])).unwrap();
+        assert_eq!(count_labelled(&images, &labels).unwrap(), 2);
+        std::fs::write(&labels, idx(1, &[3], &[])).unwrap();
+        let message = count_labelled(&images, &labels).unwrap_err().to_string();
+        assert!(message.contains("it holds 3 labels"), "{message}");
     }
 }

@@ -42,6 +42,8 @@ pub struct Images {
     pub labels: Option<Vec<i64>>,
     /// The file that each sample is from, where each has one of its own.
     pub files: Option<Vec<String>>,
+    /// What lies beside the samples and was not taken, to be told to who may miss it: "column `id`", "file `notes.txt`".
+    pub left_out: Vec<String>,
 }
 
 /// The dequantisation noise `u` in `x = (pixel + u) / 256`.
@@ -129,7 +131,9 @@ impl Images {
         pixels: Vec<u8>,
         labels: Option<Vec<i64>>,
     ) -> Self {
-        Self { name, shape, kind: Kind::Pixels, pixels: pixels.into(), labels, files: None }
+        let left_out = Vec::new();
+        let pixels = pixels.into();
+        Self { name, shape, kind: Kind::Pixels, pixels, labels, files: None, left_out }
     }
 
     /// Vectors `[n, dimension]`, as samples.
@@ -139,9 +143,9 @@ impl Images {
         values: &[f32],
         labels: Option<Vec<i64>>,
     ) -> Self {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let pixels = bytes.into();
-        Self { name, shape: [dimension, 1, 1], kind: Kind::Vectors, pixels, labels, files: None }
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let shape = [dimension, 1, 1];
+        Self { kind: Kind::Vectors, ..Self::of_pixels(name, shape, bytes, labels) }
     }
 
     /// The samples at `index`, in that order.
@@ -153,6 +157,7 @@ impl Images {
             pixels: self.pixels.select(index, self.size()),
             labels: self.labels.as_ref().map(|labels| index.iter().map(|&i| labels[i]).collect()),
             files: self.files.as_ref().map(|f| index.iter().map(|&i| f[i].clone()).collect()),
+            left_out: self.left_out.clone(),
         }
     }
 
@@ -202,6 +207,23 @@ impl Images {
             }
         }
         Ok(out)
+    }
+
+    /// The least and the greatest value of each of the D dimensions over all samples, as a model sees them: of pixels always 0 and 1.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn ends(&self) -> Result<Vec<[f32; 2]>, DataError> {
+        if self.kind == Kind::Pixels {
+            return Ok(vec![[0.0, 1.0]; self.dimension()]);
+        }
+        let mut ends = vec![[f32::INFINITY, f32::NEG_INFINITY]; self.dimension()];
+        for i in 0..self.len() {
+            for ([low, high], value) in ends.iter_mut().zip(floats(&self.sample(i)?)) {
+                (*low, *high) = (low.min(value), high.max(value));
+            }
+        }
+        Ok(ends)
     }
 
     /// [`unit`](Self::unit) with pixel values mutated and Gaussian noise added, by the same seeds; dequantisation must be on. Vectors are not mutated.
@@ -290,6 +312,11 @@ impl Images {
 }
 
 impl Noise {
+    /// That of samples which are evaluated, as a model of dequantised pixels or of their middles sees them.
+    pub fn evaluation(dequantized: bool, seed: u64) -> Self {
+        if dequantized { Self::Evaluation { seed } } else { Self::Off }
+    }
+
     /// The seed of sample i's noise; none where noise is off.
     fn seed(self, i: usize, sample: &[u8]) -> Option<u64> {
         match self {
@@ -327,6 +354,13 @@ fn dequantized(sample: &[u8], seed: Option<u64>, out: &mut Vec<f32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_have_the_ends_of_their_columns() {
+        let vectors = Images::of_vectors("v".into(), 2, &[1.0, -5.0, 3.0, -5.0, 2.0, -5.0], None);
+        assert_eq!(vectors.ends().unwrap(), [[1.0, 3.0], [-5.0, -5.0]]);
+        assert_eq!(Images::random(2, [1, 2, 1], 1).ends().unwrap(), [[0.0, 1.0]; 2]);
+    }
 
     #[test]
     fn every_pixel_stays_in_its_cell() {

@@ -18,6 +18,7 @@ pub mod manifold;
 mod mat;
 #[cfg(any(test, feature = "mutations"))]
 pub mod mutations;
+mod names;
 mod noise;
 mod npz;
 mod original;

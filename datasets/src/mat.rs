@@ -4,7 +4,7 @@
 //! (The crate matfile calls itself alpha, prints to the terminal, and multiplies dimensions unchecked.)
 
 use super::{
-    DataError, Images, Kind,
+    DataError, Images,
     original::{at_most, format, open, transpose},
 };
 use flate2::read::ZlibDecoder;
@@ -124,14 +124,7 @@ fn decode(stream: impl Read) -> Result<Images, String> {
     // The first dimension, rows, varies fastest.
     let mut pixels = x.data;
     transpose(&mut pixels, 32);
-    Ok(Images {
-        name: String::new(),
-        shape: [3, 32, 32],
-        pixels: pixels.into(),
-        labels,
-        kind: Kind::Pixels,
-        files: None,
-    })
+    Ok(Images::of_pixels(String::new(), [3, 32, 32], pixels, labels))
 }
 
 /// All arrays of a file in their order, to its end or until `each` breaks off; with the data of `X` and `y`, or without.

@@ -1,36 +1,96 @@
-//! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`, `labels` optional.
+//! npz archives of images: `images` (or `<split>_images`) uint8 `[N, H, W]` or `[N, H, W, C]`; or of vectors: `features` `[N, D]`; `labels` optional.
 
 use super::{
     DataError, Images,
-    original::{self, format},
-    vectors::FEATURES,
+    names::{FEATURES, LABELS, PICTURES, TARGETS, is_one, likeliest},
+    original::{self, format, room},
 };
+use half::f16;
 use npyz::{DType, NpyFile, TypeChar, WriterBuilder};
 use std::{
     io::{Cursor, Read},
     path::Path,
 };
 
-/// Images of an archive. With a split, the arrays are named `<split>_images` and `<split>_labels`, as MedMNIST does.
+/// Images of an archive. With a split, the arrays are named `<split>_images` and `<split>_labels`, as MedMNIST does. Without one, they are the first of
+/// [`PICTURES`] or [`FEATURES`], or the only array that can be pictures or vectors, whatever its name.
 ///
 /// # Errors
 /// Archives that cannot be read, lack the array, or hold another type or shape.
 pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError> {
     let mut archive = open(path)?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let images = name("images", split);
-    if !names.contains(&images) {
-        return match FEATURES.into_iter().find(|features| names.iter().any(|n| n == features)) {
-            Some(features) if split.is_none() => vectors(path, &mut archive, features, &names),
-            _ => Err(format(
-                path,
-                format!(
-                    "it has no array `{images}`, where the pictures should be; it has {names:?}"
-                ),
-            )),
+    let names = names(&archive);
+    let (name, pictures) = the_one(path, &mut archive, split, &names)?;
+    let mut read = if pictures {
+        pictures_of(path, &mut archive, &name)?
+    } else {
+        vectors(path, &mut archive, &name)?
+    };
+    let labels = labels(path, &mut archive, split, &names, read.len() as u64)?;
+    let (labels_name, labels) = labels.unzip();
+    let taken = |array: &String| *array == name || labels_name.as_ref() == Some(array);
+    // Of an archive of several splits, the others are elsewhere.
+    let own = |array: &String| split.is_none_or(|split| array.starts_with(&format!("{split}_")));
+    let others = names.iter().filter(|array| own(array) && !taken(array));
+    read.left_out = others.map(|array| format!("array `{array}`")).collect();
+    Ok(Images { labels, ..read })
+}
+
+/// The names of all arrays, in their order whatever that in the archive.
+fn names(archive: &Archive) -> Vec<String> {
+    let mut names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+/// The array of the samples, and whether they are pictures.
+fn the_one(
+    path: &Path,
+    archive: &mut Archive,
+    split: Option<&str>,
+    names: &[String],
+) -> Result<(String, bool), DataError> {
+    let lacks = |arrays: &str| {
+        format(
+            path,
+            format!("it has no array {arrays}; it has {names:?}: name the one that is meant so"),
+        )
+    };
+    if let Some(split) = split {
+        let images = format!("{split}_images");
+        return match names.contains(&images) {
+            true => Ok((images, true)),
+            false => Err(lacks(&format!("`{images}`, where the pictures should be"))),
         };
     }
-    let array = array(path, &mut archive, &images)?;
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Some(place) = likeliest(&known, &PICTURES) {
+        return Ok((names[place].clone(), true));
+    }
+    if let Some(place) = likeliest(&known, &FEATURES) {
+        return Ok((names[place].clone(), false));
+    }
+    let mut likely = Vec::new();
+    for name in names {
+        // An array that is damaged, or of objects, is not the only one that can be read.
+        let Ok((array, _)) = array(path, archive, name) else { continue };
+        match (kind(&array), array.shape().len()) {
+            (Some((TypeChar::Uint, 1)), 3 | 4) => likely.push((name.clone(), true)),
+            (Some((TypeChar::Float, _)), 2) => likely.push((name.clone(), false)),
+            _ => {}
+        }
+    }
+    match likely.len() {
+        1 => Ok(likely.remove(0)),
+        _ => {
+            Err(lacks("`images` (uint8 [N, H, W] or [N, H, W, 3]), nor `features` (float [N, D])"))
+        }
+    }
+}
+
+/// Pictures without their labels.
+fn pictures_of(path: &Path, archive: &mut Archive, images: &str) -> Result<Images, DataError> {
+    let (array, most) = array(path, archive, images)?;
     let (n, shape) = match *array.shape() {
         [n, h, w] => (n, [1, h, w]),
         [n, h, w, c @ (1 | 3)] => (n, [c, h, w]),
@@ -50,10 +110,10 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
             format!("`{images}` holds no images (shape {:?})", array.shape()),
         ));
     }
-    let pixels = bytes(array).map_err(|problem| format(path, format!("`{images}` {problem}")))?;
-    let pixels = channels_first(pixels, shape);
-    let labels = labels(path, &mut archive, &name("labels", split), &names, n)?;
-    Ok(Images::of_pixels(path.display().to_string(), shape, pixels, labels))
+    let mut pixels =
+        bytes(array, most).map_err(|problem| format(path, format!("`{images}` {problem}")))?;
+    channels_first(&mut pixels, shape);
+    Ok(Images::of_pixels(path.display().to_string(), shape, pixels, None))
 }
 
 /// How many images the header of their array announces; it is all that is read.
@@ -62,7 +122,9 @@ pub(super) fn load(path: &Path, split: Option<&str>) -> Result<Images, DataError
 /// Archives that cannot be read, or lack the array.
 pub(super) fn count(path: &Path, split: Option<&str>) -> Result<usize, DataError> {
     let mut archive = open(path)?;
-    let array = array(path, &mut archive, &name("images", split))?;
+    let names = names(&archive);
+    let (name, _) = the_one(path, &mut archive, split, &names)?;
+    let (array, _) = array(path, &mut archive, &name)?;
     Ok(array.shape().first().map_or(0, |&n| n as usize))
 }
 
@@ -78,38 +140,30 @@ fn open(path: &Path) -> Result<Archive, DataError> {
     })
 }
 
-/// The name of an array.
-fn name(plain: &str, split: Option<&str>) -> String {
-    split.map_or(plain.to_owned(), |split| format!("{split}_{plain}"))
-}
-
-/// An array of an archive, of which the header is read.
+/// An array of an archive, of which the header is read, and how many bytes its entry announces.
 fn array<'a>(
     path: &Path,
     archive: &'a mut Archive,
     name: &str,
-) -> Result<NpyFile<impl Read + 'a>, DataError> {
+) -> Result<(NpyFile<impl Read + 'a>, u64), DataError> {
     let problem = |what: String| {
         format(path, format!("the header of its entry `{name}.npy` {what}; fetch the file again"))
     };
+    let entry = npyz::npz::file_name_from_array_name(name);
+    let size = archive.zip_archive().by_name(&entry).map_or(0, |entry| entry.size());
     let array = archive.by_name(name).map_err(|error| problem(format!("is damaged ({error})")))?;
-    array.ok_or_else(|| problem("is missing".into()))
+    array.map(|array| (array, size)).ok_or_else(|| problem("is missing".into()))
 }
 
 /// Bytes of an array at most.
 const LIMIT: u64 = 64 << 30;
 
-/// Feature vectors, float `[N, D]`, and `labels`.
-fn vectors(
-    path: &Path,
-    archive: &mut Archive,
-    name: &str,
-    names: &[String],
-) -> Result<Images, DataError> {
+/// Feature vectors `[N, D]` without their labels.
+fn vectors(path: &Path, archive: &mut Archive, name: &str) -> Result<Images, DataError> {
     let format = |problem: String| format(path, format!("`{name}` {problem}"));
-    let array = array(path, archive, name)?;
-    let (n, dimension) = match *array.shape() {
-        [n, d] if n > 0 && d > 0 => (n, d as usize),
+    let (array, most) = array(path, archive, name)?;
+    let dimension = match *array.shape() {
+        [n, d] if n > 0 && d > 0 => d as usize,
         ref other => {
             return Err(format(format!(
                 "has shape {other:?}; feature vectors are [N, D]: reshape it"
@@ -118,14 +172,16 @@ fn vectors(
     };
     // As pandas writes a table: column by column.
     let by_column = array.order() == npyz::Order::Fortran;
-    let array = raw(array).map_err(format)?;
+    let array = raw(array, most).map_err(format)?;
     let found: Result<Vec<f32>, String> = match kind(&array) {
+        Some((TypeChar::Float, 2)) => converted(array, f16::to_f32),
         Some((TypeChar::Float, 4)) => values(array),
-        Some((TypeChar::Float, 8)) => {
-            values::<f64>(array).map(|v| v.into_iter().map(|v| v as f32).collect())
+        Some((TypeChar::Float, 8)) => converted(array, |v: f64| v as f32),
+        Some((TypeChar::Int | TypeChar::Uint, _)) => {
+            integers(array).map(|values| values.into_iter().map(|v| v as f32).collect())
         }
         _ => Err(format!(
-            "has type {}; feature vectors are float32 or float64",
+            "has type {}; feature vectors are float16, float32, float64 or integers",
             array.dtype().descr()
         )),
     };
@@ -142,33 +198,47 @@ fn vectors(
             1 + bad.count()
         )));
     }
-    let labels = labels(path, archive, "labels", names, n)?;
-    Ok(Images::of_vectors(path.display().to_string(), dimension, &found, labels))
+    Ok(Images::of_vectors(path.display().to_string(), dimension, &found, None))
 }
 
-/// The labels of `n` samples, where there is an array of them.
+/// The labels of `n` samples and the name of their array, where there is one.
 fn labels(
     path: &Path,
     archive: &mut Archive,
-    labels: &str,
+    split: Option<&str>,
     names: &[String],
     n: u64,
-) -> Result<Option<Vec<i64>>, DataError> {
-    if !names.iter().any(|name| name == labels) {
-        return Ok(None);
+) -> Result<Option<(String, Vec<i64>)>, DataError> {
+    // What belongs to another split has a name that is not known.
+    let plain = |name: &String| match split {
+        None => Some(name.clone()),
+        Some(split) => name.strip_prefix(&format!("{split}_")).map(str::to_owned),
+    };
+    let known: Vec<String> = names.iter().map(|n| plain(n).unwrap_or_default()).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    for candidate in LABELS.iter().chain(&TARGETS) {
+        let Some(place) = likeliest(&known, &[candidate]) else { continue };
+        let name = &names[place];
+        let format = |problem: String| format(path, format!("`{name}` {problem}"));
+        let (array, most) = array(path, archive, name)?;
+        let whole_numbers = matches!(kind(&array), Some((TypeChar::Int | TypeChar::Uint, _)));
+        let strict = is_one(candidate, &LABELS);
+        match array.len() {
+            // Several findings an image are no class of it.
+            _ if matches!(*array.shape(), [rows, k] if rows == n && k > 1) => {}
+            found if found == n && (strict || whole_numbers) => {
+                let labels = whole(array, most).and_then(integers).map_err(format)?;
+                return Ok(Some((name.clone(), labels)));
+            }
+            found if strict => {
+                return Err(format(format!(
+                    "has {found} values for {n} images; save one label an image, or leave the array out"
+                )));
+            }
+            _ => {}
+        }
     }
-    let format = |problem: String| format(path, format!("`{labels}` {problem}"));
-    let array = array(path, archive, labels)?;
-    // Several findings an image are no class of it.
-    let several = matches!(*array.shape(), [rows, k] if rows == n && k > 1);
-    let values = integers(array).map_err(format)?;
-    match values.len() as u64 {
-        _ if several => Ok(None),
-        found if found == n => Ok(Some(values)),
-        found => Err(format(format!(
-            "has {found} values for {n} images; save one label an image, or leave the array out"
-        ))),
-    }
+    Ok(None)
 }
 
 /// An archive with one array `images`, uint8 `[N, H, W]`, or `[N, H, W, C]` of more than one channel; what a SPEC of the file reads.
@@ -219,18 +289,15 @@ pub fn vectors_to_npz(values: &[f32], dimension: usize) -> std::io::Result<Vec<u
     Ok(bytes.into_inner())
 }
 
-/// `[N, H, W, C]` to `[N, C, H, W]`.
-fn channels_first(pixels: Vec<u8>, [c, h, w]: [usize; 3]) -> Vec<u8> {
-    if c == 1 {
-        return pixels;
-    }
-    let mut out = Vec::with_capacity(pixels.len());
-    for sample in pixels.chunks(c * h * w) {
-        for channel in 0..c {
-            out.extend(sample.iter().skip(channel).step_by(c));
+/// `[N, H, W, C]` to `[N, C, H, W]`, one image after the other: the pixels are in memory but once.
+fn channels_first(pixels: &mut [u8], [c, h, w]: [usize; 3]) {
+    for sample in pixels.chunks_exact_mut(c * h * w).filter(|_| c > 1) {
+        let interleaved = sample.to_vec();
+        for (channel, plane) in sample.chunks_exact_mut(h * w).enumerate() {
+            let values = interleaved.iter().skip(channel).step_by(c);
+            plane.iter_mut().zip(values).for_each(|(pixel, value)| *pixel = *value);
         }
     }
-    out
 }
 
 fn kind<R: std::io::Read>(array: &NpyFile<R>) -> Option<(TypeChar, u64)> {
@@ -241,16 +308,16 @@ fn kind<R: std::io::Read>(array: &NpyFile<R>) -> Option<(TypeChar, u64)> {
 }
 
 /// The array with all of its bytes. Reads to the end of the archive's entry, where its checksum is verified, but no more than one byte beyond what the
-/// header announces: a small file made to unpack to more than memory is refused.
-fn whole(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
+/// header announces: a small file made to unpack to more than memory is refused. Its entry announces `most` bytes.
+fn whole(array: NpyFile<impl Read>, most: u64) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
     if array.order() == npyz::Order::Fortran {
         return Err("is in Fortran order; save it with np.ascontiguousarray".into());
     }
-    raw(array)
+    raw(array, most)
 }
 
 /// The same, in whatever order its values are.
-fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
+fn raw(array: NpyFile<impl Read>, most: u64) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
     let header = array.header().clone();
     let announced = format!("announces shape {:?} of {}", header.shape(), header.dtype().descr());
     let size = header.dtype().num_bytes().map(|size| size as u64);
@@ -260,7 +327,7 @@ fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
             "{announced}, more than the {LIMIT} bytes that an array may have: it is damaged, or to be split into several files"
         ));
     };
-    let mut raw = Vec::new();
+    let mut raw = room(expected, most).map_err(|problem| format!("{announced}, {problem}"))?;
     array.into_inner().take(expected + 1).read_to_end(&mut raw).map_err(|error| {
         format!(
             "is truncated or damaged behind byte {} of its {expected} bytes of values ({error}); fetch it again",
@@ -278,12 +345,13 @@ fn raw(array: NpyFile<impl Read>) -> Result<NpyFile<Cursor<Vec<u8>>>, String> {
 }
 
 /// Pixels as bytes; floats are accepted where they are whole numbers from 0 to 255.
-fn bytes(array: NpyFile<impl Read>) -> Result<Vec<u8>, String> {
-    let array = whole(array)?;
+fn bytes(array: NpyFile<impl Read>, most: u64) -> Result<Vec<u8>, String> {
+    let array = whole(array, most)?;
     let dimension = array.shape().iter().skip(1).product::<u64>().max(1);
     let floats: Vec<f64> = match kind(&array) {
         Some((TypeChar::Uint, 1)) => return Ok(array.into_inner().into_inner()),
-        Some((TypeChar::Float, 4)) => values::<f32>(array)?.into_iter().map(f64::from).collect(),
+        Some((TypeChar::Float, 2)) => converted(array, f16::to_f64)?,
+        Some((TypeChar::Float, 4)) => converted::<f32, _>(array, f64::from)?,
         Some((TypeChar::Float, 8)) => values(array)?,
         _ => return Err(format!("has type {}; pixels are uint8", array.dtype().descr())),
     };
@@ -301,9 +369,8 @@ fn bytes(array: NpyFile<impl Read>) -> Result<Vec<u8>, String> {
     Ok(floats.into_iter().map(|v| v as u8).collect())
 }
 
-/// Labels, of any integer type.
-fn integers(array: NpyFile<impl Read>) -> Result<Vec<i64>, String> {
-    let array = whole(array)?;
+/// Integers of any type.
+fn integers(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<i64>, String> {
     match kind(&array) {
         Some((TypeChar::Int, 8)) => values(array),
         Some((TypeChar::Int, 4)) => widen::<i32>(array),
@@ -321,6 +388,14 @@ fn values<T: npyz::Deserialize>(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<T
     array.into_vec().map_err(|error| format!("cannot be read ({error})"))
 }
 
+/// Values as others, one by one.
+fn converted<T: npyz::Deserialize, V>(
+    array: NpyFile<Cursor<Vec<u8>>>,
+    convert: impl Fn(T) -> V,
+) -> Result<Vec<V>, String> {
+    Ok(values(array)?.into_iter().map(convert).collect())
+}
+
 fn widen<T>(array: NpyFile<Cursor<Vec<u8>>>) -> Result<Vec<i64>, String>
 where
     T: npyz::Deserialize + TryInto<i64> + Copy + std::fmt::Display,
@@ -330,7 +405,7 @@ where
         .enumerate()
         .map(|(i, v)| {
             v.try_into().map_err(|_| {
-                format!("holds the label {v} at place {i} (from 0), beyond int64; number the classes from 0")
+                format!("holds {v} at place {i} (from 0), beyond int64; write smaller numbers")
             })
         })
         .collect()
@@ -424,6 +499,54 @@ mod tests {
     }
 
     #[test]
+    fn vectors_are_of_any_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let expected = [1.5f32, -2.0];
+        let half = expected.map(f16::from_f32);
+        let vectors = load(&write(dir.path(), &[("Features", &[1, 2], &half)]), None).unwrap();
+        assert_eq!(vectors.unit(&[0], Noise::Off).unwrap(), expected);
+        let whole: [i16; 2] = [300, -2];
+        let vectors = load(&write(dir.path(), &[("features", &[1, 2], &whole)]), None).unwrap();
+        assert_eq!(vectors.unit(&[0], Noise::Off).unwrap(), [300.0, -2.0]);
+        let half = [7.0f32, 9.0].map(f16::from_f32);
+        let images = load(&write(dir.path(), &[("images", &[1, 1, 2], &half)]), None).unwrap();
+        assert_eq!(images.pixels, [7, 9]);
+    }
+
+    #[test]
+    fn the_only_array_that_can_be_samples_is_taken_whatever_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = write(dir.path(), &[("arr_0", &[2, 2], &[0.5f32, 1.5, 2.5, 3.5])]);
+        assert_eq!(load(&path, None).unwrap().kind, Kind::Vectors);
+        let arrays: [(&str, &[u64], &[u8]); 4] = [
+            ("X", &[2, 1, 2], &[1, 2, 3, 4]),
+            ("y", &[2], &[5, 6]),
+            ("ids", &[2], &[8, 9]),
+            ("boxes", &[1, 4], &[1; 4]),
+        ];
+        let images = load(&write(dir.path(), &arrays), None).unwrap();
+        assert_eq!((images.kind, images.shape), (Kind::Pixels, [1, 1, 2]));
+        assert_eq!(images.labels, Some(vec![5, 6]));
+        assert_eq!(images.left_out, ["array `boxes`", "array `ids`"]);
+    }
+
+    #[test]
+    fn labels_have_one_of_several_names() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["label", "Labels", "targets", "target", "y", "fine_label", "class"] {
+            let arrays: [(&str, &[u64], &[i64]); 2] =
+                [("features", &[2, 1], &[7, 8]), (name, &[2], &[3, 4])];
+            let vectors = load(&write(dir.path(), &arrays), None).unwrap();
+            assert_eq!((vectors.labels, vectors.left_out), (Some(vec![3, 4]), vec![]), "{name}");
+        }
+        // Values of a regression, or of other things, are no labels.
+        let arrays: [(&str, &[u64], &[f32]); 2] =
+            [("features", &[2, 1], &[7.0, 8.0]), ("y", &[2], &[0.5, 1.5])];
+        let vectors = load(&write(dir.path(), &arrays), None).unwrap();
+        assert_eq!((vectors.labels, vectors.left_out), (None, vec!["array `y`".to_owned()]));
+    }
+
+    #[test]
     fn a_split_picks_its_arrays() {
         let dir = tempfile::tempdir().unwrap();
         let arrays: [(&str, &[u64], &[u8]); 3] = [
@@ -479,8 +602,8 @@ mod tests {
         let bytes: [(Arrays<u8>, &str); 4] = [
             (&[("images", &[4], &flat)], "`images` has shape [4]; images are [N, H, W]"),
             (
-                &[("pictures", &[1, 2, 2], &flat)],
-                "it has no array `images`, where the pictures should be; it has [\"pictures\"]",
+                &[("left", &[1, 2, 2], &flat), ("right", &[1, 2, 2], &flat)],
+                "it has no array `images` (uint8 [N, H, W] or [N, H, W, 3]), nor `features` (float [N, D]); it has [\"left\", \"right\"]: name",
             ),
             (&[("images", &[0, 2, 2], &[])], "`images` holds no images (shape [0, 2, 2])"),
             (
@@ -530,7 +653,7 @@ mod tests {
         let mut writer = options.writer(&mut npy).begin_nd().unwrap();
         writer.extend([1u8, 2]).unwrap();
         writer.finish().unwrap();
-        let read = |npy: &[u8]| bytes(NpyFile::new(npy).unwrap());
+        let read = |npy: &[u8]| bytes(NpyFile::new(npy).unwrap(), 9);
         assert_eq!(read(&npy).unwrap(), [1, 2]);
         assert!(read(&npy[..npy.len() - 1]).unwrap_err().contains("2 bytes in all, but 1 follow"));
         let longer = [npy.as_slice(), &[3]].concat();
@@ -545,7 +668,7 @@ mod tests {
             let mut npy = b"\x93NUMPY\x01\x00".to_vec();
             npy.extend((header.len() as u16).to_le_bytes());
             npy.extend(header.bytes());
-            bytes(NpyFile::new(Cursor::new(npy).chain(data)).unwrap())
+            bytes(NpyFile::new(Cursor::new(npy).chain(data)).unwrap(), 9)
         };
         // The stream has no end: it is left after the first byte too many.
         let endless = |kind: &str, shape: &str| {
@@ -594,7 +717,7 @@ mod tests {
             let mut writer = options.writer(&mut npy).begin_nd().unwrap();
             writer.extend(values).unwrap();
             writer.finish().unwrap();
-            integers(NpyFile::new(npy.as_slice()).unwrap())
+            integers(whole(NpyFile::new(npy.as_slice()).unwrap(), 9)?)
         }
         assert_eq!(labels(vec![-1i64, 3]), Ok(vec![-1, 3]));
         assert_eq!(labels(vec![-1i8, 3]), Ok(vec![-1, 3]));

@@ -27,7 +27,14 @@ pub(super) fn size(path: &Path) -> std::result::Result<u64, DataError> {
     std::fs::metadata(path).map(|file| file.len()).map_err(|source| unreadable(path, source))
 }
 
-fn unreadable(path: &Path, source: Error) -> DataError {
+/// Why a file that is not there cannot be read, as the system says it.
+pub(super) fn missing() -> Error {
+    // ENOENT, on Windows ERROR_FILE_NOT_FOUND.
+    Error::from_raw_os_error(2)
+}
+
+/// A file or folder that cannot be read.
+pub(super) fn unreadable(path: &Path, source: Error) -> DataError {
     DataError::Read { path: path.to_path_buf(), source, hint: String::new() }
 }
 
@@ -46,6 +53,22 @@ pub(super) fn at_most(limit: usize, stream: impl Read) -> Result<Vec<u8>> {
         return Err(Error::other(format!("it holds more than the {limit} bytes that it may")));
     }
     Ok(bytes)
+}
+
+/// Room for as many bytes as are announced, before any of them is read: memory that there is not ends no process. Of `most` bytes that can follow, no more
+/// are asked for, so that what is announced falsely turns out where it is missing.
+///
+/// # Errors
+/// More bytes than there is memory for, in words.
+pub(super) fn room(announced: u64, most: u64) -> std::result::Result<Vec<u8>, String> {
+    let mut room = Vec::new();
+    match usize::try_from(announced.min(most)).map(|bytes| room.try_reserve_exact(bytes)) {
+        Ok(Ok(())) => Ok(room),
+        _ => Err(format!(
+            "{announced} bytes, for which there is no memory: if that is right, divide it into several files, or write pictures to a parquet file, \
+             which is decoded to disk beyond DATA_MEMORY"
+        )),
+    }
 }
 
 /// Squares, from columns first to rows first.
@@ -69,6 +92,18 @@ mod tests {
         // The stream has no end: it is left after the first byte too many.
         let message = at_most(3, std::io::repeat(0)).unwrap_err().to_string();
         assert_eq!(message, "it holds more than the 3 bytes that it may");
+    }
+
+    #[test]
+    fn memory_that_there_is_not_is_an_error() {
+        assert!(room(1000, u64::MAX).unwrap().capacity() >= 1000);
+        // What cannot follow needs no room.
+        assert!(room(u64::MAX, 1000).unwrap().capacity() < 1 << 20);
+        for announced in [1 << 62, u64::MAX] {
+            let message = room(announced, u64::MAX).unwrap_err();
+            assert!(message.starts_with(&format!("{announced} bytes, for which there is no")));
+            assert!(message.contains("parquet"), "{message}");
+        }
     }
 
     #[test]

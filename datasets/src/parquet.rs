@@ -1,32 +1,38 @@
 //! Parquet files of pictures: those of the Hugging Face hub, plain binary columns, lists of pixel values.
 
 use super::{
-    DataError, Images, Kind, Pixels, Prepare, picture::planes, pixels::Writer, vectors,
-    zipped::Change,
+    DataError, Images, Kind, Prepare,
+    names::{LABELS, PICTURES, is_one, likeliest},
+    original::at_most,
+    picture::fill,
+    pixels::Writer,
+    vectors,
 };
-use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
+use flate2::read::MultiGzDecoder;
+use image::{DynamicImage, ImageDecoder, ImageReader};
 use parquet::{
     basic::{Compression, ConvertedType, LogicalType, Type},
-    column::reader::ColumnReaderImpl,
+    column::{
+        page::{Page, PageMetadata, PageReader},
+        reader::{ColumnReaderImpl, get_column_reader},
+    },
     data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
     errors::ParquetError,
-    file::reader::{FileReader, SerializedFileReader},
+    file::{
+        metadata::ColumnChunkMetaData,
+        reader::{FileReader, SerializedFileReader, SerializedPageReader},
+    },
     schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
 use rayon::prelude::*;
 use std::{
     fs::File,
-    io::Cursor,
+    io::{Cursor, Read},
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::Arc,
 };
-
-/// Names of columns of pictures, the likeliest first.
-pub(super) const PICTURES: [&str; 4] = ["image", "img", "images", "pixels"];
-
-/// Names of columns of labels, the likeliest first.
-pub(super) const LABELS: [&str; 3] = ["label", "labels", "fine_label"];
 
 /// Rows that are read at a time: what bounds the memory beyond that of the pixels.
 const BATCH: usize = 256;
@@ -37,114 +43,73 @@ const AT_ONCE: usize = 16 << 20;
 /// A file without a picture.
 const NO_ROWS: &str = "it holds no pictures (0 rows)";
 
-/// Pictures of rows `from..to` of a file, all where there are no bounds; bounds beyond the file read what there is. The first picture of the file, whatever
-/// the slice, decides on its size and whether it is grey: in a file in colour, grey pictures have three equal channels; in a grey one, colour would be lost,
-/// and is refused. Each is changed as `prepare` says, whose part is not taken. Of more than `memory` bytes, their pixels are on disk.
+/// Pictures `from..to` of files, one behind the other, all where there are no bounds; bounds beyond them read what there is. Each is changed as `prepare` says,
+/// whose part is not taken. The first picture of all, whatever the slice, then decides on the size and whether they are grey: in a set in colour, grey pictures
+/// have three equal channels; in a grey one, colour would be lost, and is refused. Of more than `memory` bytes, their pixels are on disk.
 ///
 /// # Errors
-/// Files that cannot be read, are damaged, or have no column of pictures; pictures that are missing, damaged, of two sizes, smaller than the crop, or in
-/// colour after a grey first one; labels that are missing; a temporary file that cannot be written.
-pub(super) fn load_prepared(
-    path: &Path,
+/// Files that cannot be read, are damaged, or have no column of pictures; pictures that are missing, damaged, smaller than the crop, of two sizes when they are
+/// changed, or in colour after a grey first one; labels that are missing, or in some of the files only; a temporary file that cannot be written.
+pub(super) fn load(
+    paths: &[impl AsRef<Path>],
     (from, to): (Option<usize>, Option<usize>),
     prepare: &Prepare,
     memory: u64,
 ) -> Result<Images, DataError> {
-    let table = Table::open(path)?;
-    if table.rows() == 0 {
-        return Err(table.error(NO_ROWS.into()));
-    }
-    let to = to.unwrap_or(usize::MAX).min(table.rows());
-    let rows = from.unwrap_or(0).min(to)..to;
-    let column = the_one(&table, &candidates(&table))?;
-    let labels = table.labels(rows.clone())?;
-    let keep = Keep { prepare, memory };
-    let (shape, pixels) = match column {
-        Pictures::Encoded { bytes, .. } => decoded(&table, bytes, rows.clone(), keep)?,
-        Pictures::Numbers(leaf) => numbers(&table, leaf, rows.clone(), keep)?,
-    };
-    let files = match column {
-        Pictures::Encoded { path: Some(path), .. } => texts(&table, path, rows)?,
-        _ => None,
-    };
-    let name = path.display().to_string();
-    Ok(Images { name, shape, kind: Kind::Pixels, pixels, labels, files })
-}
-
-/// All pictures of files, one file behind the other, each changed before they are put together, as `channels` channels (1 or 3): they may be of several sizes,
-/// grey or in colour. Of more than `memory` bytes, their pixels are on disk.
-///
-/// # Errors
-/// As [`load_prepared`]; pictures that are of two sizes when they are changed, labels in some of the files only.
-pub(super) fn load_changed(
-    paths: &[PathBuf],
-    channels: usize,
-    change: Change,
-    memory: u64,
-) -> Result<Images, DataError> {
-    let count = paths.iter().map(|path| rows(path)).sum::<Result<usize, _>>()?;
-    let first = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
-    let (mut shape, mut writer) = ([0; 3], None);
-    let (mut labels, mut files) = (Some(Vec::new()), Some(Vec::new()));
-    for (number, path) in paths.iter().enumerate() {
-        let table = Table::open(path)?;
-        let rows = 0..table.rows();
-        let Pictures::Encoded { bytes: leaf, path: names } = the_one(&table, &candidates(&table))?
-        else {
-            return Err(
-                table.error("its pictures are lists of numbers, not files; fetch it again".into())
-            );
-        };
-        let column = table.schema().column(leaf);
-        table.read::<ByteArrayType>(leaf, rows.clone(), |batch| {
-            let error = |place, problem| table.error_in(leaf, batch.first + place, problem);
-            if let Some(place) = null(&batch, &column) {
-                return Err(error(place, "holds no picture (null); fetch the file again".into()));
-            }
-            let picture = |(place, bytes): (usize, &ByteArray)| {
-                let picture = decoder(bytes.data()).and_then(|decoder| {
-                    DynamicImage::from_decoder(decoder).map_err(|error| broken(&error))
-                });
-                let picture = picture.map_err(|problem| error(place, problem))?;
-                Ok(planes(&change(picture), channels))
-            };
-            let pictures = batch.values.par_iter().enumerate().map(picture);
-            for (place, one) in pictures.collect::<Result<Vec<_>, _>>()?.into_iter().enumerate() {
-                let writer = match &mut writer {
-                    Some(writer) => writer,
-                    None => {
-                        shape = one.shape;
-                        writer.insert(Writer::new(count, shape.iter().product(), memory)?)
-                    }
-                };
-                if one.shape != shape {
-                    let problem = format!(
-                        "is of shape {:?} (channels, height, width), but the first picture of {first} of {shape:?}; fetch the files again",
-                        one.shape
-                    );
-                    return Err(error(place, problem));
-                }
-                writer.write(&one.pixels)?;
-            }
-            Ok(())
-        })?;
-        let own = table.labels(rows.clone())?;
-        if number > 0 && own.is_some() != labels.is_some() {
+    let tables = paths.iter().map(|path| Table::open(path.as_ref()));
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    let name = paths.first().map(|path| path.as_ref().display().to_string()).unwrap_or_default();
+    let (mut labels, mut left_out) = (Some(Vec::new()), Vec::new());
+    let (mut before, mut samples, mut parts) = (0usize, 0usize, Vec::new());
+    for table in &tables {
+        let place = |bound: usize| bound.saturating_sub(before).min(table.rows());
+        let rows = place(from.unwrap_or(0))..place(to.unwrap_or(usize::MAX));
+        let label = table.label();
+        let own = label.map(|leaf| table.labels(leaf, rows.clone())).transpose()?;
+        if !parts.is_empty() && own.is_some() != labels.is_some() {
             let with = |there: bool| if there { "with" } else { "without" };
             return Err(table.error(format!(
-                "its pictures are {} labels, but those of {first} {}: the files do not belong together; fetch them again",
+                "its pictures are {} labels, but those of {name} {}: the files do not belong together; fetch them again",
                 with(own.is_some()),
                 with(labels.is_some())
             )));
         }
         labels = labels.zip(own).map(|(all, own)| [all, own].concat());
-        let own = names.map(|names| texts(&table, names, rows)).transpose()?.flatten();
+        before = before.saturating_add(table.rows());
+        samples = samples.saturating_add(rows.len());
+        let column = the_one(table)?;
+        for name in table.left_out([Some(column.leaf()), label].into_iter().flatten()) {
+            if !left_out.contains(&name) {
+                left_out.push(name);
+            }
+        }
+        parts.push((table, column, rows));
+    }
+    let Some((table, column, _)) = parts.iter().find(|(table, ..)| table.rows() > 0) else {
+        return Err(DataError::Format { path: name.into(), problem: NO_ROWS.into() });
+    };
+    let shape = prepare.shape(match *column {
+        Pictures::Encoded { bytes, .. } => first_file(table, bytes)?,
+        Pictures::Numbers(leaf) => first_list(table, leaf)?.0,
+    });
+    let writer = Writer::new(samples, shape.iter().product(), memory)?;
+    let mut kept = Kept { prepare, shape, writer };
+    let mut files = Some(Vec::new());
+    for (table, column, rows) in parts {
+        let own = match column {
+            Pictures::Encoded { bytes, path } => {
+                encoded(table, bytes, rows.clone(), &mut kept)?;
+                path.map(|path| texts(table, path, rows)).transpose()?.flatten()
+            }
+            Pictures::Numbers(leaf) => {
+                numbers(table, leaf, rows, &mut kept)?;
+                None
+            }
+        };
         files = files.zip(own).map(|(all, own)| [all, own].concat());
     }
-    let Some(writer) = writer else {
-        return Err(DataError::Format { path: first.into(), problem: NO_ROWS.into() });
-    };
-    Ok(Images { name: first, shape, kind: Kind::Pixels, pixels: writer.finish(), labels, files })
+    let pixels = kept.writer.finish();
+    Ok(Images { name, shape, kind: Kind::Pixels, pixels, labels, files, left_out })
 }
 
 /// Whether a file has a column of pictures; otherwise it has numbers that may be vectors.
@@ -153,10 +118,9 @@ pub(super) fn load_changed(
 /// A file that is no parquet file, damaged, or without rows; neither pictures nor numbers; several columns that may be the pictures.
 pub(super) fn has_pictures(path: &Path) -> Result<bool, DataError> {
     let table = Table::open(path)?;
-    let candidates = candidates(&table);
-    let vectors = candidates.is_empty() && vectors::has_numbers(&table);
+    let vectors = candidates(&table).is_empty() && vectors::has_numbers(&table);
     if !vectors {
-        the_one(&table, &candidates)?;
+        the_one(&table)?;
     }
     match table.rows() {
         0 => Err(table.error(if vectors { vectors::NO_ROWS } else { NO_ROWS }.into())),
@@ -175,6 +139,7 @@ pub(super) fn rows(path: &Path) -> Result<usize, DataError> {
 /// An open file.
 pub(super) struct Table<'a> {
     path: &'a Path,
+    file: Arc<File>,
     reader: SerializedFileReader<File>,
     /// Rows of each row group.
     groups: Vec<usize>,
@@ -212,7 +177,7 @@ impl<'a> Table<'a> {
             source,
             hint: String::new(),
         })?;
-        let reader = caught(|| SerializedFileReader::new(file)).map_err(|error| {
+        let reader = caught(|| SerializedFileReader::new(file.try_clone()?)).map_err(|error| {
             format(format!(
                 "it is no parquet file, or truncated or damaged ({error}); fetch it again"
             ))
@@ -223,7 +188,7 @@ impl<'a> Table<'a> {
         let sum = groups.iter().flatten().try_fold(0usize, |sum, &rows| sum.checked_add(rows));
         match groups {
             Some(groups) if sum.map(|s| s as i64) == Some(metadata.file_metadata().num_rows()) => {
-                Ok(Self { path, reader, groups })
+                Ok(Self { path, file: file.into(), reader, groups })
             }
             _ => Err(format(
                 "its row groups do not add up to its rows: it is damaged; fetch it again".into(),
@@ -255,8 +220,7 @@ impl<'a> Table<'a> {
     /// The columns and their types, for messages.
     pub(super) fn columns(&self) -> String {
         let columns = self.schema().columns();
-        let named =
-            |c: &std::sync::Arc<ColumnDescriptor>| format!("`{}` {}", c.path().string(), kind(c));
+        let named = |c: &Arc<ColumnDescriptor>| format!("`{}` {}", c.path().string(), kind(c));
         let mut list: Vec<String> = columns.iter().take(20).map(named).collect();
         if columns.len() > list.len() {
             list.push(format!("{} more", columns.len() - list.len()));
@@ -286,7 +250,8 @@ impl<'a> Table<'a> {
             if wanted.is_empty() {
                 continue;
             }
-            let codec = self.reader.metadata().row_group(group).column(leaf).compression();
+            let chunk = self.reader.metadata().row_group(group).column(leaf);
+            let codec = chunk.compression();
             if matches!(
                 codec,
                 Compression::BROTLI(_) | Compression::LZ4 | Compression::LZ4_RAW | Compression::LZO
@@ -299,7 +264,11 @@ impl<'a> Table<'a> {
             }
             let skip = wanted.start - before;
             let open = || {
-                let reader = self.reader.get_row_group(group)?.get_column_reader(leaf)?;
+                let pages: Box<dyn PageReader> = match codec {
+                    Compression::GZIP(_) => Box::new(Gunzip::new(&self.file, chunk, len)?),
+                    _ => self.reader.get_row_group(group)?.get_column_page_reader(leaf)?,
+                };
+                let reader = get_column_reader(column.clone(), pages);
                 let mut reader = T::get_column_reader(reader)
                     .ok_or_else(|| ParquetError::General("it has two types".into()))?;
                 match reader.skip_records(skip)? {
@@ -344,37 +313,117 @@ impl<'a> Table<'a> {
         self.read::<Int32Type>(leaf, rows, |rows| each(rows.map(widened)))
     }
 
-    /// Labels of rows, where there is a column of them.
-    pub(super) fn labels(&self, rows: Range<usize>) -> Result<Option<Vec<i64>>, DataError> {
+    /// The name of each column, of a nested one that of its group.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.schema().columns().iter().map(|column| column.path().parts()[0].as_str()).collect()
+    }
+
+    /// The column of labels, where one is called so.
+    pub(super) fn label(&self) -> Option<usize> {
+        likeliest(&self.names(), &LABELS)
+    }
+
+    /// The columns beside those that are read, in words.
+    pub(super) fn left_out(&self, read: impl Iterator<Item = usize>) -> Vec<String> {
         let schema = self.schema();
-        let roots = schema.root_schema().get_fields();
-        let is_root = |name: &&str| roots.iter().any(|root| root.name() == *name);
-        let Some(name) = LABELS.into_iter().find(is_root) else {
-            return Ok(None);
-        };
-        let leaf = schema.columns().iter().position(|c| c.path().parts() == [name]);
-        let leaf = match leaf.map(|leaf| (leaf, schema.column(leaf))) {
-            Some((leaf, column)) if is_integer(&column) && column.max_rep_level() == 0 => leaf,
-            other => {
-                let found = other.map_or("nested".to_owned(), |(_, column)| kind(&column));
-                return Err(self.error(format!(
-                    "column `{name}` is {found}; labels are integers: write them as such, or give the column another name to do without labels"
-                )));
-            }
-        };
+        let roots: Vec<usize> = read.map(|leaf| schema.get_column_root_idx(leaf)).collect();
+        let fields = schema.root_schema().get_fields().iter().enumerate();
+        let others = fields.filter(|(root, _)| !roots.contains(root));
+        others.map(|(_, field)| format!("column `{}`", field.name())).collect()
+    }
+
+    /// Labels of rows of a column.
+    pub(super) fn labels(&self, leaf: usize, rows: Range<usize>) -> Result<Vec<i64>, DataError> {
+        let column = self.schema().column(leaf);
+        let name = &column.path().parts()[0];
+        let nested = column.path().parts().len() > 1;
+        if nested || !is_integer(&column) || column.max_rep_level() > 0 {
+            let found = if nested { "nested".to_owned() } else { kind(&column) };
+            return Err(self.error(format!(
+                "column `{name}` is {found}; labels are integers: write them as such, or give the column another name to do without labels"
+            )));
+        }
         let mut labels = Vec::new();
         self.integers(leaf, rows.clone(), |rows| {
             labels.extend(rows.values);
             Ok(())
         })?;
         match rows.len() - labels.len() {
-            0 => Ok(Some(labels)),
+            0 => Ok(labels),
             nulls => Err(self.error(format!(
                 "column `{name}` has no label (null) in {nulls} of the {} rows read; fill them in, drop those rows, or give the column another name to do \
                  without labels",
                 rows.len()
             ))),
         }
+    }
+}
+
+/// Pages that gzip compresses, unpacked to no more bytes than the footer announces for all of them. The parquet crate knows their number for all codecs but
+/// this one, which it lets unpack to whatever is there.
+struct Gunzip {
+    /// The pages as they are stored.
+    pages: SerializedPageReader<File>,
+    /// Bytes of the pages to come.
+    left: usize,
+}
+
+impl Gunzip {
+    fn new(
+        file: &Arc<File>,
+        chunk: &ColumnChunkMetaData,
+        rows: usize,
+    ) -> Result<Self, ParquetError> {
+        let stored = chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED);
+        let pages = SerializedPageReader::new(file.clone(), &stored.build()?, rows, None)?;
+        Ok(Self { pages, left: chunk.uncompressed_size().max(0) as usize })
+    }
+}
+
+impl Iterator for Gunzip {
+    type Item = Result<Page, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for Gunzip {
+    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        let mut page = self.pages.get_next_page()?;
+        let (bytes, levels) = match &mut page {
+            Some(Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. }) => (buf, 0),
+            Some(Page::DataPageV2 {
+                buf,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                is_compressed: true,
+                ..
+            }) => (buf, *def_levels_byte_len as usize + *rep_levels_byte_len as usize),
+            _ => return Ok(page),
+        };
+        // Levels of lists and nulls are not compressed. Where all is null, nothing follows them.
+        if let Some((levels, packed @ [_, ..])) = bytes.split_at_checked(levels) {
+            let unpacked = levels.chain(MultiGzDecoder::new(packed));
+            // As of other codecs, the largest page is of 2 GiB.
+            let unpacked = at_most(self.left.min(i32::MAX as usize), unpacked)
+                .map_err(|error| ParquetError::General(format!("a page of gzip: {error}")))?;
+            self.left -= unpacked.len();
+            *bytes = unpacked.into();
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+        self.pages.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
+        self.pages.at_record_boundary()
     }
 }
 
@@ -423,6 +472,16 @@ enum Pictures {
     Numbers(usize),
 }
 
+impl Pictures {
+    /// The column of their bytes or values.
+    fn leaf(self) -> usize {
+        match self {
+            Self::Encoded { bytes, .. } => bytes,
+            Self::Numbers(leaf) => leaf,
+        }
+    }
+}
+
 /// The columns that may be pictures, with their names.
 fn candidates<'a>(table: &'a Table) -> Vec<(&'a str, Pictures)> {
     let schema = table.schema();
@@ -448,7 +507,7 @@ fn candidates<'a>(table: &'a Table) -> Vec<(&'a str, Pictures)> {
             }
         } else if let [leaf] = leaves[..] {
             let column = schema.column(leaf);
-            if PICTURES.contains(&name)
+            if is_one(name, &PICTURES)
                 && is_integer(&column)
                 && (1..=3).contains(&column.max_rep_level())
             {
@@ -460,17 +519,19 @@ fn candidates<'a>(table: &'a Table) -> Vec<(&'a str, Pictures)> {
 }
 
 /// The column of pictures: by its name, or the only one.
-fn the_one(table: &Table, found: &[(&str, Pictures)]) -> Result<Pictures, DataError> {
-    let by_name = PICTURES.iter().find_map(|name| found.iter().find(|f| f.0 == *name));
-    match (by_name, found) {
-        (Some((_, column)), _) | (None, [(_, column)]) => Ok(*column),
+fn the_one(table: &Table) -> Result<Pictures, DataError> {
+    let found = candidates(table);
+    let names: Vec<&str> = found.iter().map(|f| f.0).collect();
+    match (likeliest(&names, &PICTURES), &found[..]) {
+        (Some(place), _) => Ok(found[place].1),
+        (None, [(_, column)]) => Ok(*column),
         (None, []) => Err(table.error(format!(
             "it has no column of pictures; it has {}. Pictures are a group `image` of `bytes` and `path` as on the Hugging Face hub, a binary column of PNG, \
              JPEG or WebP files, or integers in nested lists [H, W] or [H, W, C] in a column `image`",
             table.columns()
         ))),
-        (None, several) => {
-            let names: Vec<String> = several.iter().map(|f| format!("`{}`", f.0)).collect();
+        (None, _) => {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             Err(table.error(format!(
                 "its columns {} may all be pictures; name the one that is meant `image`",
                 names.join(", ")
@@ -479,101 +540,70 @@ fn the_one(table: &Table, found: &[(&str, Pictures)]) -> Result<Pictures, DataEr
     }
 }
 
-/// What pictures are kept as.
-#[derive(Clone, Copy)]
-struct Keep<'a> {
-    prepare: &'a Prepare,
-    /// Bytes beyond which they are on disk.
-    memory: u64,
-}
-
-/// Pictures that are kept.
+/// Pictures that are kept, of one shape when they are prepared.
 struct Kept<'a> {
-    path: &'a Path,
     prepare: &'a Prepare,
-    /// Of the pictures as they come.
     shape: [usize; 3],
     writer: Writer,
 }
 
-impl<'a> Keep<'a> {
-    /// Room for that many pictures of a shape.
-    fn room(self, path: &'a Path, rows: usize, shape: [usize; 3]) -> Result<Kept<'a>, DataError> {
-        let Self { prepare, memory } = self;
-        let writer = Writer::new(rows, prepare.shape(shape).iter().product(), memory)?;
-        Ok(Kept { path, prepare, shape, writer })
-    }
-}
-
 impl Kept<'_> {
-    /// Pictures that come together.
-    fn at_once(&self) -> usize {
-        let larger = self.shape.iter().product::<usize>();
-        let larger = larger.max(self.prepare.shape(self.shape).iter().product());
-        (AT_ONCE / larger.max(1)).max(1)
-    }
-
-    fn add(&mut self, pixels: &[u8]) -> Result<(), DataError> {
-        if !self.prepare.changes() {
-            return self.writer.write(pixels);
-        }
-        let changed = self.prepare.pixels(pixels, self.shape);
-        let changed = changed.map_err(|problem| {
-            let spec = self.path.display().to_string();
-            DataError::Spec { spec, problem }
-        })?;
-        self.writer.write(&changed)
-    }
-
-    /// Their shape and their pixels.
-    fn finish(self) -> ([usize; 3], Pixels) {
-        (self.prepare.shape(self.shape), self.writer.finish())
+    /// Pictures that come together, where each takes at least that many bytes.
+    fn at_once(&self, bytes: usize) -> usize {
+        (AT_ONCE / self.shape.iter().product::<usize>().max(bytes).max(1)).max(1)
     }
 }
 
-/// The shape that all pictures have, and the pixels of rows of encoded pictures.
-fn decoded(
+/// Files of pictures in a column, none of which is null.
+fn read_files(
     table: &Table,
     leaf: usize,
     rows: Range<usize>,
-    keep: Keep,
-) -> Result<([usize; 3], Pixels), DataError> {
+    mut each: impl FnMut(usize, &[ByteArray]) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let column = table.schema().column(leaf);
-    let error = |row, problem| table.error_in(leaf, row, problem);
-    let there = |rows: &Rows<ByteArray>| match null(rows, &column) {
-        None => Ok(()),
+    table.read::<ByteArrayType>(leaf, rows, |rows| match null(&rows, &column) {
+        None => each(rows.first, &rows.values),
         Some(place) => {
             let problem = "holds no picture (null); drop such rows, and embed the pictures in the file where it has their paths only";
-            Err(error(rows.first + place, problem.into()))
+            Err(table.error_in(leaf, rows.first + place, problem.into()))
         }
-    };
+    })
+}
+
+/// The shape of the first picture of a column of files.
+fn first_file(table: &Table, leaf: usize) -> Result<[usize; 3], DataError> {
     let mut shape = [0; 3];
-    table.read::<ByteArrayType>(leaf, 0..1, |rows| {
-        there(&rows)?;
-        let decoder = decoder(rows.values[0].data()).map_err(|problem| error(0, problem))?;
-        let (width, height) = decoder.dimensions();
-        let channels = if decoder.color_type().channel_count() < 3 { 1 } else { 3 };
-        shape = [channels, height as usize, width as usize];
+    read_files(table, leaf, 0..1, |_, files| {
+        let decoder = decoder(files[0].data());
+        shape = shape_of(&decoder.map_err(|problem| table.error_in(leaf, 0, problem))?);
         Ok(())
     })?;
-    let dimension: usize = shape.iter().product();
-    let mut kept = keep.room(table.path, rows.len(), shape)?;
-    table.read::<ByteArrayType>(leaf, rows, |rows| {
-        there(&rows)?;
-        let at_once = kept.at_once();
-        for (first, files) in (rows.first..).step_by(at_once).zip(rows.values.chunks(at_once)) {
+    Ok(shape)
+}
+
+/// Rows of a column of files of pictures.
+fn encoded(
+    table: &Table,
+    leaf: usize,
+    rows: Range<usize>,
+    kept: &mut Kept,
+) -> Result<(), DataError> {
+    let (prepare, shape) = (kept.prepare, kept.shape);
+    let (dimension, at_once) = (shape.iter().product(), kept.at_once(0));
+    read_files(table, leaf, rows, |first, files| {
+        for (first, files) in (first..).step_by(at_once).zip(files.chunks(at_once)) {
             let mut pixels = vec![0; files.len() * dimension];
             let failed = pixels.par_chunks_mut(dimension).zip(files).enumerate().find_map_first(
-                |(i, (out, bytes))| Some((i, decode(bytes.data(), shape, out).err()?)),
+                |(i, (out, bytes))| Some((i, decode(bytes.data(), prepare, shape, out).err()?)),
             );
             if let Some((i, problem)) = failed {
-                return Err(error(first + i, problem));
+                return Err(table.error_in(leaf, first + i, problem));
             }
-            kept.add(&pixels)?;
+            kept.writer.write(&pixels)?;
         }
         Ok(())
-    })?;
-    Ok(kept.finish())
+    })
 }
 
 /// The header of a picture, of a size that can be decoded.
@@ -598,38 +628,35 @@ fn broken(error: &image::ImageError) -> String {
     format!("is no PNG, JPEG or WebP picture, or damaged ({error}); mend or drop the row")
 }
 
-/// A picture of that shape into `out`, channels first.
+/// The shape that a picture has by its header.
+fn shape_of(decoder: &impl ImageDecoder) -> [usize; 3] {
+    let (width, height) = decoder.dimensions();
+    let channels = if decoder.color_type().channel_count() < 3 { 1 } else { 3 };
+    [channels, height as usize, width as usize]
+}
+
+/// A picture, prepared to that shape, into `out`.
 fn decode(
     bytes: &[u8],
-    [channels, height, width]: [usize; 3],
+    prepare: &Prepare,
+    shape: [usize; 3],
     out: &mut [u8],
 ) -> Result<(), String> {
     let decoder = decoder(bytes)?;
-    let (w, h) = decoder.dimensions();
-    if [h as usize, w as usize] != [height, width] {
+    let ([channels, h, w], [first, height, width]) = (prepare.shape(shape_of(&decoder)), shape);
+    if [h, w] != [height, width] {
         return Err(format!(
-            "is {h} x {w} (height x width), but the first picture of the file is {height} x {width}; bring all pictures to one size"
+            "is {h} x {w} (height x width), but the first picture is {height} x {width}; bring all pictures to one size, e.g. by @size=28"
         ));
     }
-    if channels == 1 && decoder.color_type().channel_count() >= 3 {
+    if channels > first {
         return Err(
-            "is in colour, but the first picture of the file is grey; turn all to one kind".into(),
+            "is in colour, but the first picture is grey; turn all to one kind, e.g. by @rgb"
+                .into(),
         );
     }
-    if channels == 1 && decoder.color_type() == ColorType::L8 {
-        return decoder.read_image(out).map_err(|error| broken(&error));
-    }
     let picture = DynamicImage::from_decoder(decoder).map_err(|error| broken(&error))?;
-    if channels == 1 {
-        out.copy_from_slice(&picture.to_luma8());
-        return Ok(());
-    }
-    let interleaved = picture.into_rgb8();
-    for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
-        for (value, pixel) in plane.iter_mut().zip(interleaved.chunks_exact(3)) {
-            *value = pixel[channel];
-        }
-    }
+    fill(prepare.picture(picture)?, first, out);
     Ok(())
 }
 
@@ -650,16 +677,10 @@ fn texts(table: &Table, leaf: usize, rows: Range<usize>) -> Result<Option<Vec<St
     Ok(Some(texts).filter(|texts| !texts.is_empty() && texts.len() == rows.len()))
 }
 
-/// The shape that all pictures have, and the pixels of rows of (nested) lists: `[H, W]`, `[H, W, C]`, or the pixels of a square grey picture.
-fn numbers(
-    table: &Table,
-    leaf: usize,
-    rows: Range<usize>,
-    keep: Keep,
-) -> Result<([usize; 3], Pixels), DataError> {
+/// The shape of the first picture of a column of (nested) lists, and their repetition levels: `[H, W]`, `[H, W, C]`, or the pixels of a square grey picture.
+fn first_list(table: &Table, leaf: usize) -> Result<([usize; 3], Vec<i16>), DataError> {
     let column = table.schema().column(leaf);
     let error = |row, problem| table.error_in(leaf, row, problem);
-    // All rows have the repetition levels of the first, once its lists turn out to be of equal lengths.
     let mut pattern = Vec::new();
     let mut shape = [0; 3];
     table.integers(leaf, 0..1, |rows| {
@@ -693,15 +714,37 @@ fn numbers(
         }
         Ok(())
     })?;
-    let [channels, ..] = shape;
-    let mut kept = keep.room(table.path, rows.len(), shape)?;
+    Ok((shape, pattern))
+}
+
+/// Rows of a column of lists.
+fn numbers(
+    table: &Table,
+    leaf: usize,
+    rows: Range<usize>,
+    kept: &mut Kept,
+) -> Result<(), DataError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let column = table.schema().column(leaf);
+    let error = |row, problem| table.error_in(leaf, row, problem);
+    let other = |row, first: [usize; 3]| {
+        let problem = format!(
+            "is not of the shape of the first picture, {first:?} (channels, height, width); bring all pictures to one size"
+        );
+        error(row, problem)
+    };
+    // All rows have the levels of the first, whose lists are of equal lengths.
+    let (shape, pattern) = first_list(table, leaf)?;
+    if kept.prepare.shape(shape) != kept.shape {
+        return Err(other(0, kept.shape));
+    }
+    let at_once = kept.at_once(pattern.len()) * pattern.len();
     table.integers(leaf, rows, |rows| {
         let mut pictures = rows.repetitions.chunks(pattern.len());
         if let Some(i) = pictures.position(|p| p != pattern) {
-            let problem = format!(
-                "is not of the shape of the first picture, {shape:?} (channels, height, width); bring all pictures to one size"
-            );
-            return Err(error(rows.first + i, problem));
+            return Err(other(rows.first + i, shape));
         }
         if let Some(place) = null(&rows, &column) {
             let problem = "has nulls; pictures are whole";
@@ -713,29 +756,34 @@ fn numbers(
                 format!("holds the value {}; pixels are 0 to 255", rows.values[i]),
             ));
         }
-        for pictures in rows.values.chunks(kept.at_once() * pattern.len()) {
+        for pictures in rows.values.chunks(at_once) {
             let mut pixels = Vec::with_capacity(pictures.len());
             for picture in pictures.chunks_exact(pattern.len()) {
-                for channel in 0..channels {
-                    pixels.extend(picture.iter().skip(channel).step_by(channels).map(|&v| v as u8));
+                for channel in 0..shape[0] {
+                    pixels.extend(picture.iter().skip(channel).step_by(shape[0]).map(|&v| v as u8));
                 }
             }
-            kept.add(&pixels)?;
+            if kept.prepare.changes() {
+                let changed = kept.prepare.pixels(&pixels, shape);
+                pixels =
+                    changed.map_err(|problem| table.error(format!("each picture {problem}")))?;
+            }
+            kept.writer.write(&pixels)?;
         }
         Ok(())
-    })?;
-    Ok(kept.finish())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     type Slice = (Option<usize>, Option<usize>);
 
     /// Pictures as they are in the file, in memory.
     fn load(path: &Path, slice: Slice) -> Result<Images, DataError> {
-        load_prepared(path, slice, &Prepare::default(), u64::MAX)
+        super::load(&[path], slice, &Prepare::default(), u64::MAX)
     }
 
     /// A file of `scripts/reference/parquet_fixtures.py`.
@@ -745,6 +793,20 @@ mod tests {
 
     fn all(name: &str) -> Images {
         load(&fixture(name), (None, None)).unwrap()
+    }
+
+    /// The pictures of a file, as files.
+    fn files(name: &str) -> Vec<Vec<u8>> {
+        let path = fixture(name);
+        let table = Table::open(&path).unwrap();
+        let Pictures::Encoded { bytes, .. } = the_one(&table).unwrap() else { unreachable!() };
+        let mut all = Vec::new();
+        let keep = |_, files: &[ByteArray]| {
+            all.extend(files.iter().map(|bytes| bytes.data().to_vec()));
+            Ok(())
+        };
+        read_files(&table, bytes, 0..table.rows(), keep).unwrap();
+        all
     }
 
     fn problem(name: &str) -> String {
@@ -777,6 +839,7 @@ mod tests {
         assert_eq!(images.shape, [3, 32, 32]);
         assert!(images.pixels == expected(0..6, images.shape));
         assert_eq!(images.labels.unwrap(), [100, 101, 102, 103, 104, 105]);
+        assert_eq!(images.left_out, ["column `coarse_label`"]);
         assert_eq!(images.files, None);
     }
 
@@ -810,6 +873,34 @@ mod tests {
     }
 
     #[test]
+    fn files_are_read_one_behind_the_other() {
+        let whole = all("hf_grey.parquet");
+        let twice = whole.select(&(0..24).map(|i| i % 12).collect::<Vec<_>>());
+        let paths = ["hf_grey.parquet"; 2].map(fixture);
+        for (from, to) in [(0, 24), (5, 7), (5, 12), (12, 13), (11, 14), (24, 24)] {
+            let (from_to, prepare) = ((Some(from), Some(to)), Prepare::default());
+            let images = super::load(&paths, from_to, &prepare, u64::MAX).unwrap();
+            let expected = twice.select(&(from..to).collect::<Vec<_>>());
+            assert_eq!((images.len(), &images.labels), (to - from, &expected.labels));
+            // Of none, it cannot be told whether all have names.
+            assert_eq!(images.files.is_some(), from < 12 && to > 12);
+            assert!(images.pixels == expected.pixels);
+        }
+        let paths = ["pixels_grid.parquet", "pixels_colour.parquet"].map(fixture);
+        let load = |options: &str| {
+            let prepare = options.parse().unwrap();
+            super::load(&paths, (None, None), &prepare, 0).map_err(|error| error.to_string())
+        };
+        let message = load("invert").unwrap_err();
+        assert!(
+            message.contains("pixels_colour.parquet is not usable: row 0 (from 0)")
+                && message.contains("is not of the shape of the first picture, [1, 4, 6]"),
+            "{message}"
+        );
+        assert!(load("rgb").unwrap().bytes().unwrap()[5 * 72..] == expected(0..5, [3, 4, 6]));
+    }
+
+    #[test]
     fn row_groups_outside_of_the_slice_are_not_read() {
         let bytes = std::fs::read(fixture("damaged_picture.parquet")).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -825,14 +916,7 @@ mod tests {
     fn the_first_picture_decides_on_the_channels() {
         let path = fixture("plain_mixed.parquet");
         let of = |row: usize| load(&path, (Some(row), Some(row + 1)));
-        let table = Table::open(&path).unwrap();
-        let mut files = Vec::new();
-        table
-            .read::<ByteArrayType>(0, 0..7, |rows| {
-                files.extend(rows.values.iter().map(|bytes| bytes.data().to_vec()));
-                Ok(())
-            })
-            .unwrap();
+        let files = files("plain_mixed.parquet");
         assert_eq!(files.len(), 7);
         // Grey: PNG, PNG with transparency, JPEG, PNG of 16 bits. As pictures in a folder are converted; labels are uint8.
         for row in [0, 3, 5, 6] {
@@ -846,8 +930,8 @@ mod tests {
             let message = of(row).unwrap_err().to_string();
             assert!(
                 message.contains(&format!(
-                    "plain_mixed.parquet is not usable: row {row} (from 0) of column `picture` is in colour, but the first picture of the file is grey; turn \
-                     all to one kind"
+                    "plain_mixed.parquet is not usable: row {row} (from 0) of column `picture` is in colour, but the first picture is grey; turn all to one \
+                     kind, e.g. by @rgb"
                 )),
                 "{message}"
             );
@@ -856,11 +940,47 @@ mod tests {
         // In a file in colour, all of them are read.
         let mut colour = [0; 72];
         for bytes in &files {
-            decode(bytes, [3, 4, 6], &mut colour).unwrap();
+            decode(bytes, &Prepare::default(), [3, 4, 6], &mut colour).unwrap();
             assert!(super::super::decode(bytes, "x", 3).unwrap().pixels == colour);
         }
-        decode(&files[0], [3, 4, 6], &mut colour).unwrap();
+        decode(&files[0], &Prepare::default(), [3, 4, 6], &mut colour).unwrap();
         assert!(colour.chunks_exact(24).all(|channel| channel == expected(0..1, [1, 4, 6])));
+    }
+
+    #[test]
+    fn pictures_of_several_sizes_and_kinds_become_one_as_those_of_a_folder() {
+        let load = |name: &str, options: &str, memory| {
+            let prepare = options.parse().unwrap();
+            super::load(&[fixture(name)], (None, None), &prepare, memory)
+        };
+        for (name, options) in [
+            ("two_sizes.parquet", "size=5"),
+            ("two_sizes.parquet", "crop=4,invert"),
+            ("plain_mixed.parquet", "rgb"),
+            ("plain_mixed.parquet", "grey,invert"),
+            ("plain_mixed.parquet", "size=8x3,rgb"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for (i, file) in files(name).iter().enumerate() {
+                std::fs::write(folder.path().join(format!("{i}.png")), file).unwrap();
+            }
+            let prepare = options.parse().unwrap();
+            let expected = super::super::picture::load_folder(folder.path(), &prepare).unwrap();
+            for memory in [0, u64::MAX] {
+                let images = load(name, options, memory).unwrap();
+                assert_eq!(images.shape, expected.shape, "{name}@{options}");
+                assert!(images.pixels == expected.pixels, "{name}@{options}");
+            }
+        }
+        for (name, options, part) in [
+            ("two_sizes.parquet", "rgb", "is 6 x 4 (height x width), but the first picture is 4"),
+            ("two_sizes.parquet", "crop=5", "is 4 x 6 (height x width), smaller than the crop"),
+            ("plain_mixed.parquet", "size=5", "is in colour, but the first picture is grey"),
+        ] {
+            let message = load(name, options, 0).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains("row "), "{message}");
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]
@@ -923,6 +1043,58 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_gzip_are_those_without_compression() {
+        use parquet::file::properties::{WriterProperties, WriterVersion};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        // Lists have levels of both kinds, and the last pages nothing else: their rows are null.
+        let schema = "message schema { optional group label (LIST) { repeated group list { optional int64 element; } } }";
+        let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+        let definitions: Vec<i16> = (0..3000).map(|i| if i < 2000 { 3 } else { 0 }).collect();
+        let repetitions: Vec<i16> = (0..3000).map(|i| i16::from(i < 2000 && i % 2 == 1)).collect();
+        let values: Vec<i64> = (0..2000).map(|i| i % 700).collect();
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            for dictionary in [false, true] {
+                let read = |compression| {
+                    let properties = WriterProperties::builder()
+                        .set_compression(compression)
+                        .set_writer_version(version)
+                        .set_dictionary_enabled(dictionary)
+                        .set_data_page_row_count_limit(500)
+                        .set_write_batch_size(500)
+                        .build();
+                    let file = File::create(&path).unwrap();
+                    let mut writer = parquet::file::writer::SerializedFileWriter::new(
+                        file,
+                        schema.clone(),
+                        properties.into(),
+                    )
+                    .unwrap();
+                    let mut group = writer.next_row_group().unwrap();
+                    let mut column = group.next_column().unwrap().unwrap();
+                    let typed = column.typed::<Int64Type>();
+                    typed.write_batch(&values, Some(&definitions), Some(&repetitions)).unwrap();
+                    column.close().unwrap();
+                    group.close().unwrap();
+                    writer.close().unwrap();
+                    let mut all = Vec::new();
+                    let table = Table::open(&path).unwrap();
+                    let keep = |rows: Rows<i64>| {
+                        all.push((rows.values, rows.definitions, rows.repetitions));
+                        Ok(())
+                    };
+                    // Some pages are skipped.
+                    table.read::<Int64Type>(0, 700..table.rows(), keep).unwrap();
+                    all
+                };
+                let plain = read(Compression::UNCOMPRESSED);
+                assert_eq!(plain[0].0[..2], [0, 1]);
+                assert!(plain == read(Compression::GZIP(Default::default())));
+            }
+        }
+    }
+
+    #[test]
     fn lists_of_pixels_are_pictures() {
         let images = all("pixels_flat_pandas.parquet");
         assert_eq!((images.shape, images.labels), ([1, 4, 4], Some(vec![0, 1, 2, 3, 4])));
@@ -961,7 +1133,7 @@ mod tests {
                 "two_sizes.parquet",
                 &[
                     "row 5 (from 0)",
-                    "is 6 x 4 (height x width), but the first picture of the file is 4 x 6",
+                    "is 6 x 4 (height x width), but the first picture is 4 x 6; bring all pictures to one size, e.g. by @size=28",
                 ],
             ),
             ("no_rows.parquet", &["no pictures (0 rows)"]),
@@ -1002,7 +1174,7 @@ mod tests {
                 c.sum()
             };
             png[29..33].copy_from_slice(&checksum.to_be_bytes());
-            let problem = decode(&png, [1, 3, 3], &mut [0; 9]).unwrap_err();
+            let problem = decode(&png, &Prepare::default(), [1, 3, 3], &mut [0; 9]).unwrap_err();
             let expected = if side == 1 << 14 {
                 "16384 x 16384 (height x width), beyond 67108864 pixels"
             } else {

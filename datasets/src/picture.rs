@@ -1,6 +1,6 @@
 //! Pictures: PNG, JPEG and WebP files, and folders of them.
 
-use super::{DataError, Images, Prepare, original};
+use super::{DataError, Images, Prepare, names::is_one, original};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
 use rayon::prelude::*;
 use std::{
@@ -19,40 +19,103 @@ const MOST_PIXELS: u64 = 64 << 20;
 /// # Errors
 /// Bytes that are no PNG, JPEG or WebP, or damaged; a picture of more than 64 Mi pixels.
 pub fn decode(bytes: &[u8], name: &str, channels: usize) -> Result<Images, DataError> {
-    let Planes { shape, pixels } = planes(&read(bytes, name)?, channels);
+    let Planes { shape, pixels } = planes(read(bytes, name)?, channels);
     Ok(Images::of_pixels(name.to_owned(), shape, pixels, None))
+}
+
+/// What is named of a folder in messages.
+const FEW: usize = 5;
+
+/// What lies in a folder, by name.
+struct Listing {
+    /// Files of these ends.
+    files: Vec<PathBuf>,
+    /// Names of the other files.
+    others: Vec<String>,
+    /// Names of the folders in it.
+    folders: Vec<String>,
+}
+
+impl Listing {
+    fn of(folder: &Path, ends: &[&str]) -> Result<Self, DataError> {
+        let error = |source| original::unreadable(folder, source);
+        let mut listing = Self { files: Vec::new(), others: Vec::new(), folders: Vec::new() };
+        for entry in std::fs::read_dir(folder).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let end = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                listing.folders.push(name);
+            } else if is_one(end, ends) {
+                listing.files.push(path);
+            } else {
+                listing.others.push(name);
+            }
+        }
+        listing.files.sort();
+        listing.others.sort();
+        listing.folders.sort();
+        Ok(listing)
+    }
+
+    /// What is not read, in words.
+    fn left_out(&self) -> Vec<String> {
+        let words = |kind: &str, names: &[String]| {
+            let mut words: Vec<String> =
+                names.iter().take(FEW).map(|name| format!("{kind} `{name}`")).collect();
+            if names.len() > FEW {
+                words.push(format!("{} {kind}s more", names.len() - FEW));
+            }
+            words
+        };
+        [words("file", &self.others), words("folder", &self.folders)].concat()
+    }
+}
+
+/// The parquet files of a folder that has no pictures, by name, and what else lies there, in words.
+pub(super) fn shards(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>), DataError> {
+    if !Listing::of(folder, &EXTENSIONS)?.files.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let listing = Listing::of(folder, &["parquet"])?;
+    let left_out = listing.left_out();
+    Ok((listing.files, left_out))
 }
 
 /// All pictures of a folder, by name, each changed as `prepare` says; greyscale if all of them are, where it does not say.
 pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, DataError> {
-    let error =
-        |source| DataError::Read { path: folder.to_path_buf(), source, hint: String::new() };
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let listing = Listing::of(folder, &EXTENSIONS)?;
+    let (left_out, paths) = (listing.left_out(), &listing.files);
     let format =
         |path: &Path, problem: String| DataError::Format { path: path.to_path_buf(), problem };
-    if paths.is_empty() {
-        return Err(format(folder, "it has no .png, .jpg, .jpeg or .webp files".into()));
-    }
     let picture = |path: &PathBuf| {
         let bytes = original::read(path)?;
         let picture = read(&bytes, &path.display().to_string())?;
-        prepare.picture(picture).map_err(|problem| format(path, problem))
+        prepare.picture(picture).map_err(|problem| format(path, format!("it {problem}")))
     };
     let pictures = paths.par_iter().map(picture).collect::<Result<Vec<_>, _>>()?;
     let grey = pictures.iter().all(|p| p.color().channel_count() < 3);
     let channels = prepare.channels.unwrap_or(if grey { 1 } else { 3 });
     let name = folder.display().to_string();
-    let Planes { shape, mut pixels } = planes(&pictures[0], channels);
-    for (path, picture) in paths.iter().zip(&pictures).skip(1) {
-        let next = planes(picture, channels);
+    let mut pictures = pictures.into_iter().map(|picture| planes(picture, channels));
+    let Some(Planes { shape, mut pixels }) = pictures.next() else {
+        let few: Vec<&str> = listing.folders.iter().take(FEW).map(String::as_str).collect();
+        let problem = match few[..] {
+            [] => String::new(),
+            [first, ..] => format!(
+                ", but {} folders, which are not read: {}{}; name one of them, {}/{first}/, or put the files of all into one folder",
+                listing.folders.len(),
+                few.join(", "),
+                if listing.folders.len() > FEW { ", …" } else { "" },
+                name.trim_end_matches('/')
+            ),
+        };
+        return Err(format(
+            folder,
+            format!("it has no .png, .jpg, .jpeg, .webp or .parquet files{problem}"),
+        ));
+    };
+    for (path, next) in paths.iter().skip(1).zip(pictures) {
         if next.shape != shape {
             let ([_, h, w], [_, first_h, first_w]) = (next.shape, shape);
             let first = paths[0].display();
@@ -67,7 +130,7 @@ pub(super) fn load_folder(folder: &Path, prepare: &Prepare) -> Result<Images, Da
         pixels.extend(next.pixels);
     }
     let files = Some(paths.iter().map(|path| path.display().to_string()).collect());
-    Ok(Images { files, ..Images::of_pixels(name, shape, pixels, None) })
+    Ok(Images { files, left_out, ..Images::of_pixels(name, shape, pixels, None) })
 }
 
 /// Whether a file is a JPEG that ends before its picture does: the decoder fills up with grey what is missing, and says nothing.
@@ -122,16 +185,26 @@ pub(super) struct Planes {
 }
 
 /// A picture as `channels` channels: 1 (its luma) or 3.
-pub(super) fn planes(picture: &DynamicImage, channels: usize) -> Planes {
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let pixels = if channels == 1 {
-        picture.to_luma8().into_raw()
-    } else {
-        let interleaved = picture.to_rgb8().into_raw();
-        (0..3).flat_map(|c| interleaved.iter().skip(c).step_by(3).copied()).collect()
-    };
+pub(super) fn planes(picture: DynamicImage, channels: usize) -> Planes {
     let channels = if channels == 1 { 1 } else { 3 };
-    Planes { shape: [channels, height, width], pixels }
+    let shape = [channels, picture.height() as usize, picture.width() as usize];
+    let mut pixels = vec![0; shape.iter().product()];
+    fill(picture, channels, &mut pixels);
+    Planes { shape, pixels }
+}
+
+/// [`planes`], into `out`.
+pub(super) fn fill(picture: DynamicImage, channels: usize, out: &mut [u8]) {
+    if channels == 1 {
+        return out.copy_from_slice(&picture.into_luma8());
+    }
+    let interleaved = picture.into_rgb8();
+    let positions = out.len() / 3;
+    for (channel, plane) in out.chunks_exact_mut(positions.max(1)).enumerate() {
+        for (value, pixel) in plane.iter_mut().zip(interleaved.chunks_exact(3)) {
+            *value = pixel[channel];
+        }
+    }
 }
 
 #[cfg(test)]
@@ -205,12 +278,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let load = |options: &Prepare| load_folder(folder.path(), options);
         let problem = || load(&Prepare::default()).unwrap_err().to_string();
-        assert!(problem().contains("it has no .png"));
+        assert!(problem().ends_with("it has no .png, .jpg, .jpeg, .webp or .parquet files"));
+        std::fs::create_dir(folder.path().join("cats")).unwrap();
+        assert!(
+            problem().contains(", but 1 folders, which are not read: cats; name one of them, ")
+        );
+        for class in ["ants", "bees", "dogs", "elks", "foxes"] {
+            std::fs::create_dir(folder.path().join(class)).unwrap();
+        }
+        let expected = "6 folders, which are not read: ants, bees, cats, dogs, elks, …; name";
+        assert!(problem().contains(expected) && problem().contains("/ants/, or"), "{}", problem());
         std::fs::write(folder.path().join("a.PNG"), &bytes).unwrap();
         std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
         let images = load(&Prepare::default()).unwrap();
         assert_eq!(images.shape, [3, 1, 2]);
         assert!(images.files.unwrap()[0].ends_with("a.PNG"));
+        assert_eq!(images.left_out[..2], ["file `notes.txt`", "folder `ants`"]);
+        assert_eq!(images.left_out[6..], ["1 folders more"]);
         let other: DynamicImage = GrayImage::from_raw(3, 1, vec![9, 8, 7]).unwrap().into();
         std::fs::write(folder.path().join("b.png"), encoded(&other, ImageFormat::Png)).unwrap();
         assert!(problem().contains("b.png is not usable: it is 1 x 3"), "{}", problem());

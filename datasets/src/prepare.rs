@@ -1,7 +1,7 @@
 //! What is done to pictures before a model sees them, as a SPEC says it.
 
-use super::{DataError, Images, Kind, picture::planes};
-use image::{DynamicImage, GrayImage, RgbImage, imageops::FilterType};
+use super::{DataError, Images, Kind, picture::fill};
+use image::{DynamicImage, RgbImage, imageops::FilterType};
 use rayon::prelude::*;
 use std::{fmt, str::FromStr};
 
@@ -146,13 +146,8 @@ impl Prepare {
     /// A picture that is smaller than the crop, in words.
     pub(super) fn picture(&self, mut picture: DynamicImage) -> Result<DynamicImage, String> {
         if let Some([height, width]) = self.crop {
-            let [h, w] = [picture.height() as usize, picture.width() as usize];
-            if h < height || w < width {
-                return Err(format!(
-                    "it is {h} x {w} (height x width), smaller than the crop of {height} x {width}"
-                ));
-            }
-            let [top, left] = [(h - height) / 2, (w - width) / 2].map(|side| side as u32);
+            let sides = [picture.height() as usize, picture.width() as usize];
+            let [top, left] = self.corner(sides)?.map(|side| side as u32);
             picture = picture.crop_imm(left, top, width as u32, height as u32);
         }
         if let Some([height, width]) = self.size
@@ -161,12 +156,26 @@ impl Prepare {
             picture = picture.resize_exact(width as u32, height as u32, FilterType::Triangle);
         }
         if self.channels == Some(1) {
-            picture = picture.to_luma8().into();
+            picture = picture.into_luma8().into();
         }
         if self.invert {
             picture.invert();
         }
         Ok(picture)
+    }
+
+    /// Where the crop of a picture of these sides begins.
+    ///
+    /// # Errors
+    /// A picture that is smaller, in words.
+    fn corner(&self, [h, w]: [usize; 2]) -> Result<[usize; 2], String> {
+        let [height, width] = self.crop.unwrap_or([h, w]);
+        if h < height || w < width {
+            return Err(format!(
+                "is {h} x {w} (height x width), smaller than the crop of {height} x {width}"
+            ));
+        }
+        Ok([(h - height) / 2, (w - width) / 2])
     }
 
     /// A set as a whole.
@@ -199,8 +208,10 @@ impl Prepare {
 
     fn changed(&self, images: Images) -> Result<Images, DataError> {
         let changed = self.pixels(&images.bytes()?, images.shape);
-        let changed =
-            changed.map_err(|problem| DataError::Spec { spec: images.name.clone(), problem })?;
+        let changed = changed.map_err(|problem| DataError::Spec {
+            spec: images.name.clone(),
+            problem: format!("each picture {problem}"),
+        })?;
         Ok(Images { shape: self.shape(images.shape), pixels: changed.into(), ..images })
     }
 
@@ -216,30 +227,109 @@ impl Prepare {
     /// Pictures that are smaller than the crop, in words.
     pub(super) fn pixels(&self, pixels: &[u8], shape: [usize; 3]) -> Result<Vec<u8>, String> {
         let [c, h, w] = shape;
-        let [channels, ..] = self.shape(shape);
-        let one = |pixels: &[u8]| {
-            let picture = match c {
-                1 => {
-                    GrayImage::from_raw(w as u32, h as u32, pixels.to_vec()).map(DynamicImage::from)
+        let [channels, height, width] = self.shape(shape);
+        let ([top, left], inner) = (self.corner([h, w])?, self.crop.unwrap_or([h, w]));
+        let resize = Resize::new(inner, [height, width]);
+        let positions = height * width;
+        let mut changed = vec![0; pixels.len() / (c * h * w).max(1) * channels * positions];
+        let pictures = pixels.par_chunks(c * h * w);
+        changed.par_chunks_mut(channels * positions).zip(pictures).try_for_each_init(
+            || (vec![0; c * positions], Vec::new()),
+            |(resized, columns), (out, picture)| {
+                let planes = picture.chunks_exact(h * w);
+                for (plane, resized) in planes.zip(resized.chunks_exact_mut(positions)) {
+                    let rows = plane.chunks_exact(w).skip(top).map(|row| &row[left..][..inner[1]]);
+                    resize.plane(&rows.take(inner[0]).collect::<Vec<_>>(), columns, resized);
                 }
-                _ => {
-                    let positions = h * w;
-                    let interleaved =
-                        (0..3 * positions).map(|i| pixels[i % 3 * positions + i / 3]).collect();
-                    RgbImage::from_raw(w as u32, h as u32, interleaved).map(DynamicImage::from)
+                if channels < c {
+                    // The luma is that of pictures of files.
+                    let pixel = |i: usize| resized[i % 3 * positions + i / 3];
+                    let interleaved = (0..3 * positions).map(pixel).collect();
+                    let picture = RgbImage::from_raw(width as u32, height as u32, interleaved);
+                    fill(picture.ok_or("is too large for a picture")?.into(), channels, out);
+                } else {
+                    // Grey planes become three equal ones.
+                    for (out, plane) in
+                        out.chunks_exact_mut(positions).zip(resized.chunks_exact(positions).cycle())
+                    {
+                        out.copy_from_slice(plane);
+                    }
                 }
-            };
-            let picture = picture.ok_or("it is too large for a picture")?;
-            Ok(planes(&self.picture(picture)?, channels).pixels)
-        };
-        let changed: Result<Vec<Vec<u8>>, String> = pixels.par_chunks(c * h * w).map(one).collect();
-        Ok(changed?.concat())
+                if self.invert {
+                    out.iter_mut().for_each(|pixel| *pixel = !*pixel);
+                }
+                Ok::<_, String>(())
+            },
+        )?;
+        Ok(changed)
     }
+}
+
+/// A resize of planes of one size, to the last bit the one that `image` does by [`FilterType::Triangle`], whose weights are computed once for all pictures.
+struct Resize {
+    /// For each new row, the first old one and the weights from there on; none where the size stays.
+    rows: Vec<(usize, Vec<f32>)>,
+    /// The same for columns.
+    columns: Vec<(usize, Vec<f32>)>,
+}
+
+impl Resize {
+    fn new(old: [usize; 2], new: [usize; 2]) -> Self {
+        if old == new {
+            return Self { rows: Vec::new(), columns: Vec::new() };
+        }
+        Self { rows: weights(old[0], new[0]), columns: weights(old[1], new[1]) }
+    }
+
+    /// The rows of a plane, resized into `out`; `mean` is for one row of weighted means.
+    fn plane(&self, rows: &[&[u8]], mean: &mut Vec<f32>, out: &mut [u8]) {
+        if self.rows.is_empty() {
+            let new = out.chunks_exact_mut(rows.first().map_or(1, |row| row.len()));
+            return new.zip(rows).for_each(|(new, row)| new.copy_from_slice(row));
+        }
+        for (new, (first, weights)) in out.chunks_exact_mut(self.columns.len()).zip(&self.rows) {
+            mean.clear();
+            mean.resize(rows[0].len(), 0.0);
+            for (row, weight) in rows[*first..].iter().zip(weights) {
+                for (mean, &pixel) in mean.iter_mut().zip(*row) {
+                    *mean += f32::from(pixel) * weight;
+                }
+            }
+            for (pixel, (first, weights)) in new.iter_mut().zip(&self.columns) {
+                let mut sum = 0.0;
+                for (mean, weight) in mean[*first..].iter().zip(weights) {
+                    sum += mean * weight;
+                }
+                // Rounded half up, without a call.
+                let below = sum as u8;
+                *pixel = below.saturating_add(u8::from(sum - f32::from(below) >= 0.5));
+            }
+        }
+    }
+}
+
+/// For each new place along a side, the first old one that it takes a share of, and the shares from there on: a triangle, as wide as two places, old or new, whichever
+/// are wider.
+fn weights(old: usize, new: usize) -> Vec<(usize, Vec<f32>)> {
+    let ratio = old as f32 / new as f32;
+    let support = ratio.max(1.0);
+    let at = |place: usize| {
+        let centre = (place as f32 + 0.5) * ratio;
+        let first = ((centre - support).floor().max(0.0) as usize).min(old - 1);
+        let end = ((centre + support).ceil() as usize).clamp(first + 1, old);
+        let share = |i: usize| (1.0 - ((i as f32 - (centre - 0.5)) / support).abs()).max(0.0);
+        let mut shares: Vec<f32> = (first..end).map(share).collect();
+        let sum: f32 = shares.iter().sum();
+        shares.iter_mut().for_each(|share| *share /= sum);
+        (first, shares)
+    };
+    (0..new).map(at).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::picture::planes, *};
+    use image::GrayImage;
 
     fn prepared(options: &str, images: &Images) -> Result<Images, String> {
         let prepare: Prepare = options.parse()?;
@@ -287,6 +377,40 @@ mod tests {
         assert!(
             prepared("crop=5", &images).unwrap_err().contains("smaller than the crop of 5 x 5")
         );
+    }
+
+    #[test]
+    fn sets_are_changed_to_the_last_bit_as_pictures_of_files_are() {
+        for shape @ [c, h, w] in [[1, 28, 28], [3, 32, 32], [3, 9, 17], [1, 1, 5]] {
+            let images = Images::random(4, shape, 1);
+            for options in [
+                "size=32",
+                "size=5x40,invert",
+                "size=64,rgb",
+                "size=7,grey",
+                "size=28",
+                "rgb",
+                "grey",
+            ] {
+                let prepare: Prepare = options.parse().unwrap();
+                let all = images.bytes().unwrap();
+                let changed = prepare.pixels(&all, shape).unwrap();
+                let expected = all.chunks_exact(c * h * w).flat_map(|sample| {
+                    let picture: DynamicImage = match c {
+                        1 => {
+                            GrayImage::from_raw(w as u32, h as u32, sample.to_vec()).unwrap().into()
+                        }
+                        _ => {
+                            let pixel = |i: usize| sample[i % 3 * h * w + i / 3];
+                            let interleaved = (0..3 * h * w).map(pixel).collect();
+                            RgbImage::from_raw(w as u32, h as u32, interleaved).unwrap().into()
+                        }
+                    };
+                    planes(prepare.picture(picture).unwrap(), prepare.shape(shape)[0]).pixels
+                });
+                assert!(changed == expected.collect::<Vec<_>>(), "{shape:?}@{options}");
+            }
+        }
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The data sets known by name: what they are, where their files lie under `DATA_DIR`, and what the Hugging Face hub has of them.
 
 use super::{
-    DataError, HubFile, Images, Kind,
+    DataError, HubFile, Images, Kind, Prepare,
     cifar::{CIFAR10, CIFAR100},
     emnist, hub_files, idx, mat, npz,
     original::{self, format},
     parquet, zipped,
 };
 use atypical_hub::{Hub, HubError};
-use image::{DynamicImage, imageops::FilterType};
 use std::path::{Path, PathBuf};
 
 /// A data set known by name.
@@ -64,7 +63,7 @@ enum Layout {
     /// `tiny-imagenet-200.zip`, made 32 x 32.
     TinyImageNet,
     /// `img_align_celeba.zip`: the middle 148 x 148, made this size.
-    CelebA(u32),
+    CelebA(usize),
 }
 
 const fn split(name: &'static str, images: usize) -> Split {
@@ -408,8 +407,9 @@ impl Dataset {
         let [first, others @ ..] = files else { return Err(self.missing(split, Path::new(""))) };
         let images = if is_parquet(first) {
             // As the pictures of the original files are prepared.
-            let change = |picture| self.layout.iter().fold(picture, |p, layout| layout.change(p));
-            parquet::load_changed(files, self.shape[0], &change, memory)?
+            let prepare = self.layout.last().map(|layout| layout.prepare()).unwrap_or_default();
+            let prepare = Prepare { channels: Some(self.shape[0]), ..prepare };
+            parquet::load(files, (None, None), &prepare, memory)?
         } else {
             let (layout, folder) = self.original(split, first)?;
             layout.load(folder, split)?
@@ -497,15 +497,14 @@ impl Dataset {
             }
             None => String::new(),
         };
-        let path = match self.layout.iter().find_map(|layout| layout.file(folder, split)) {
-            Some(path) => path,
-            None => folder.to_path_buf(),
-        };
+        // The original is the last layout.
+        let path = self.layout.iter().rev().find_map(|layout| layout.file(folder, split));
+        let path = path.unwrap_or_else(|| folder.to_path_buf());
         let hint = format!(
             "\n`{name}` is read from its original files: {files}. Put them there, or set DATA_DIR (environment or .env) to the folder that holds `{}/`{fetch}.",
             self.folder()
         );
-        DataError::Read { path, source: std::io::ErrorKind::NotFound.into(), hint }
+        DataError::Read { path, source: original::missing(), hint }
     }
 }
 
@@ -550,16 +549,19 @@ impl Layout {
             }
             Self::Cifar(cifar) => cifar.load(folder, split),
             Self::Svhn => mat::load(&file),
-            Self::Omniglot => zipped::omniglot(&file, &|p| self.change(p)),
-            Self::TinyImageNet => zipped::tiny_imagenet(&file, split, &|p| self.change(p)),
-            Self::CelebA(_) => zipped::celeba(&file, split, &|p| self.change(p)),
+            Self::Omniglot => zipped::omniglot(&file, &self.prepare()),
+            Self::TinyImageNet => zipped::tiny_imagenet(&file, split, &self.prepare()),
+            Self::CelebA(_) => zipped::celeba(&file, split, &self.prepare()),
         }
     }
 
     fn count(self, folder: &Path, split: &str) -> Result<Option<usize>, DataError> {
         let file = self.file(folder, split).unwrap_or_default();
         match self {
-            Self::Idx => idx::count(&file, original::open(&file)?).map(Some),
+            Self::Idx => {
+                let labels = idx_file(folder, split, "labels-idx1");
+                idx::count_labelled(&file, &labels).map(Some)
+            }
             Self::Npz => npz::count(&file, None).map(Some),
             Self::OneNpz(_) => npz::count(&file, Some(split)).map(Some),
             Self::Emnist(_, true) => Ok(None),
@@ -573,18 +575,14 @@ impl Layout {
     }
 
     /// What is done to each picture, as the original files have it and as the hub has.
-    fn change(self, picture: DynamicImage) -> DynamicImage {
-        match self {
-            Self::Omniglot => resized(&picture, 28),
-            Self::TinyImageNet => resized(&picture, 32),
-            Self::CelebA(side) => {
-                const MIDDLE: u32 = 148;
-                let [left, top] =
-                    [picture.width(), picture.height()].map(|side| side.saturating_sub(MIDDLE) / 2);
-                resized(&picture.crop_imm(left, top, MIDDLE, MIDDLE), side)
-            }
-            _ => picture,
-        }
+    fn prepare(self) -> Prepare {
+        let (crop, side) = match self {
+            Self::Omniglot => (None, 28),
+            Self::TinyImageNet => (None, 32),
+            Self::CelebA(side) => (Some([148; 2]), side),
+            _ => return Prepare::default(),
+        };
+        Prepare { crop, size: Some([side; 2]), ..Prepare::default() }
     }
 }
 
@@ -599,15 +597,10 @@ fn idx_file(folder: &Path, split: &str, kind: &str) -> PathBuf {
     if plain.exists() { plain } else { folder.join(format!("{prefix}-{kind}-ubyte.gz")) }
 }
 
-/// A square picture, smoothed as it shrinks.
-fn resized(picture: &DynamicImage, side: u32) -> DynamicImage {
-    picture.resize_exact(side, side, FilterType::Triangle)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Prepare, mutations};
+    use crate::mutations;
     use atypical_hub::loopback::Loopback;
 
     #[test]
@@ -671,8 +664,7 @@ mod tests {
 
     /// The pictures of a fixture as they are.
     fn raw(name: &str) -> Images {
-        let prepare = Prepare::default();
-        parquet::load_prepared(&fixture(name), (None, None), &prepare, u64::MAX).unwrap()
+        parquet::load(&[fixture(name)], (None, None), &Prepare::default(), u64::MAX).unwrap()
     }
 
     /// What is on the hub of a set: fetched, and read from the cache.
@@ -763,16 +755,11 @@ mod tests {
         let server = Loopback::start();
         let pixels: Vec<u8> = (0..24).collect();
         // One archive for all splits.
-        let mut npz = npyz::npz::NpzWriter::new(std::io::Cursor::new(Vec::new()));
-        for (name, range) in [("train_images", 0..18), ("val_images", 18..24)] {
-            use npyz::WriterBuilder;
-            let array = npz.array(name, Default::default()).unwrap();
-            let shape = [range.len() as u64 / 6, 2, 3];
-            let mut writer = array.default_dtype().shape(&shape).begin_nd().unwrap();
-            writer.extend(pixels[range].iter().copied()).unwrap();
-            writer.finish().unwrap();
-        }
-        let archive = npz.zip_writer().finish().unwrap().into_inner();
+        let arrays: [(&str, &[u64], &[u8]); 2] = [
+            ("train_images", &[3, 2, 3], &pixels[..18]),
+            ("val_images", &[1, 2, 3], &pixels[18..]),
+        ];
+        let archive = mutations::npz_of(npyz::Order::C, &arrays);
         server.large("datasets/owner/med/data/med.npz", &archive);
         const MED: Dataset = Dataset {
             splits: &[split("train", 3), split("val", 1)],
@@ -825,6 +812,11 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
+        let svhn = DATASETS.iter().find(|d| d.name == "svhn").unwrap();
+        let message = svhn.missing("train", Path::new("svhn")).to_string();
+        let file = Path::new("svhn").join("train_32x32.mat");
+        assert!(message.starts_with(&format!("cannot read {}: ", file.display())), "{message}");
+        assert!(message.contains("; train.npz, test.npz. Put them there"), "{message}");
         std::fs::create_dir(&folder).unwrap();
         let images = Images::random(3, [3, 32, 32], 0);
         let written = npz::to_npz(&images.bytes().unwrap(), images.shape).unwrap();
@@ -872,23 +864,12 @@ mod tests {
         put("mnist/train-labels-idx1-ubyte", &labels);
         put("kmnist/t10k-images-idx3-ubyte", file("images-ubyte"));
         put("kmnist/t10k-labels-idx1-ubyte", &labels);
-        let jpeg = file("picture.jpg");
-        let faces = ["img_align_celeba/000001.jpg", "img_align_celeba/000003.jpg"];
-        put(
-            "celeba/img_align_celeba.zip",
-            &mutations::zip_of(&faces.map(|f| (f, jpeg.as_slice()))),
-        );
-        put("celeba/list_eval_partition.txt", b"000001.jpg 0\n000002.jpg 2\n000003.jpg 0\n");
-        let mut npz = npyz::npz::NpzWriter::new(std::io::Cursor::new(Vec::new()));
-        for (name, n) in [("train_images", 4), ("val_images", 2)] {
-            use npyz::WriterBuilder;
-            let array = npz.array(name, Default::default()).unwrap();
-            let mut writer = array.default_dtype().shape(&[n, 1, 1]).begin_nd().unwrap();
-            writer.extend((0..n).map(|i| i as u8)).unwrap();
-            writer.finish().unwrap();
+        for name in ["img_align_celeba.zip", "list_eval_partition.txt"] {
+            put(&format!("celeba/{name}"), file(name));
         }
-        let archive = npz.zip_writer().finish().unwrap().into_inner();
-        put("bloodmnist/bloodmnist.npz", &archive);
+        let arrays: [(&str, &[u64], &[u8]); 2] =
+            [("train_images", &[4, 1, 1], &[0; 4]), ("val_images", &[2, 1, 1], &[0; 2])];
+        put("bloodmnist/bloodmnist.npz", &mutations::npz_of(npyz::Order::C, &arrays));
 
         let set = |name: &str| DATASETS.iter().find(|set| set.name == name).unwrap();
         for (name, split, count) in [
@@ -905,7 +886,7 @@ mod tests {
             ("bloodmnist", "val", 2),
         ] {
             assert_eq!(set(name).count(split, dir.path()).unwrap(), Some(count), "{name}:{split}");
-            // Whatever their shape: the pictures here are small.
+            // Whatever their shape: most pictures here are small.
             let folder = dir.path().join(set(name).folder());
             let layout = set(name).layout_of(split, &folder).unwrap();
             assert_eq!(layout.load(&folder, split).unwrap().len(), count, "{name}:{split}");
@@ -915,7 +896,7 @@ mod tests {
         let problem =
             |name: &str, split: &str| set(name).count(split, dir.path()).unwrap_err().to_string();
         assert!(problem("emnist", "test").contains("it has no file `gzip/emnist-byclass-test-"));
-        assert!(problem("bloodmnist", "test").contains("entry `test_images.npy` is missing"));
+        assert!(problem("bloodmnist", "test").contains("it has no array `test_images`"));
         put("svhn/test_32x32.mat", b"damaged");
         assert!(problem("svhn", "test").contains("its header is truncated or damaged at byte 7"));
         put("kmnist/train-images-idx3-ubyte.gz", b"");

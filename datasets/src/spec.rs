@@ -86,8 +86,11 @@ impl FromStr for Spec {
             }
         };
         // Files and folders may have `@` in their names, and a run of the hub a revision behind one.
-        let is_name =
-            FILES.iter().any(|end| body.ends_with(end)) || body.starts_with("generated:hf://");
+        let is_file = |body: &str| {
+            let body = body.to_ascii_lowercase();
+            FILES.iter().any(|end| body.ends_with(end))
+        };
+        let is_name = is_file(body) || body.starts_with("generated:hf://");
         let (body, prepare) = match body.rsplit_once('@') {
             Some((body, options)) if !options.contains(['/', ':']) && !is_name => {
                 (body, options.parse::<Prepare>().map_err(error)?)
@@ -95,7 +98,7 @@ impl FromStr for Spec {
             _ => (body, Prepare::default()),
         };
         let spec = |source| Ok(Self { source, prepare: prepare.clone(), slice });
-        if FILES.iter().any(|end| body.ends_with(end)) {
+        if is_file(body) {
             return spec(Source::File(body.into()));
         }
         if let Some(run) = body.strip_prefix("generated:") {
@@ -141,6 +144,8 @@ impl FromStr for Spec {
                 format!("did you mean the folder `{body}/`? ")
             } else if body.contains("[") || body.contains("]@") {
                 "the slice comes last, behind the options: photos/@size=28[:100]. ".to_owned()
+            } else if body.ends_with(".npy") {
+                "an .npy file is read from an archive that says what it is: np.savez(\"x.npz\", images=pictures) or np.savez(\"x.npz\", features=vectors). ".to_owned()
             } else if path.is_file() && picture {
                 "a single picture is data in a folder of its own: name the folder, with a / at the end. ".to_owned()
             } else if path.is_file() {
@@ -151,7 +156,7 @@ impl FromStr for Spec {
             return Err(error(format!(
                 "no data set is called `{name}`; {guess}Data are a set's name and split (`atypical data list` has {} of them), a file (.npz, .parquet, .csv or idx), a folder of \
                  pictures (its name ends in /), generated:RUN, toy:NAME, manifold:NAME or random:1x28x28",
-                names.len()
+                DATASETS.len()
             )));
         };
         match split {
@@ -217,17 +222,14 @@ impl Spec {
                 let dataset = dataset.ok_or_else(|| unknown(name))?;
                 dataset.load(split, data_dir, memory)?
             }
-            Source::File(path) if path.extension().is_some_and(|e| e == "npz") => {
-                npz::load(path, None)?
-            }
-            Source::File(path) if path.extension().is_some_and(|e| e == "parquet") => {
-                if parquet::has_pictures(path)? {
-                    return self.parquet(path, memory);
+            Source::File(path) => {
+                let end = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+                match end.to_ascii_lowercase().as_str() {
+                    "npz" => npz::load(path, None)?,
+                    "parquet" => return self.parquet(std::slice::from_ref(path), memory),
+                    "csv" => vectors::load(std::slice::from_ref(path))?,
+                    _ => idx::load(path, None)?,
                 }
-                vectors::load(path)?
-            }
-            Source::File(path) if path.extension().is_some_and(|e| e == "csv") => {
-                vectors::load(path)?
             }
             Source::Toy(name) => {
                 toy::sample(name, self.drawn(DRAWN, 2)?, SEED).ok_or_else(|| unknown(name))?
@@ -243,9 +245,14 @@ impl Spec {
             Source::Random(shape) => {
                 Images::random(self.drawn(DRAWN, shape.iter().product())?, *shape, SEED)
             }
-            Source::File(path) => idx::load(path, None)?,
             // Pictures of many sizes become one size before they are put together.
             Source::Folder(path) => {
+                let (shards, left_out) = picture::shards(path)?;
+                if !shards.is_empty() {
+                    let mut images = self.parquet(&shards, memory)?;
+                    images.left_out.extend(left_out);
+                    return Ok(images);
+                }
                 return self.cut(self.prepare.part(picture::load_folder(path, &self.prepare)?));
             }
             Source::Generated(_) => {
@@ -288,13 +295,20 @@ impl Spec {
         }
     }
 
-    /// Of a parquet file only the slice is read, and no more of it than `memory` bytes is in memory.
-    fn parquet(&self, path: &Path, memory: u64) -> Result<Images, DataError> {
-        let load = |slice| parquet::load_prepared(path, slice, &self.prepare, memory);
+    /// Of parquet files of pictures only the slice is read, and no more of it than `memory` bytes is in memory.
+    fn parquet(&self, paths: &[PathBuf], memory: u64) -> Result<Images, DataError> {
+        // The first tells of what kind all are.
+        if let Some(first) = paths.first()
+            && !parquet::has_pictures(first)?
+        {
+            return self.prepared(vectors::load(paths)?);
+        }
+        let load = |slice| parquet::load(paths, slice, &self.prepare, memory);
         if self.prepare.part.is_some() {
             return self.cut(self.prepare.part(load((None, None))?));
         }
-        self.check_slice(parquet::rows(path)?)?;
+        let rows = paths.iter().map(|path| parquet::rows(path));
+        self.check_slice(rows.sum::<Result<usize, _>>()?)?;
         Ok(Images { name: self.to_string(), ..load(self.slice)? })
     }
 
@@ -344,6 +358,7 @@ mod tests {
             "generated:a/run[:50]",
             "x.parquet[3:]",
             "x.csv",
+            "X.NPZ",
             "toy:two-moons[:500]",
             "manifold:lollipop",
             "random:3x32x32[:10]",
@@ -372,6 +387,7 @@ mod tests {
         assert!(error("photos/@sise=3").contains("did you mean `size`?"));
         assert!(error("mnist:test[a:3]").contains("`a` in the slice is no number"));
         assert!(error("mnist:test[3]").contains("a slice is written [a:b]"));
+        assert!(error("a/x.npy[:3]").contains("np.savez(\"x.npz\", images=pictures)"));
     }
 
     #[test]
@@ -406,6 +422,49 @@ mod tests {
     }
 
     #[test]
+    fn names_of_files_are_known_in_whatever_case() {
+        let dir = tempfile::tempdir().unwrap();
+        let load = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let spec: Spec = path.display().to_string().parse().unwrap();
+            spec.load(Path::new("")).unwrap()
+        };
+        assert_eq!(load("G.NPZ", &npz::to_npz(&[7; 4], [1, 2, 2]).unwrap()).shape, [1, 2, 2]);
+        assert_eq!(load("V.Csv", b"a,b\n1,2\n").shape, [2, 1, 1]);
+    }
+
+    #[test]
+    fn the_parquet_files_of_a_folder_are_one_set() {
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/parquet");
+        let load = |files: &[(&str, &str)], rest: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, golden) in files {
+                std::fs::copy(goldens.join(golden), dir.path().join(name)).unwrap();
+            }
+            std::fs::write(dir.path().join("README.md"), "about").unwrap();
+            let spec: Spec = format!("{}/{rest}", dir.path().display()).parse().unwrap();
+            spec.load_within(Path::new(""), u64::MAX).map_err(|error| error.to_string())
+        };
+        let pictures = [("b.parquet", "hf_grey.parquet"), ("a.parquet", "hf_grey.parquet")];
+        let images = load(&pictures, "@size=14[10:15]").unwrap();
+        assert_eq!((images.len(), images.shape), (5, [1, 14, 14]));
+        assert_eq!(images.labels, Some(vec![0, 1, 0, 1, 2]));
+        assert_eq!(images.left_out, ["file `README.md`"]);
+        assert!(load(&pictures, "[:25]").unwrap_err().contains("but the set has 24"));
+        let vectors =
+            [("0.parquet", "vectors_list.parquet"), ("1.parquet", "vectors_list.parquet")];
+        let all = load(&vectors, "[3:6]").unwrap();
+        assert_eq!((all.shape, all.labels), ([3, 1, 1], Some(vec![1, 3, 1])));
+        let other = [("0.parquet", "vectors_list.parquet"), ("1.parquet", "vectors_fixed.parquet")];
+        let message = load(&other, "").unwrap_err();
+        assert!(
+            message.contains("1.parquet is not usable: its vectors are of 3 values without labels"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn a_missing_data_dir_is_named() {
         let spec: Spec = "fashion-mnist:test".parse().unwrap();
         let message = spec.load(Path::new("no/such/dir")).unwrap_err().to_string();
@@ -414,5 +473,7 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("DATA_DIR"), "{message}");
+        let system = std::fs::read("no/such/file").unwrap_err().to_string();
+        assert!(message.contains(&format!("gz: {system}")), "{message}");
     }
 }

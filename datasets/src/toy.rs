@@ -9,7 +9,7 @@ use std::f64::consts::{PI, TAU};
 type Draw = fn(&mut Xoshiro256PlusPlus) -> ([f64; 2], i64);
 
 /// The toys by name.
-const TOYS: [(&str, Draw); 7] = [
+const TOYS: [(&str, Draw); 16] = [
     ("two-moons", two_moons),
     ("circles", circles),
     ("eight-gaussians", eight_gaussians),
@@ -17,6 +17,15 @@ const TOYS: [(&str, Draw); 7] = [
     ("pinwheel", pinwheel),
     ("two-spirals", two_spirals),
     ("sine", sine),
+    ("gaussian", gaussian),
+    ("rings", rings),
+    ("swiss-roll", swiss_roll),
+    ("diamond", diamond),
+    ("crescent", crescent),
+    ("crescent-cubed", crescent_cubed),
+    ("abs", abs),
+    ("sign", sign),
+    ("line", line),
 ];
 
 /// Keeps the stream of the toys apart from others of the same seed.
@@ -115,6 +124,63 @@ fn two_spirals(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
 fn sine(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
     let x = rng.random_range(-4.0..4.0);
     (noisy([x, 2.0 * f64::sin(1.5 * x)], 0.1, rng), 0)
+}
+
+/// A standard normal.
+fn gaussian(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    ([normal(rng), normal(rng)], 0)
+}
+
+/// Four circles about the origin.
+fn rings(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let (angle, which) = (rng.random_range(0.0..TAU), rng.random_range(0..4));
+    let radius = 0.9 * f64::from(which + 1);
+    (noisy([radius * angle.cos(), radius * angle.sin()], 0.08, rng), i64::from(which))
+}
+
+/// One spiral of one turn and a half, from its middle outwards.
+fn swiss_roll(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let angle = 1.5 * PI * (1.0 + 2.0 * rng.random::<f64>());
+    let radius = angle / 4.0;
+    (noisy([radius * angle.cos(), radius * angle.sin()], 0.1, rng), 0)
+}
+
+/// A grid of 5 x 5 Gaussians, on one of its corners.
+fn diamond(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let [column, row] = [rng.random_range(0..5), rng.random_range(0..5)];
+    let [x, y] = [column, row].map(|place| 1.1 * (f64::from(place) - 2.0));
+    let corner = std::f64::consts::FRAC_1_SQRT_2;
+    (noisy([corner * (x - y), corner * (x + y)], 0.12, rng), i64::from(5 * row + column))
+}
+
+/// A Gaussian bent to a parabola.
+fn crescent(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let y = 0.9 * normal(rng);
+    ([0.35 * y * y - 0.28 + 0.3 * normal(rng), y], 0)
+}
+
+/// A Gaussian bent twice, to a cubic.
+fn crescent_cubed(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let y = 0.9 * normal(rng);
+    ([y.powi(3) / 8.0 + 0.3 * normal(rng), y], 0)
+}
+
+/// The absolute value.
+fn abs(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let x: f64 = rng.random_range(-3.0..3.0);
+    (noisy([x, x.abs() - 1.5], 0.1, rng), 0)
+}
+
+/// The sign, a function that jumps.
+fn sign(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let x: f64 = rng.random_range(-3.0..3.0);
+    (noisy([x, 1.5 * x.signum()], 0.1, rng), i64::from(x > 0.0))
+}
+
+/// A straight line.
+fn line(rng: &mut Xoshiro256PlusPlus) -> ([f64; 2], i64) {
+    let x: f64 = rng.random_range(-3.0..3.0);
+    (noisy([x, x], 0.1, rng), 0)
 }
 
 #[cfg(test)]

@@ -2,21 +2,20 @@
 
 use super::{
     DataError, Images,
+    names::{FEATURES, INDICES, LABELS, PICTURES, TARGETS, is_one, likeliest},
     original::{self, format},
-    parquet::{LABELS, PICTURES, Rows, Table, is_integer, kind},
+    parquet::{Rows, Table, is_integer, kind},
 };
+use half::f16;
 use parquet::{
-    basic::Type,
-    data_type::{DoubleType, FloatType},
+    basic::{LogicalType, Type},
+    data_type::{DoubleType, FixedLenByteArrayType, FloatType},
     schema::types::ColumnDescriptor,
 };
-use std::{ops::Range, path::Path};
-
-/// Names of what holds vectors, the likeliest first: columns of lists here, arrays of an npz archive.
-pub(super) const FEATURES: [&str; 5] = ["features", "embeddings", "embedding", "vectors", "vector"];
-
-/// Names of columns that count rows; pandas leaves that of its index empty in CSV.
-const INDICES: [&str; 4] = ["index", "id", "__index_level_0__", ""];
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 /// A file without a vector.
 pub(super) const NO_ROWS: &str = "it holds no vectors (0 rows)";
@@ -31,16 +30,51 @@ struct Vectors {
     values: Vec<f32>,
     /// One label a vector, where the source has them.
     labels: Option<Vec<i64>>,
+    /// The columns that are neither dimensions nor labels, in words.
+    left_out: Vec<String>,
+    /// The dimensions, in words.
+    columns: Vec<String>,
 }
 
-/// Vectors by extension: `.parquet` (numeric columns, one a dimension, or a column of lists that is called as one of [`FEATURES`]) or `.csv` (with a header;
-/// lines that begin with `#` are left out). Columns `label`, `labels` and `fine_label` are labels; `index` and `id` are left out.
+/// Vectors of files, one behind the other. By extension: `.parquet` (numeric columns, one a dimension, or a column of lists that is called as one of [`FEATURES`]) or `.csv` (with a header;
+/// lines that begin with `#` are left out). Columns that are called as one of [`LABELS`] or [`TARGETS`] are labels, those of [`INDICES`] are left out.
 ///
 /// # Errors
 /// Files that cannot be read, are damaged or empty; columns that are not numeric; lists of different lengths; values that are missing, NaN or infinite.
-pub(super) fn load(path: &Path) -> Result<Images, DataError> {
-    let Vectors { name, dimension, values, labels } = read(path)?;
-    Ok(Images::of_vectors(name, dimension, &values, labels))
+pub(super) fn load(paths: &[PathBuf]) -> Result<Images, DataError> {
+    let [first, others @ ..] = paths else { return Err(format(Path::new(""), NO_ROWS)) };
+    let mut all = read(first)?;
+    for path in others {
+        let next = read(path)?;
+        let kind = |vectors: &Vectors| {
+            let with = if vectors.labels.is_some() { "with" } else { "without" };
+            format!("of {} values {with} labels", vectors.dimension)
+        };
+        if kind(&all) != kind(&next) {
+            let problem = format!(
+                "its vectors are {}, those of {} {}: the files do not belong together",
+                kind(&next),
+                first.display(),
+                kind(&all)
+            );
+            return Err(format(path, problem));
+        }
+        if let Some(i) = (0..all.columns.len()).find(|&i| all.columns[i] != next.columns[i]) {
+            let problem = format!(
+                "its dimension {i} is {}, that of {} {}: give all files the same columns in the same order",
+                next.columns[i],
+                first.display(),
+                all.columns[i]
+            );
+            return Err(format(path, problem));
+        }
+        all.values.extend(next.values);
+        if let (Some(all), Some(own)) = (&mut all.labels, next.labels) {
+            all.extend(own);
+        }
+    }
+    let Vectors { name, dimension, values, labels, left_out, .. } = all;
+    Ok(Images { left_out, ..Images::of_vectors(name, dimension, &values, labels) })
 }
 
 fn read(path: &Path) -> Result<Vectors, DataError> {
@@ -52,16 +86,27 @@ fn read(path: &Path) -> Result<Vectors, DataError> {
     }
 }
 
-/// Whether a column of that name is a dimension.
-fn is_dimension(name: &str) -> bool {
-    !LABELS.contains(&name) && !INDICES.contains(&name)
+/// The columns of a table that are dimensions, and that of labels, where there is one.
+///
+/// `integers` says whether a column holds nothing else.
+fn roles(names: &[&str], integers: impl Fn(usize) -> bool) -> (Vec<usize>, Option<usize>) {
+    // Beside an `x`, `y` is a coordinate.
+    let is_point = is_one("x", names);
+    let targets: Vec<usize> = (0..names.len())
+        .filter(|&i| is_one(names[i], &TARGETS) && !(is_point && is_one(names[i], &["y"])))
+        .filter(|&i| integers(i))
+        .collect();
+    let likely = |i: &usize| TARGETS.iter().position(|known| is_one(names[*i], &[known]));
+    let label = likeliest(names, &LABELS).or(targets.iter().copied().min_by_key(likely));
+    let is_other = |i: &usize| is_one(names[*i], &LABELS) || is_one(names[*i], &INDICES);
+    let dimensions = (0..names.len()).filter(|i| !is_other(i) && !targets.contains(i)).collect();
+    (dimensions, label)
 }
 
-/// Vectors whose values are finite; `columns` names the dimensions, and `place` where the vector of a row is.
+/// Vectors whose values are finite; `place` names where the vector of a row is.
 fn finite(
     vectors: Vectors,
     path: &Path,
-    columns: &[String],
     place: impl Fn(usize) -> String,
 ) -> Result<Vectors, DataError> {
     if vectors.values.is_empty() {
@@ -71,7 +116,8 @@ fn finite(
     match bad.next() {
         None => Ok(vectors),
         Some((i, value)) => {
-            let (place, column) = (place(i / vectors.dimension), &columns[i % vectors.dimension]);
+            let (place, column) =
+                (place(i / vectors.dimension), &vectors.columns[i % vectors.dimension]);
             let value = if value.is_nan() { "NaN or missing" } else { "infinite as float32" };
             let count = 1 + bad.count();
             Err(format(
@@ -87,17 +133,24 @@ fn finite(
 }
 
 fn from_csv(path: &Path) -> Result<Vectors, DataError> {
-    let bytes = original::read(path)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(bytes.as_slice());
+    let mut bytes = original::read(path)?;
+    // Without a newline, a comment at the end would be a record.
+    bytes.push(b'\n');
     let error = |error: csv::Error| {
         format(path, format!("it is no usable CSV file ({error}); save it as CSV in UTF-8"))
     };
+    let integers = |column: usize| {
+        let is_integer = |text: &str| text.parse::<i64>().is_ok();
+        // What cannot be read is told when all columns are.
+        rules()
+            .from_reader(bytes.as_slice())
+            .into_records()
+            .flatten()
+            .all(|record| record.get(column).is_none_or(is_integer))
+    };
+    let mut reader = rules().from_reader(bytes.as_slice());
     let header = reader.headers().map_err(error)?.clone();
-    let dimensions: Vec<usize> = (0..header.len()).filter(|&i| is_dimension(&header[i])).collect();
+    let (dimensions, label) = roles(&header.iter().collect::<Vec<_>>(), integers);
     if dimensions.is_empty() {
         return Err(format(
             path,
@@ -114,12 +167,13 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
             ),
         ));
     }
-    let label = LABELS.iter().find_map(|label| header.iter().position(|name| name == *label));
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     // Where the first vector is that is not finite.
     let mut bad = None;
     let mut record = csv::StringRecord::new();
+    let mut last = 0;
     while reader.read_record(&mut record).map_err(error)? {
+        last = record.position().map_or(0, |position| position.byte() as usize);
         let line = || line_of(&bytes, &record);
         let wrong = |column: usize, what: &str| {
             let (name, value) = (&header[column], &record[column]);
@@ -160,14 +214,39 @@ fn from_csv(path: &Path) -> Result<Vectors, DataError> {
             })?);
         }
     }
+    if !is_closed(&bytes[last..]) {
+        let problem = "it ends within quotes (\"): it is truncated; fetch it again, or close them";
+        return Err(format(path, problem));
+    }
+    let left_out =
+        (0..header.len()).filter(|i| !dimensions.contains(i) && label != Some(*i)).map(|i| {
+            match &header[i] {
+                "" => format!("column {} (without a name)", i + 1),
+                name => format!("column `{name}`"),
+            }
+        });
     let vectors = Vectors {
         name: path.display().to_string(),
         dimension: dimensions.len(),
         values,
         labels: label.map(|_| labels),
+        left_out: left_out.collect(),
+        columns: dimensions.iter().map(|&i| format!("`{}`", &header[i])).collect(),
     };
-    let names: Vec<String> = dimensions.iter().map(|&i| format!("`{}`", &header[i])).collect();
-    finite(vectors, path, &names, |_| format!("line {}", bad.unwrap_or_default()))
+    finite(vectors, path, |_| format!("line {}", bad.unwrap_or_default()))
+}
+
+/// How CSV is read.
+fn rules() -> csv::ReaderBuilder {
+    let mut rules = csv::ReaderBuilder::new();
+    rules.comment(Some(b'#')).trim(csv::Trim::All).flexible(true);
+    rules
+}
+
+/// Whether the last record of a file is whole: behind an open quote, a further line would be a part of it.
+fn is_closed(last: &[u8]) -> bool {
+    let longer = [last, b"0"].concat();
+    rules().has_headers(false).from_reader(longer.as_slice()).into_byte_records().count() > 1
 }
 
 /// The line on which a record stands, from 1; its own position is before the empty lines and comments that were skipped.
@@ -185,22 +264,25 @@ fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
     }
     let rows = 0..table.rows();
     let columns = table.schema().columns();
-    let list = FEATURES.iter().find_map(|name| {
-        columns
-            .iter()
-            .position(|c| c.path().parts()[0] == *name && c.max_rep_level() == 1 && is_number(c))
-    });
+    let is_list = |&i: &usize| columns[i].max_rep_level() == 1 && is_number(&columns[i]);
+    let names = table.names();
+    let all_lists: Vec<usize> = (0..columns.len()).filter(is_list).collect();
+    let of_lists: Vec<&str> = all_lists.iter().map(|&i| names[i]).collect();
+    let list = likeliest(&of_lists, &FEATURES).map(|place| all_lists[place]);
+    let (leaves, label) =
+        roles(&names, |i| is_integer(&columns[i]) && columns[i].max_rep_level() == 0);
+    let left_out = |leaves: &[usize]| table.left_out(leaves.iter().copied().chain(label));
     let name = path.display().to_string();
     let row_of = |row| format!("row {row} (from 0)");
-    let labels = table.labels(rows.clone())?;
+    let labels = label.map(|leaf| table.labels(leaf, rows.clone())).transpose()?;
     if let Some(leaf) = list {
         let (dimension, values) = lists(&table, leaf, rows)?;
         let name_of = |i: usize| format!("`{}[{i}]`", columns[leaf].path().parts()[0]);
         let names: Vec<String> = (0..dimension).map(name_of).collect();
-        return finite(Vectors { name, dimension, values, labels }, path, &names, row_of);
+        let left_out = left_out(&[leaf]);
+        let vectors = Vectors { name, dimension, values, labels, left_out, columns: names };
+        return finite(vectors, path, row_of);
     }
-    let leaves: Vec<usize> =
-        (0..columns.len()).filter(|&i| is_dimension(&columns[i].path().parts()[0])).collect();
     let is_dimension_type = |c: &ColumnDescriptor| is_number(c) && c.max_rep_level() == 0;
     if let Some(&other) = leaves.iter().find(|&&i| !is_dimension_type(&columns[i])) {
         return Err(table.error(format!(
@@ -226,7 +308,10 @@ fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
     all.extend(rows.flat_map(|row| by_column.iter().map(move |column| column[row])));
     let names: Vec<String> =
         leaves.iter().map(|&i| format!("`{}`", columns[i].path().string())).collect();
-    finite(Vectors { name, dimension: leaves.len(), values: all, labels }, path, &names, row_of)
+    let left_out = left_out(&leaves);
+    let dimension = leaves.len();
+    let vectors = Vectors { name, dimension, values: all, labels, left_out, columns: names };
+    finite(vectors, path, row_of)
 }
 
 /// Whether a file that has no pictures is one of vectors: it has a column of numbers, or of lists of them, that is not called as pictures are. Whether they
@@ -234,8 +319,7 @@ fn from_parquet(path: &Path) -> Result<Vectors, DataError> {
 pub(super) fn has_numbers(table: &Table) -> bool {
     table.schema().columns().iter().any(|column| {
         let name = column.path().parts()[0].as_str();
-        is_dimension(name)
-            && !PICTURES.contains(&name)
+        ![&LABELS[..], &INDICES, &PICTURES].iter().any(|known| is_one(name, known))
             && is_number(column)
             && column.max_rep_level() <= 1
     })
@@ -253,7 +337,9 @@ fn room(table: &Table, rows: usize, dimension: usize) -> Result<Vec<f32>, DataEr
 }
 
 fn is_number(column: &ColumnDescriptor) -> bool {
-    is_integer(column) || matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE)
+    is_integer(column)
+        || matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE)
+        || matches!(column.logical_type_ref(), Some(LogicalType::Float16))
 }
 
 /// The values of all places that can hold one, NaN where there is null.
@@ -276,6 +362,13 @@ fn floats(
     match table.schema().column(leaf).physical_type() {
         Type::FLOAT => table.read::<FloatType>(leaf, rows, each),
         Type::DOUBLE => table.read::<DoubleType>(leaf, rows, |rows| each(rows.map(|v| v as f32))),
+        Type::FIXED_LEN_BYTE_ARRAY => table.read::<FixedLenByteArrayType>(leaf, rows, |rows| {
+            // What is not of two bytes is of a damaged file.
+            let half = |bytes: &[u8]| {
+                bytes.try_into().map_or(f32::NAN, |b| f16::from_le_bytes(b).to_f32())
+            };
+            each(rows.map(|v| half(v.data())))
+        }),
         _ => table.integers(leaf, rows, |rows| each(rows.map(|v| v as f32))),
     }
 }
@@ -315,7 +408,10 @@ fn lists(table: &Table, leaf: usize, rows: Range<usize>) -> Result<(usize, Vec<f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use parquet::{
+        data_type::{ByteArray, DataType, FixedLenByteArray, Int32Type, Int64Type},
+        file::writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    };
 
     /// A file of `scripts/reference/parquet_fixtures.py`.
     fn fixture(name: &str) -> PathBuf {
@@ -327,6 +423,25 @@ mod tests {
         let path = dir.path().join("x.csv");
         std::fs::write(&path, text).unwrap();
         read(&path).map_err(|e| e.to_string())
+    }
+
+    /// A file of one row group, whose columns `fill` writes.
+    fn write(path: &Path, schema: &str, fill: impl Fn(Group)) {
+        let schema = parquet::schema::parser::parse_message_type(schema).unwrap();
+        let file = std::fs::File::create(path).unwrap();
+        let mut writer =
+            SerializedFileWriter::new(file, schema.into(), Default::default()).unwrap();
+        fill(writer.next_row_group().unwrap());
+        writer.close().unwrap();
+    }
+
+    type Group<'a> = SerializedRowGroupWriter<'a, std::fs::File>;
+
+    /// The next column, without nulls.
+    fn put<T: DataType>(group: &mut Group, values: &[T::T]) {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<T>().write_batch(values, None, None).unwrap();
+        column.close().unwrap();
     }
 
     #[test]
@@ -351,6 +466,102 @@ mod tests {
             (vectors.dimension, vectors.values, vectors.labels),
             (3, values, Some(vec![3, 1, 4, 1]))
         );
+        assert_eq!(vectors.left_out, ["column 1 (without a name)"]);
+    }
+
+    #[test]
+    fn files_of_one_set_have_their_columns_in_one_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two, other] = ["1", "2", "3"].map(|n| dir.path().join(format!("{n}.parquet")));
+        for (path, names) in [(&one, ["a", "b"]), (&two, ["a", "b"]), (&other, ["b", "a"])] {
+            let [first, second] = names.map(|name| format!("required float {name};"));
+            write(path, &format!("message s {{ {first} {second} }}"), |mut group| {
+                put::<FloatType>(&mut group, &[1.0, 2.0]);
+                put::<FloatType>(&mut group, &[3.0, 4.0]);
+                group.close().unwrap();
+            });
+        }
+        let both = load(&[one.clone(), two]).unwrap();
+        assert_eq!((both.len(), both.dimension()), (4, 2));
+        let message = load(&[one, other]).unwrap_err().to_string();
+        assert!(message.contains("its dimension 0 is `b`, that of"), "{message}");
+        assert!(message.contains("1.parquet `a`: give all files the same columns"), "{message}");
+    }
+
+    #[test]
+    fn halves_are_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let halves: Vec<FixedLenByteArray> = [1.5f32, -2.0, 0.25, 4.0]
+            .iter()
+            .map(|&v| ByteArray::from(f16::from_f32(v).to_le_bytes().to_vec()).into())
+            .collect();
+        let element = "required fixed_len_byte_array(2)";
+        let columns = format!("message s {{ {element} a (FLOAT16); {element} b (FLOAT16); }}");
+        write(&path, &columns, |mut group| {
+            put::<FixedLenByteArrayType>(&mut group, &halves[..2]);
+            put::<FixedLenByteArrayType>(&mut group, &halves[2..]);
+            group.close().unwrap();
+        });
+        assert_eq!(read(&path).unwrap().values, [1.5, 0.25, -2.0, 4.0]);
+        let list = format!(
+            "message s {{ required group features (LIST) {{ repeated group list {{ {element} element (FLOAT16); }} }} }}"
+        );
+        write(&path, &list, |mut group| {
+            let mut column = group.next_column().unwrap().unwrap();
+            let typed = column.typed::<FixedLenByteArrayType>();
+            typed.write_batch(&halves, Some(&[1; 4]), Some(&[0, 1, 0, 1])).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+        });
+        let vectors = read(&path).unwrap();
+        assert_eq!((vectors.dimension, vectors.values), (2, vec![1.5, -2.0, 0.25, 4.0]));
+    }
+
+    #[test]
+    fn known_names_are_no_dimensions_in_whatever_case() {
+        for (text, dimension, labels, left_out) in [
+            ("ID,a,Label\n7,0.5,3\n", 1, Some(3), &["column `ID`"][..]),
+            ("Unnamed: 0,a,Target\n7,0.5,3\n", 1, Some(3), &["column `Unnamed: 0`"]),
+            ("a,y,class\n0.5,2,3\n", 1, Some(3), &["column `y`"]),
+            ("a,target,label\n0.5,2,3\n", 1, Some(3), &["column `target`"]),
+            // Numbers that are no integers are data, and so are coordinates.
+            ("a,y\n0.5,2.0\n", 2, None, &[]),
+            ("x,y\n1,2\n", 2, None, &[]),
+            ("a,target\n0.5,\n", 0, None, &[]),
+            // Quotes that are closed, one within, and none.
+            ("id,\"a\"\n5\" disk,\"0.5\"", 1, None, &["column `id`"]),
+            ("a\n0.5\n# a \" of a comment", 1, None, &[]),
+        ] {
+            match csv(text) {
+                Ok(vectors) => {
+                    let found = (vectors.dimension, vectors.labels, vectors.left_out.as_slice());
+                    let left_out: Vec<String> = left_out.iter().map(|l| l.to_string()).collect();
+                    assert_eq!(
+                        found,
+                        (dimension, labels.map(|l| vec![l]), &left_out[..]),
+                        "{text}"
+                    );
+                }
+                Err(message) => {
+                    assert!(dimension == 0 && message.contains("missing"), "{text}: {message}")
+                }
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let schema = "message s { required int64 ID; required double a; required int32 Y; required double class; }";
+        write(&path, schema, |mut group| {
+            put::<Int64Type>(&mut group, &[7, 8]);
+            put::<DoubleType>(&mut group, &[0.5, 1.5]);
+            put::<Int32Type>(&mut group, &[3, 4]);
+            put::<DoubleType>(&mut group, &[0.25, 0.75]);
+            group.close().unwrap();
+        });
+        let vectors = read(&path).unwrap();
+        assert_eq!((vectors.dimension, vectors.labels), (2, Some(vec![3, 4])));
+        assert_eq!(vectors.values, [0.5, 0.25, 1.5, 0.75]);
+        assert_eq!(vectors.left_out, ["column `ID`"]);
     }
 
     #[test]
@@ -423,6 +634,8 @@ mod tests {
             ("id,label\n1,2\n", "no column of numbers"),
             ("0.5,1.5\n1,2\n", "it has the number 0.5 as the name of column 1"),
             ("a,b\n1,\u{fffd}\n", "is no number"),
+            ("a,b\n1,\"2", "it ends within quotes (\"): it is truncated"),
+            ("a,\"b\n1,2\n", "it ends within quotes (\"): it is truncated"),
         ] {
             let message = csv(text).unwrap_err();
             assert!(message.contains("x.csv") && message.contains(expected), "{message}");

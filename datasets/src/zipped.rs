@@ -4,8 +4,8 @@
 //! no UTF-8 are shown with the replacement character.
 
 use super::{
-    DataError, Images, Kind,
-    original::{at_most, format, open, read},
+    DataError, Images, Prepare,
+    original::{at_most, format, open, read, room},
     picture::planes,
 };
 use image::DynamicImage;
@@ -23,18 +23,15 @@ const LIMIT: usize = 64 << 20;
 /// Height and width of a picture at most.
 const SIDE: u32 = 8192;
 
-/// What is done to each picture, such as to bring it to another size.
-pub(super) type Change<'a> = &'a (dyn Fn(DynamicImage) -> DynamicImage + Sync);
-
 /// An archive in memory; its clones share it, so that each thread has its own place in it.
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-/// Omniglot (Lake et al. 2015): greyscale, ink bright, then `change`d; labels number the characters, sorted by alphabet and character. A drawing's drawer
+/// Omniglot (Lake et al. 2015): greyscale, ink bright, then prepared; labels number the characters, sorted by alphabet and character. A drawing's drawer
 /// is in its file's name.
 ///
 /// # Errors
-/// An archive that cannot be read, is damaged or another, or pictures that are not of one size after `change`.
-pub(super) fn omniglot(path: &Path, change: Change) -> Result<Images, DataError> {
+/// An archive that cannot be read, is damaged or another, or pictures that are not of one size when they are prepared.
+pub(super) fn omniglot(path: &Path, prepare: &Prepare) -> Result<Images, DataError> {
     let bytes = read(path)?;
     let archive = archive(path, Cursor::new(bytes.as_slice()))?;
     let names = drawings(&archive);
@@ -47,9 +44,9 @@ pub(super) fn omniglot(path: &Path, change: Change) -> Result<Images, DataError>
     let ink_bright = |picture: DynamicImage| {
         let mut picture = DynamicImage::ImageLuma8(picture.into_luma8());
         picture.invert();
-        change(picture)
+        prepare.picture(picture)
     };
-    load(path, &archive, &names, 1, &ink_bright, Some(labels))
+    load(path, &archive, &names, 1, ink_bright, Some(labels))
 }
 
 /// Drawings of Omniglot, by the list at the archive's end.
@@ -71,12 +68,16 @@ fn character(name: &str) -> Option<&str> {
     name.rsplit_once('/').map(|(folder, _)| folder)
 }
 
-/// Tiny ImageNet (`tiny-imagenet-200.zip`) in colour, `change`d: splits `train`, `val` and `test`, the last without labels; labels number the classes in
+/// Tiny ImageNet (`tiny-imagenet-200.zip`) in colour, prepared: splits `train`, `val` and `test`, the last without labels; labels number the classes in
 /// the order of their WordNet identifiers.
 ///
 /// # Errors
-/// An archive that cannot be read, is damaged or another, or pictures that are not of one size after `change`.
-pub(super) fn tiny_imagenet(path: &Path, split: &str, change: Change) -> Result<Images, DataError> {
+/// An archive that cannot be read, is damaged or another, or pictures that are not of one size when they are prepared.
+pub(super) fn tiny_imagenet(
+    path: &Path,
+    split: &str,
+    prepare: &Prepare,
+) -> Result<Images, DataError> {
     let bytes = read(path)?;
     let mut archive = archive(path, Cursor::new(bytes.as_slice()))?;
     let root = root(path, &archive)?;
@@ -124,7 +125,7 @@ pub(super) fn tiny_imagenet(path: &Path, split: &str, change: Change) -> Result<
         }
         _ => None,
     };
-    load(path, &archive, &names, 3, change, labels)
+    load(path, &archive, &names, 3, |picture| prepare.picture(picture), labels)
 }
 
 /// Photographs of a split of Tiny ImageNet, by the list at the archive's end.
@@ -149,15 +150,15 @@ fn photographs<R: Read + Seek>(archive: &ZipArchive<R>, folder: &str) -> Vec<Str
     pictures(archive, |name| name.starts_with(folder) && name.ends_with(".JPEG"))
 }
 
-/// CelebA (`img_align_celeba.zip`, and `list_eval_partition.txt` beside it) in colour, `change`d: splits `train`, `valid` and `test`, without labels.
+/// CelebA (`img_align_celeba.zip`, and `list_eval_partition.txt` beside it) in colour, prepared: splits `train`, `valid` and `test`, without labels.
 ///
 /// # Errors
-/// An archive or list that cannot be read or is damaged, pictures that the archive lacks or that are not of one size after `change`.
-pub(super) fn celeba(path: &Path, split: &str, change: Change) -> Result<Images, DataError> {
+/// An archive or list that cannot be read or is damaged, pictures that the archive lacks or that are not of one size when they are prepared.
+pub(super) fn celeba(path: &Path, split: &str, prepare: &Prepare) -> Result<Images, DataError> {
     let names = listed(path, split)?;
     let bytes = read(path)?;
     let archive = archive(path, Cursor::new(bytes.as_slice()))?;
-    load(path, &archive, &names, 3, change, None)
+    load(path, &archive, &names, 3, |picture| prepare.picture(picture), None)
 }
 
 /// Pictures of a split of CelebA, by the list beside its archive.
@@ -255,7 +256,7 @@ fn load(
     archive: &Archive,
     names: &[String],
     channels: usize,
-    change: Change,
+    change: impl Fn(DynamicImage) -> Result<DynamicImage, String> + Sync,
     labels: Option<Vec<i64>>,
 ) -> Result<Images, DataError> {
     let picture = |archive: &mut Archive, name: &str| {
@@ -278,7 +279,10 @@ fn load(
                 ),
             )
         })?;
-        Ok(planes(&change(picture), channels))
+        let picture = change(picture).map_err(|problem| {
+            format(path, format!("`{name}` in it {problem}: it is another archive; fetch it again"))
+        })?;
+        Ok(planes(picture, channels))
     };
     let Some(first_name) = names.first() else {
         return Err(format(
@@ -292,17 +296,9 @@ fn load(
         return Err(format(path, format!("`{first_name}` in it is empty")));
     }
     // All at once, and each picture to its place: the pixels are in memory but once.
-    let mut pixels = Vec::new();
     let size = first.pixels.len().saturating_mul(names.len());
-    pixels.try_reserve_exact(size).map_err(|error| {
-        format(
-            path,
-            format!(
-                "{} pictures of shape {:?} take {size} bytes of memory ({error})",
-                names.len(),
-                first.shape
-            ),
-        )
+    let mut pixels = room(size as u64, u64::MAX).map_err(|problem| {
+        format(path, format!("{} pictures of shape {:?} are {problem}", names.len(), first.shape))
     })?;
     pixels.resize(size, 0);
     pixels.par_chunks_exact_mut(first.pixels.len()).zip(names).try_for_each_with(archive, |archive, (place, name)| {
@@ -315,13 +311,10 @@ fn load(
         place.copy_from_slice(&next.pixels);
         Ok(())
     })?;
+    let name = path.display().to_string();
     Ok(Images {
-        name: path.display().to_string(),
-        shape: first.shape,
-        pixels: pixels.into(),
-        labels,
-        kind: Kind::Pixels,
         files: Some(names.to_vec()),
+        ..Images::of_pixels(name, first.shape, pixels, labels)
     })
 }
 
@@ -364,12 +357,8 @@ mod tests {
         (folder, path)
     }
 
-    fn as_is(picture: DynamicImage) -> DynamicImage {
-        picture
-    }
-
     fn drawings(files: &[(&str, &[u8])]) -> Result<Images, String> {
-        omniglot(&file(&zip_of(files)).1, &as_is).map_err(|error| error.to_string())
+        omniglot(&file(&zip_of(files)).1, &Prepare::default()).map_err(|error| error.to_string())
     }
 
     const A: &str = "images_background/Latin/character01/0700_01.png";
@@ -385,14 +374,12 @@ mod tests {
         let files: [(&str, &[u8]); 4] =
             [(A, &white), (B, &black), (&again, &white), ("images_background/notes.png", b"no")];
         let (_folder, path) = file(&zip_of(&files));
-        let images = omniglot(&path, &as_is).unwrap();
+        let images = omniglot(&path, &Prepare::default()).unwrap();
         assert_eq!((images.len(), images.shape), (3, [1, 2, 3]));
         assert_eq!(images.labels, Some(vec![0, 0, 1]));
         assert_eq!(images.pixels, [[0; 6], [255; 6], [0; 6]].concat());
         assert_eq!(images.files.unwrap(), [again.as_str(), B, A]);
-        let reduced =
-            omniglot(&path, &|p| p.resize_exact(1, 1, image::imageops::FilterType::Triangle))
-                .unwrap();
+        let reduced = omniglot(&path, &"size=1".parse().unwrap()).unwrap();
         assert_eq!((reduced.shape, reduced.pixels), ([1, 1, 1], vec![0, 255, 0].into()));
     }
 
@@ -423,7 +410,8 @@ mod tests {
             ("tiny-imagenet-200/test/images/test_0.JPEG", &red),
         ];
         let read = |files: &[(&str, &[u8])], split: &str| {
-            tiny_imagenet(&file(&zip_of(files)).1, split, &as_is).map_err(|error| error.to_string())
+            tiny_imagenet(&file(&zip_of(files)).1, split, &Prepare::default())
+                .map_err(|error| error.to_string())
         };
         let train = read(&files, "train").unwrap();
         assert_eq!((train.shape, train.labels.as_deref()), ([3, 8, 8], Some([0, 1].as_slice())));
@@ -461,9 +449,9 @@ mod tests {
         let (folder, path) = file(&zip_of(&files));
         let read = |list: &str, split: &str| {
             std::fs::write(folder.path().join("list_eval_partition.txt"), list).unwrap();
-            celeba(&path, split, &as_is).map_err(|error| error.to_string())
+            celeba(&path, split, &Prepare::default()).map_err(|error| error.to_string())
         };
-        let message = celeba(&path, "train", &as_is).unwrap_err().to_string();
+        let message = celeba(&path, "train", &Prepare::default()).unwrap_err().to_string();
         assert!(
             message.contains("cannot read") && message.contains("list_eval_partition.txt"),
             "{message}"
@@ -474,6 +462,13 @@ mod tests {
         assert!(train.sample(0).unwrap()[2 * 64] > 240, "blue");
         assert!(read(list, "test").unwrap().sample(0).unwrap()[0] > 240, "red");
         assert!(read(list, "valid").unwrap_err().contains("none of the pictures asked for"));
+        let message = celeba(&path, "train", &"crop=9".parse().unwrap()).unwrap_err().to_string();
+        assert!(
+            message.contains(
+                "`img_align_celeba/000002.jpg` in it is 8 x 8 (height x width), smaller than the crop of 9 x 9: it is another archive"
+            ),
+            "{message}"
+        );
         let message = read("000001.jpg 0\n000003.jpg 0\n", "train").unwrap_err();
         assert!(
             message.contains("`img_align_celeba/000003.jpg` in it cannot be read (specified file not found in archive)"),
@@ -489,7 +484,7 @@ mod tests {
     fn damaged_archives_are_refused() {
         let picture = encoded(&grey(5, 5, 3), ImageFormat::Png);
         let good = zip_of(&[(A, &picture), (B, &picture)]);
-        let read = |bytes: &[u8]| omniglot(&file(bytes).1, &as_is);
+        let read = |bytes: &[u8]| omniglot(&file(bytes).1, &Prepare::default());
         for end in 0..good.len() {
             let message = read(&good[..end]).unwrap_err().to_string();
             assert!(
@@ -550,7 +545,7 @@ mod tests {
         let mut zip = zip_of(&[(B, &picture), (A, &picture)]);
         let second = zip.windows(4).rposition(|bytes| bytes == b"PK\x03\x04").unwrap();
         zip[second + 30 + A.len() + 20] ^= 0xff;
-        let message = omniglot(&file(&zip).1, &as_is).unwrap_err().to_string();
+        let message = omniglot(&file(&zip).1, &Prepare::default()).unwrap_err().to_string();
         let expected = format!("`{A}` in it, at byte {second}, cannot be read (behind byte ");
         assert!(message.contains(&expected) && message.contains("fetch it again"), "{message}");
     }
@@ -566,7 +561,8 @@ mod tests {
         let bomb = vec![0; LIMIT + 1];
         let mut zip = zip_of(&[(A, &bomb)]);
         assert!(zip.len() < 1 << 20);
-        let read = |bytes: &[u8]| omniglot(&file(bytes).1, &as_is).unwrap_err().to_string();
+        let read =
+            |bytes: &[u8]| omniglot(&file(bytes).1, &Prepare::default()).unwrap_err().to_string();
         assert!(
             read(&zip).contains("it announces 67108865 bytes, and may have 67108864"),
             "{}",
@@ -595,7 +591,7 @@ mod tests {
                 zip[i..i + 2].copy_from_slice(&[0xff, 0xfe]);
             }
         }
-        let message = omniglot(&file(&zip).1, &as_is).unwrap_err().to_string();
+        let message = omniglot(&file(&zip).1, &Prepare::default()).unwrap_err().to_string();
         assert!(
             message.contains(
                 "`Latin/character01/\u{fffd}\u{fffd}.png` in it, of 10 bytes, is no picture"
@@ -609,7 +605,8 @@ mod tests {
     fn the_original_archives_load() {
         let folder =
             std::path::PathBuf::from(std::env::var_os("OMNIGLOT").expect("OMNIGLOT is set"));
-        let images = omniglot(&folder.join("images_background_small1.zip"), &as_is).unwrap();
+        let images =
+            omniglot(&folder.join("images_background_small1.zip"), &Prepare::default()).unwrap();
         assert_eq!((images.len(), images.shape), (2720, [1, 105, 105]));
         let pixels = images.bytes().unwrap();
         assert!(pixels.iter().all(|p| [0, 255].contains(p)));

@@ -1,8 +1,8 @@
 //! The manifolds known by name.
 
 use super::{
-    Affine, Decoders, FlowWarped, Law, Lollipop, MultiscaleGaussian, Points, Squiggly, SwissRoll,
-    TorusCircle, VonMises,
+    Affine, Decoders, FlowWarped, KleinBottle, Law, Lollipop, MultiscaleGaussian, Points, Sphere,
+    Squiggly, SwissRoll, TorusCircle, VonMises,
     affine::{Component, component},
     charts::{self, Charts},
 };
@@ -37,6 +37,10 @@ pub enum Family {
     TorusCircle(TorusCircle),
     /// Swiss roll.
     SwissRoll(SwissRoll),
+    /// Spheres.
+    Sphere(Sphere),
+    /// The Klein bottle.
+    KleinBottle(KleinBottle),
     /// Circles of uneven density.
     VonMises(VonMises),
     /// Gaussian of falling variances.
@@ -52,6 +56,8 @@ impl Family {
             Family::Lollipop(family) => Box::new(*family),
             Family::TorusCircle(family) => Box::new(*family),
             Family::SwissRoll(family) => Box::new(*family),
+            Family::Sphere(family) => Box::new(*family),
+            Family::KleinBottle(family) => Box::new(*family),
             Family::VonMises(family) => Box::new(*family),
             Family::MultiscaleGaussian(family) => Box::new(*family),
         }
@@ -86,6 +92,12 @@ const fn squiggly(name: &'static str, affine: Affine) -> Manifold {
 const fn flow(name: &'static str, affine: Affine) -> Manifold {
     let family = Family::FlowWarped(FlowWarped { affine, layers: 4, strength: 0.5 });
     Manifold { name, citation: FLIPD, dimension: affine.dimension, family }
+}
+
+const fn sphere(name: &'static str, dimension: usize) -> Manifold {
+    let family = Family::Sphere(Sphere { dimension });
+    let citation = "Muller 1959, doi:10.1145/377939.377946";
+    Manifold { name, citation, dimension: dimension + 1, family }
 }
 
 const fn von_mises(name: &'static str, circles: usize) -> Manifold {
@@ -126,6 +138,14 @@ pub const MANIFOLDS: &[Manifold] = &[
         citation: "Tenenbaum, de Silva & Langford 2000, doi:10.1126/science.290.5500.2319",
         dimension: 3,
         family: Family::SwissRoll(SwissRoll { height: 21.0 }),
+    },
+    sphere("sphere-2", 2),
+    sphere("sphere-10", 10),
+    Manifold {
+        name: "klein-bottle",
+        citation: "do Carmo 1976, Differential Geometry of Curves and Surfaces",
+        dimension: 4,
+        family: Family::KleinBottle(KleinBottle { major: 1.0, minor: 0.5 }),
     },
     von_mises("von-mises-circle", 1),
     von_mises("von-mises-torus", 2),

@@ -1,0 +1,3 @@
+#![no_main]
+
+atypical_data_fuzz::target!("cifar-100-test");
