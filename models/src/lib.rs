@@ -1,7 +1,7 @@
 //! Likelihood-based deep generative models, generic over burn's [`Backend`](burn::tensor::backend::Backend).
 //!
 //! This crate knows tensors and nothing else: no files, no configuration layers, no command line. A model implements
-//! [`DensityModel`]; the parts of a flow implement [`Bijection`](flow::Bijection).
+//! [`DensityModel`], [`LatentModel`] or both, and [`Learn`]; the parts of a flow implement [`Bijection`](flow::Bijection). [`Model`] is any of them, and says what it cannot be asked.
 //!
 //! ```
 //! use atypical_models::{DensityModel, flow::{Elementwise, Flow, VectorPreset}};

@@ -94,6 +94,34 @@ def case(name, config, shape, vector, batch=3):
     print(f"{path.name:44} {path.stat().st_size / 1024:7.1f} KiB")
 
 
+def implicit(config, shape, features, noise_dimension, latent, batch=3):
+    """The convolutional encoder with noise of an AVB: its features and the noise go through two more layers."""
+    torch.manual_seed(1)
+    activation = ACTIVATIONS[config["activation"]]
+    (convs, conv_names), _ = networks(config, shape, features)
+    mixer, mixer_names = mlp([features + noise_dimension, features, latent], activation)
+    layers = dict(zip([f"convs.{name}" for name in conv_names], (m for m in convs if hasattr(m, "weight"))))
+    layers |= dict(zip([f"mixer.{name}" for name in mixer_names], (m for m in mixer if hasattr(m, "weight"))))
+    for layer in layers.values():
+        for parameter in layer.parameters():
+            parameter.data = f32(1.5 * parameter.data)
+    x, noise = f32(torch.randn(batch, *shape)).requires_grad_(), f32(torch.randn(batch, noise_dimension)).requires_grad_()
+    z = nn.Sequential(*mixer)(torch.cat([activation()(nn.Sequential(*convs)(x)), noise], 1))
+    cotangent = f32(torch.randn(z.shape))
+    (z * cotangent).sum().backward()
+    inputs, outputs = {"x": x, "noise": noise, "cotangent": cotangent}, {"z": z, "x.grad": x.grad, "noise.grad": noise.grad}
+    for name, layer in layers.items():
+        for kind, parameter in layer.named_parameters():
+            inputs[f"encoder.{name}.{kind}"] = parameter
+            outputs[f"encoder.{name}.{kind}.grad"] = parameter.grad
+    assert all(torch.equal(v, f32(v)) for v in inputs.values())
+    tensors = {k: v.detach().to(torch.float32) for k, v in inputs.items()} | {k: v.detach() for k, v in outputs.items()}
+    path = FOLDER / "network_implicit.safetensors"
+    metadata = {"shape": shape, "latent": latent, "noise_dimension": noise_dimension, "features": features, "network": config}
+    golden_file.write(path, tensors, {"config": json.dumps(metadata), "source": SOURCE})
+    print(f"{path.name:44} {path.stat().st_size / 1024:7.1f} KiB")
+
+
 for activation in ACTIVATIONS:
     case(f"mlp_{activation}", {"kind": "mlp", "hidden": [7, 5], "activation": activation}, [2, 3, 1], 4)
 case("mlp_linear", {"kind": "mlp", "hidden": []}, [2, 3, 1], 4)
@@ -111,3 +139,4 @@ case(
     3,
 )
 case("conv_kernel_1", {"kind": "conv", "channels": [3], "strides": [2], "kernel": 1}, [1, 4, 4], 2)
+implicit({"kind": "conv", "channels": [3, 4], "strides": [2, 1], "activation": "silu"}, [2, 6, 4], 5, 2, 3)

@@ -111,6 +111,11 @@ impl<B: Backend> Vae<B> {
         matches!(self.likelihood, Likelihood::DiscretizedLogistic(_))
     }
 
+    /// The same with a log-density of so many importance samples, at least 1: more of them, a tighter bound.
+    pub fn with_importance_samples(self, importance_samples: usize) -> Self {
+        Self { importance_samples, ..self }
+    }
+
     /// A variational autoencoder with initial weights drawn from `seed`; the same on every backend.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ use burn::{
 const NEWEST: usize = 512;
 /// How much larger than at the loss's minimum energies may be before they count as exploded.
 const EXPLODED: f64 = 10.0;
+/// Weight of squared energies that stands for none where their size is judged.
+const LEAST_ALPHA: f64 = 1e-3;
 
 /// Energy-based model (Du & Mordatch 2019, arXiv 1903.08689): `log p(x) = -E(x) - log Z` with a network E and an unknown constant Z.
 ///
@@ -56,7 +58,7 @@ pub struct Gap {
     pub data: f64,
     /// Mean energy of the newest samples of the buffer.
     pub samples: f64,
-    /// Ten times `1 / (2 α)`, which is the size of the energies at the loss's minimum; infinite without α.
+    /// Ten times `1 / (2 α)`, which is the size of the energies at the loss's minimum; without α, which alone bounds them, as with α = 0.001.
     pub limit: f64,
 }
 
@@ -145,7 +147,7 @@ impl<B: FlowBackend> Energy<B> {
     pub fn gap(&self, x: Tensor<B, 2>) -> Gap {
         let [data, samples] =
             [self.energy(x).mean(), self.sampled_energy()].map(|mean| mean.into_scalar().elem());
-        Gap { data, samples, limit: EXPLODED / (2.0 * self.alpha) }
+        Gap { data, samples, limit: EXPLODED / (2.0 * self.alpha.max(LEAST_ALPHA)) }
     }
 
     /// Mean energy of the newest samples of the buffer, `[1]`.

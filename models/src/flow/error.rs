@@ -2,16 +2,16 @@
 
 use thiserror::Error;
 
-/// A flow that cannot be built. `step` counts the steps as written, repeats unrolled, from 0.
+/// A flow that cannot be built. `step` is its place in the description, `transform.1.steps.0` for the first step of what the second repeats.
 #[derive(Debug, Error, PartialEq)]
 pub enum FlowError {
     /// A squeeze whose factor does not divide the image.
     #[error(
-        "step {step}: squeeze by {factor} needs sides that are multiples of {factor}, but the map is {height}x{width}"
+        "{step}: squeeze by {factor} needs sides that are multiples of {factor}, but the map is {height}x{width}"
     )]
     Squeeze {
         /// The step.
-        step: usize,
+        step: String,
         /// The factor.
         factor: usize,
         /// Height of the map there.
@@ -21,21 +21,21 @@ pub enum FlowError {
     },
     /// A coupling or a split with fewer than two channels.
     #[error(
-        "step {step}: a {what} needs at least 2 channels, but the map has {channels}; put a squeeze before it"
+        "{step}: a {what} needs at least 2 channels, but the map has {channels}; put a squeeze before it"
     )]
     TooFewChannels {
         /// The step.
-        step: usize,
+        step: String,
         /// What needs them.
         what: &'static str,
         /// Channels there.
         channels: usize,
     },
     /// A number outside its range.
-    #[error("step {step}: {key} is {value}, but it must be {range}")]
+    #[error("{step}: {key} is {value}, but it must be {range}")]
     OutOfRange {
         /// The step.
-        step: usize,
+        step: String,
         /// The key.
         key: &'static str,
         /// The value given.
@@ -45,19 +45,19 @@ pub enum FlowError {
     },
     /// A whitening after a step that learns, or a second one.
     #[error(
-        "step {step}: whiten looks at the training data once, before anything is learned; put one whiten before every act_norm, conv1x1, coupling and split, and no second one"
+        "{step}: whiten looks at the training data once, before anything is learned; put one whiten before every act_norm, conv1x1, coupling and split, and no second one"
     )]
     Whiten {
         /// The step.
-        step: usize,
+        step: String,
     },
     /// More weights than any machine at hand holds.
     #[error(
-        "step {step}: the flow has {parameters:.1e} parameters up to here, more than 1e9; lower hidden, blocks, kernel or times"
+        "{step}: the flow has {parameters:.1e} parameters up to here, more than 1e9; lower hidden, blocks, kernel or times"
     )]
     TooLarge {
         /// The step.
-        step: usize,
+        step: String,
         /// Parameters up to and with it.
         parameters: f64,
     },

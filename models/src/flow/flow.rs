@@ -65,14 +65,15 @@ impl<B: Backend> Flow<B> {
         }
         let mut builder = Builder {
             shape: config.shape,
-            step: 0,
+            count: 0,
+            place: String::new(),
             parameters: 0.0,
             init: Init::new(seed),
             levels: Vec::new(),
             steps: Vec::new(),
             device,
         };
-        builder.extend(&config.transform)?;
+        builder.extend(&config.transform, "transform")?;
         let mut levels = builder.levels;
         levels.push(Level { steps: builder.steps, output: builder.shape });
         Ok(Self { levels, shape: config.shape })
@@ -102,6 +103,13 @@ impl<B: FlowBackend> Flow<B> {
     pub fn whitens(&self) -> bool {
         let mut steps = self.levels.iter().flat_map(|level| &level.steps);
         steps.any(|step| matches!(step, Layer::Whiten(_)))
+    }
+
+    /// Whether the first step that changes values is a logit, which is defined on [0, 1] alone.
+    pub fn begins_with_logit(&self) -> bool {
+        let mut steps = self.levels.iter().flat_map(|level| &level.steps);
+        let first = steps.find(|step| !matches!(step, Layer::Squeeze(_)));
+        matches!(first, Some(Layer::Logit(_)))
     }
 
     /// Inputs as the whitening step sees them, where there is one.
@@ -265,7 +273,10 @@ fn coupling_size(
 /// Walks the description and keeps track of shapes.
 struct Builder<'a, B: Backend> {
     shape: [usize; 3],
-    step: usize,
+    /// Steps so far.
+    count: usize,
+    /// Where the step stands in the description.
+    place: String,
     parameters: f64,
     init: Init,
     levels: Vec<Level<B>>,
@@ -274,20 +285,23 @@ struct Builder<'a, B: Backend> {
 }
 
 impl<B: Backend> Builder<'_, B> {
-    fn extend(&mut self, steps: &[Step]) -> Result<(), FlowError> {
-        for step in steps {
+    /// Add steps that stand in a list of the description.
+    fn extend(&mut self, steps: &[Step], list: &str) -> Result<(), FlowError> {
+        for (number, step) in steps.iter().enumerate() {
+            let place = format!("{list}.{number}");
             if let Step::Repeat { times, steps } = step {
                 // Nothing repeated is nothing, however often.
                 let times = if steps.is_empty() { 0 } else { *times };
                 for _ in 0..times {
-                    self.extend(steps)?;
+                    self.extend(steps, &format!("{place}.steps"))?;
                 }
             } else {
-                if self.step == MAX_STEPS {
+                if self.count == MAX_STEPS {
                     return Err(FlowError::TooManySteps(MAX_STEPS));
                 }
+                self.place = place;
                 self.push(step)?;
-                self.step += 1;
+                self.count += 1;
             }
         }
         Ok(())
@@ -299,20 +313,24 @@ impl<B: Backend> Builder<'_, B> {
         if self.parameters <= MAX_PARAMETERS {
             return Ok(());
         }
-        Err(FlowError::TooLarge { step: self.step, parameters: self.parameters })
+        Err(FlowError::TooLarge { step: self.place.clone(), parameters: self.parameters })
     }
 
     fn push(&mut self, step: &Step) -> Result<(), FlowError> {
         let [c, h, w] = self.shape;
-        let number = self.step;
+        let place = self.place.clone();
         let check = |key, value: f64, ok: bool, range| {
-            if ok { Ok(()) } else { Err(FlowError::OutOfRange { step: number, key, value, range }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(FlowError::OutOfRange { step: place.clone(), key, value, range })
+            }
         };
         let two_channels = |what| {
             if c >= 2 {
                 Ok(())
             } else {
-                Err(FlowError::TooFewChannels { step: number, what, channels: c })
+                Err(FlowError::TooFewChannels { step: place.clone(), what, channels: c })
             }
         };
         let layer = match step {
@@ -329,7 +347,7 @@ impl<B: Backend> Builder<'_, B> {
             Step::Whiten {} => {
                 let late = |step: &Layer<B>| step.learns() || matches!(step, Layer::Whiten(_));
                 if !self.levels.is_empty() || self.steps.iter().any(late) {
-                    return Err(FlowError::Whiten { step: number });
+                    return Err(FlowError::Whiten { step: place });
                 }
                 Layer::Whiten(Whiten::new(self.shape, self.device))
             }
@@ -341,12 +359,7 @@ impl<B: Backend> Builder<'_, B> {
                 let f = *factor;
                 check("factor", f as f64, f >= 1, "at least 1")?;
                 if h % f != 0 || w % f != 0 {
-                    return Err(FlowError::Squeeze {
-                        step: number,
-                        factor: f,
-                        height: h,
-                        width: w,
-                    });
+                    return Err(FlowError::Squeeze { step: place, factor: f, height: h, width: w });
                 }
                 self.shape = [c * f * f, h / f, w / f];
                 Layer::Squeeze(Squeeze { block: [f, f] })
@@ -411,8 +424,11 @@ mod tests {
         assert!(built(vec![Step::Whiten {}, Step::ActNorm {}]).unwrap().learns());
         for before in [Step::ActNorm {}, Step::Conv1x1 {}, Step::Split {}, Step::Whiten {}] {
             let error = built(vec![scale(), before, Step::Whiten {}]).unwrap_err();
-            assert_eq!(error, FlowError::Whiten { step: 2 });
+            assert_eq!(error, FlowError::Whiten { step: "transform.2".into() });
         }
+        let steps = vec![scale(), Step::Whiten {}];
+        let error = built(vec![scale(), Step::Repeat { times: 2, steps }]).unwrap_err();
+        assert_eq!(error, FlowError::Whiten { step: "transform.1.steps.1".into() });
         assert!(built(vec![Step::Scale { scale: 0.0, shift: 0.0 }]).is_err());
     }
 }

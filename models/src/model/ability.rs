@@ -9,6 +9,8 @@ pub enum Ability {
     Density,
     /// A log-density whose derivatives say something.
     SmoothDensity,
+    /// A log-density without an unknown constant, which may be compared with those of other models.
+    Normalized,
     /// A log-density in nats of pixels, which bits of a code may be compared with.
     Bits,
     /// Samples.
@@ -35,6 +37,7 @@ impl Ability {
         match self {
             Self::Density => "log-density",
             Self::SmoothDensity => "log-density with derivatives",
+            Self::Normalized => "normalised log-density",
             Self::Bits => "log-density in nats of pixels",
             Self::Samples => "samples",
             Self::Latents => "latents",

@@ -107,15 +107,15 @@ impl<B: Backend> Model<B> {
             }
             (
                 Model::Autoencoder(Plain(_) | Wae(_) | BiGan(_)),
-                Ability::Density | Ability::SmoothDensity,
+                Ability::Density | Ability::SmoothDensity | Ability::Normalized,
             ) => {
                 "it learns to make inputs, not how dense they are; a two-step model (`model.name: two_step`) adds the density of its latents"
             }
             (Model::Autoencoder(Plain(_) | Wae(_) | BiGan(_)), Ability::Bits) => {
                 "it learns to make inputs, not how dense they are"
             }
-            (Model::Estimator(AnyEstimator::Energy(_)), Ability::Bits) => {
-                "its log-density is known up to a constant only"
+            (Model::Estimator(AnyEstimator::Energy(_)), Ability::Bits | Ability::Normalized) => {
+                "its log-density is known up to a constant only, another one for each such model"
             }
             (Model::TwoStep(_), Ability::Bits) => {
                 "its log-density is one on a manifold of fewer dimensions than there are pixels"
@@ -138,14 +138,20 @@ impl<B: Backend> Model<B> {
             (Model::Estimator(Flow(_)), Ability::Posterior) => {
                 "the latent of a flow is exact; a VAE has one"
             }
-            (
-                Model::Estimator(_),
-                Ability::Latents
-                | Ability::CentredLatents
-                | Ability::NormalLatents
-                | Ability::Reconstructions
-                | Ability::Posterior,
-            ) if self.as_flow().is_none() => "flows and autoencoders have latents",
+            (Model::Estimator(_), Ability::Latents | Ability::CentredLatents)
+                if self.as_flow().is_none() =>
+            {
+                "flows and autoencoders have latents"
+            }
+            (Model::Estimator(_), Ability::NormalLatents) if self.as_flow().is_none() => {
+                "flows, a VAE and an AVB have such latents"
+            }
+            (Model::Estimator(_), Ability::Reconstructions) if self.as_flow().is_none() => {
+                "it has no latents to make inputs again from; an autoencoder has"
+            }
+            (Model::Estimator(_), Ability::Posterior) if self.as_flow().is_none() => {
+                "it has no latents; a VAE has one"
+            }
             (Model::Autoencoder(Plain(_)), Ability::NormalLatents) => {
                 "it has no prior; a VAE has one"
             }
@@ -172,6 +178,14 @@ impl<B: Backend> Model<B> {
             _ => return None,
         };
         Some(Undefined { what: ability.words(), family: self.family(), why })
+    }
+
+    /// Dimension of the set that its log-density is one of: of a two-step model that of the latents. Log-densities over sets of different dimensions have no common unit.
+    pub fn density_dimension(&self) -> usize {
+        match self {
+            Model::TwoStep(model) => model.mean.dims()[0],
+            _ => self.shape().iter().product(),
+        }
     }
 
     /// The flow, if it is one.
@@ -210,6 +224,17 @@ impl<B: Backend> Model<B> {
             Model::Autoencoder(_) => false,
             // A density on a manifold of fewer dimensions.
             Model::TwoStep(_) => false,
+        }
+    }
+
+    /// The same with a bound of so many importance samples, where it is a VAE.
+    pub fn with_importance_samples(self, samples: usize) -> Self {
+        match self {
+            Model::Autoencoder(AnyAutoencoder::Vae(vae)) => {
+                let vae = vae.with_importance_samples(samples);
+                Model::Autoencoder(AnyAutoencoder::Vae(vae))
+            }
+            other => other,
         }
     }
 

@@ -1,7 +1,10 @@
 //! Tests of the autoencoders that play against a critic or match distributions: values and gradients of PyTorch, made by
 //! `scripts/reference/adversarial_goldens.py`; closed forms; and toys that are learnt.
 
-use super::golden::Golden;
+use super::{
+    golden::Golden,
+    network::{gradients_are_close, loaded},
+};
 use atypical_forward::{Forward, jvp, on_forward};
 use atypical_models::{
     DensityModel, FlowBackend, LatentModel, Learn, Learned, Objective,
@@ -108,6 +111,26 @@ where
     golden.close(avb.log_sigma.val().grad(&gradients).unwrap(), "grad.log_sigma", tolerance);
 }
 
+/// Convolutions whose features meet the noise in a hidden layer.
+fn implicit_convolutions_are_those_of_pytorch<B: AutodiffBackend + FlowBackend>(tolerance: f64)
+where
+    B::InnerBackend: FlowBackend,
+{
+    let golden = Golden::open("network_implicit");
+    let config = serde_json::from_value(golden.metadata()).unwrap();
+    let avb = Avb::<B>::new(&config, 0, &Default::default()).unwrap();
+    let encoder = loaded(avb.encoder, &golden, "encoder");
+    assert!(matches!(encoder, ImplicitEncoder::Conv(_)));
+    let [x, noise] = ["x", "noise"].map(|key| golden.batch::<B>(key).require_grad());
+    let z = encoder.forward(x.clone(), noise.clone());
+    golden.close(z.clone(), "z", tolerance);
+    let gradients = (z * golden.batch("cotangent")).sum().backward();
+    golden.close(x.grad(&gradients).unwrap(), "x.grad", tolerance);
+    golden.close(noise.grad(&gradients).unwrap(), "noise.grad", tolerance);
+    let compared = gradients_are_close(&encoder, &gradients, &golden, "encoder", tolerance);
+    assert_eq!(compared, 10);
+}
+
 fn wae_is_that_of_pytorch<B: AutodiffBackend + FlowBackend>(tolerance: f64)
 where
     B::InnerBackend: FlowBackend,
@@ -195,6 +218,11 @@ macro_rules! goldens {
             #[test]
             fn mmd_is_that_of_pytorch() {
                 super::mmd_is_that_of_pytorch::<B>($tolerance);
+            }
+
+            #[test]
+            fn implicit_convolutions_are_those_of_pytorch() {
+                super::implicit_convolutions_are_those_of_pytorch::<B>($tolerance);
             }
 
             #[test]

@@ -1,4 +1,4 @@
-//! Models beside the flows, on the CPU's backends.
+//! Models beside the flows, on the CPU's backends, and a look at each on WGPU.
 
 #[allow(dead_code)]
 #[path = "../golden/mod.rs"]
@@ -7,6 +7,7 @@ mod golden;
 mod adversarial;
 mod autoencoder;
 mod autoregressive;
+mod backends;
 mod energy;
 mod mixture;
 mod network;
