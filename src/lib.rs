@@ -18,6 +18,7 @@ pub mod jacobian;
 pub mod lid;
 pub mod ood;
 pub mod progress;
+pub mod publish;
 pub mod report;
 pub mod run;
 pub mod sweep;

@@ -89,7 +89,7 @@ pub enum HubError {
     },
     /// No answer after all tries.
     #[error(
-        "cannot reach {url}: {problem} ({tries} tries); try again later, or use what is in the cache with HF_HUB_OFFLINE=1"
+        "cannot reach {url}: {problem} ({tries} tries); try again later, or set HF_ENDPOINT to a mirror; HF_HUB_OFFLINE=1 reads what is in the cache"
     )]
     Unreachable {
         /// What was asked for.

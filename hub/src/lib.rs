@@ -173,7 +173,7 @@ impl Hub {
         progress: &dyn Fn(u64, u64),
     ) -> Result<PathBuf, HubError> {
         let revision = revision.unwrap_or("main");
-        names::repo(repo)?;
+        names::model(repo)?;
         names::revision(revision)?;
         let cache = Cache::new(&self.cache, Kind::Model, repo);
         let known = cache

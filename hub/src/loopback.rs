@@ -1,6 +1,7 @@
 //! A small hub on this machine, for tests: one thread a connection, one answer each, with faults switched on by path.
 
 use super::{Hub, http::Client};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -167,6 +168,30 @@ impl Loopback {
     /// The lines of the last commit.
     pub fn commit(&self) -> Vec<Value> {
         self.state().commit.clone()
+    }
+
+    /// Serve what the last commit published, as the repository it went to.
+    ///
+    /// # Panics
+    /// With a commit that names files that were not uploaded.
+    pub fn serve_commit(&self, repo: &str) {
+        let mut state = self.state();
+        for line in state.commit.clone() {
+            let value = &line["value"];
+            let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+            let path = format!("{repo}/{}", text("path"));
+            match line["key"].as_str() {
+                Some("file") => {
+                    let content = BASE64.decode(text("content")).unwrap();
+                    state.files.insert(path, (content, false));
+                }
+                Some("lfsFile") => {
+                    let content = state.objects[&text("oid")].clone();
+                    state.files.insert(path, (content, true));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Whether a model is private; none where there is no such model.

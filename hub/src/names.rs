@@ -39,8 +39,19 @@ pub(super) fn repo(name: &str) -> Result<(), HubError> {
     if name.split('/').count() <= 2 && name.split('/').all(part) {
         return Ok(());
     }
-    let problem = "write owner/name, of letters, digits, `-`, `_` and `.`";
-    Err(HubError::Name { what: "repository", name: name.to_owned(), problem })
+    Err(HubError::Name { what: "repository", name: name.to_owned(), problem: PROBLEM })
+}
+
+/// What a repository's name is.
+const PROBLEM: &str = "write owner/name, of letters, digits, `-`, `_` and `.`";
+
+/// A model repository, which has an owner: some data sets of old have none.
+pub(super) fn model(name: &str) -> Result<(), HubError> {
+    repo(if name.contains('/') { name } else { "" }).map_err(|_| HubError::Name {
+        what: "repository",
+        name: name.to_owned(),
+        problem: PROBLEM,
+    })
 }
 
 /// A branch, a tag or a commit.
@@ -110,6 +121,10 @@ mod tests {
         for name in ["", "a/b/c", "../b", "a/..", "a b/c", "a/", "/a", "a/b?c", "a--b/c"] {
             assert!(repo(name).unwrap_err().to_string().contains("write owner/name"), "{name}");
         }
+        for name in ["a", "", "../b", "a/b/c"] {
+            assert!(model(name).unwrap_err().to_string().contains("write owner/name"), "{name}");
+        }
+        model("a/b").unwrap();
         for name in ["config.yaml", "model/best.safetensors", "a/b c.txt", "..a"] {
             file(name).unwrap();
         }

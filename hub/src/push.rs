@@ -98,7 +98,7 @@ impl Hub {
         files: &[(String, Content)],
         message: &str,
     ) -> Result<String, HubError> {
-        names::repo(repo)?;
+        names::model(repo)?;
         if self.offline {
             return Err(HubError::PushOffline(repo.to_owned()));
         }
@@ -134,8 +134,7 @@ impl Target<'_> {
 
     /// Make the repository, if it is not there.
     fn create(&self, repo: &str, private: bool) -> Result<(), HubError> {
-        let (owner, name) =
-            repo.split_once('/').map_or((None, repo), |(owner, name)| (Some(owner), name));
+        let (owner, name) = repo.split_once('/').unwrap_or_default();
         let url = format!("{}/api/repos/create", self.client.endpoint);
         let refused = match self.post(
             &url,

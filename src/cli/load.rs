@@ -6,6 +6,7 @@ use crate::{
     data::{Images, Source, Spec},
     hub::Hub,
     progress::Progress,
+    publish,
     run::{RunDir, RunError},
 };
 use atypical_models::{Ability, FlowBackend, Model};
@@ -28,7 +29,7 @@ pub(super) fn open_run(
     };
     let hub = Hub::from_environment(false)?;
     Ok(shown(common, name, |progress| {
-        RunDir::published(&hub, repo, &environment.model_dir, progress)
+        publish::fetch(&hub, repo, &environment.model_dir, progress)
     })?)
 }
 

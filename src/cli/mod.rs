@@ -33,8 +33,9 @@ use crate::{
     import::ImportError,
     ood::{LabelError, OodError},
     progress::Verbosity,
+    publish::PublishError,
     report::{ScoreError, aligned},
-    run::{PublishError, RunError},
+    run::RunError,
     sweep::{OCCUPIED, SweepError, store::StoreError},
     track::{PageError, TrackError},
     train::TrainError,
@@ -65,7 +66,7 @@ Data (SPEC): a name and a split (mnist:test; `atypical data list` has them), an 
 subfolders), samples of a trained run (generated:RUN, where images are scored; 1000 where no end is given), toy:two-moons, manifold:lollipop, random:1x28x28; each with options behind
 an @ and a slice at the end: photos/@crop=148,size=28,grey[:100]. Options: crop=H or HxW (the middle), size=H or HxW, grey, rgb, invert, first=0.8 or rest=0.8 (a share drawn by seed=N).
 
-Folders: DATA_DIR (default `data`) and MODEL_DIR (default `runs`), from the environment or .env.";
+Folders: DATA_DIR (default `data`) and MODEL_DIR (default `runs`), from the environment or .env. Pictures of a parquet file of more than DATA_MEMORY (default 2GiB) stay on disk.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

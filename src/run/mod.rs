@@ -5,12 +5,9 @@
 
 mod checkpoint;
 mod journal;
-mod published;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use journal::Journal;
-pub(crate) use published::ORIGIN;
-pub use published::PublishError;
 
 use std::{
     fs::TryLockError,
@@ -188,6 +185,8 @@ impl Drop for Staged {
     }
 }
 
+/// Where an imported run is from.
+pub const ORIGIN: &str = "import.json";
 /// Folder of the first step of a two-step model.
 pub const FIRST: &str = "first";
 /// Folder of the second.
@@ -316,6 +315,16 @@ impl RunDir {
                 Ok(Lock { _file: file })
             }
             Err(TryLockError::Error(source)) => Err(error(source)),
+        }
+    }
+
+    /// Remove the folder of a run that failed before it wrote anything; any other stays.
+    pub fn remove_if_empty(&self) {
+        let lock = self.root.join(".lock");
+        let only_the_lock = std::fs::read_dir(&self.root)
+            .is_ok_and(|mut files| files.all(|file| file.is_ok_and(|file| file.path() == lock)));
+        if only_the_lock {
+            let _ = std::fs::remove_file(lock).and_then(|()| std::fs::remove_dir(&self.root));
         }
     }
 
