@@ -1,4 +1,4 @@
-//! Whether a trained flow can be trusted: what its inverse misses, whether its log-determinant is that of its Jacobian, what is not finite.
+//! Whether a trained model can be trusted: what is not finite; of a flow also what its inverse misses, and whether its log-determinant is that of its Jacobian.
 
 use crate::{
     jacobian::{self, JacobianError, Linearized, Memory},
@@ -8,8 +8,8 @@ use crate::{
 };
 use atypical_forward::{Forward, ForwardError, jvp, on_forward};
 use atypical_models::{
-    DensityModel, FlowBackend,
-    flow::{Bijection, Flow, Layer},
+    Ability, DensityModel, FlowBackend, LatentModel, Model,
+    flow::{Bijection, Flow, Layer, Squeeze},
 };
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -21,7 +21,7 @@ use thiserror::Error;
 
 /// Largest dimension of a step whose dense Jacobian is taken: its singular values cost D³.
 pub const DENSE: usize = 1024;
-/// Half a grey level: an inverse that misses by more gives another image back.
+/// Half a grey level, in parts of what values range over: an inverse that misses by more gives another image back.
 const HALF_LEVEL: f64 = 0.5 / 256.0;
 /// Bits per dimension by which a log-determinant may be wrong: what training decides is in the second digit.
 const LOG_DET: f64 = 0.01;
@@ -39,7 +39,15 @@ pub struct Health {
     pub images: usize,
     /// Values of latents, log-densities and images decoded that are NaN or infinite.
     pub values_not_finite: usize,
-    /// Largest `|x - f⁻¹(f(x))|` over the images, in units of x.
+    /// What a flow promises besides.
+    #[serde(flatten)]
+    pub flow: Option<FlowHealth>,
+}
+
+/// What is to be known of a flow alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowHealth {
+    /// Largest `|x - f⁻¹(f(x))|` over the images, in parts of the range of each dimension's values.
     pub round_trip: f64,
     /// Largest `|z - f(f⁻¹(z))|` over as many draws of z from the prior.
     pub round_trip_of_samples: f64,
@@ -74,7 +82,7 @@ pub struct StepHealth {
     pub not_finite: usize,
 }
 
-/// A flow that cannot be examined.
+/// A model that cannot be examined.
 #[derive(Debug, Error)]
 pub enum DoctorError {
     /// No dense Jacobian.
@@ -86,7 +94,7 @@ pub enum DoctorError {
 }
 
 impl Health {
-    /// What is wrong, one sentence a finding; nothing where the flow is healthy.
+    /// What is wrong, one sentence a finding; nothing where the model is healthy.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         if self.weights_not_finite > 0 {
@@ -99,50 +107,76 @@ impl Health {
                 "{bad} values of latents, log-densities and decoded images are NaN or infinite"
             ));
         }
+        let Some(flow) = &self.flow else { return complaints };
         // A NaN is not below a bound either.
         let beyond = |value: f64, bound: f64| value.is_nan() || value >= bound;
-        if beyond(self.round_trip, HALF_LEVEL) {
+        if beyond(flow.round_trip, HALF_LEVEL) {
             complaints.push(format!(
-                "an image comes back with an error of {:.1e}, half a grey level is {HALF_LEVEL:.1e}",
-                self.round_trip
+                "a sample comes back with an error of {:.1e} of the range of its values, {HALF_LEVEL:.1e} are allowed, of pixels half a grey level",
+                flow.round_trip
             ));
         }
-        if beyond(self.log_det_error, LOG_DET) {
+        if beyond(flow.log_det_error, LOG_DET) {
             complaints.push(format!(
                 "the log-determinant is {:.1e} bits per dimension from that of the dense Jacobian, {LOG_DET} are allowed",
-                self.log_det_error
+                flow.log_det_error
             ));
         }
         complaints
     }
 }
 
-/// Examine a flow at images; `bar` counts its steps and images.
+/// Examine a model at images; `bar` counts its [`work`]. `ends` are the least and the greatest value of each dimension in their set: a miss of 0.1 is little where
+/// they lie thousands apart.
 ///
 /// # Shapes
 /// - x: `[images, D]`
+/// - ends: `[D]`
 ///
 /// # Errors
 /// Too little memory for a Jacobian. What is not finite is counted, not an error.
 pub fn examine<B: FlowBackend>(
-    flow: &Flow<B>,
+    model: &Model<B>,
     x: Tensor<B, 2>,
+    ends: &[[f32; 2]],
     memory: Memory,
     bar: &mut Progress,
 ) -> Result<Health, DoctorError> {
+    let mut weights = Weights::default();
+    model.visit(&mut weights);
+    let mut values_not_finite = 0;
+    if model.lacks(Ability::Density).is_none() {
+        values_not_finite += not_finite(&host(model.log_prob(x.clone())));
+    }
+    if model.lacks(Ability::Latents).is_none() {
+        let z = model.encode(x.clone());
+        values_not_finite += not_finite(&host(z.clone())) + not_finite(&host(model.decode(z)));
+    }
+    let images = x.dims()[0];
+    let flow = model.as_flow().map(|flow| examine_flow(flow, x, ends, memory, bar)).transpose()?;
+    Ok(Health {
+        weights: weights.count,
+        weights_not_finite: weights.not_finite,
+        images,
+        values_not_finite,
+        flow,
+    })
+}
+
+/// What a flow promises, at images.
+fn examine_flow<B: FlowBackend>(
+    flow: &Flow<B>,
+    x: Tensor<B, 2>,
+    ends: &[[f32; 2]],
+    memory: Memory,
+    bar: &mut Progress,
+) -> Result<FlowHealth, DoctorError> {
     let device = x.device();
     let [images, dimension] = x.dims();
-    let mut weights = Weights::default();
-    flow.visit(&mut weights);
-
     let (z, _) = flow.encode(x.clone());
     let (back, log_det) = flow.decode(z.clone());
     let drawn = Tensor::random([images, dimension], Distribution::Normal(0.0, 1.0), &device);
     let again = flow.encode(flow.decode(drawn.clone()).0).0;
-    let mut values_not_finite = not_finite(&host(flow.log_prob(x.clone())));
-    for tensor in [z.clone(), back.clone(), again.clone()] {
-        values_not_finite += not_finite(&host(tensor));
-    }
     let steps = walk(flow, x.clone(), bar)?;
 
     let (mut log_det_error, mut condition, mut unresolved) = (0.0, 0.0, 0);
@@ -162,12 +196,8 @@ pub fn examine<B: FlowBackend>(
         }
         bar.advance(1, "");
     }
-    Ok(Health {
-        weights: weights.count,
-        weights_not_finite: weights.not_finite,
-        images,
-        values_not_finite,
-        round_trip: apart(&host(back), &host(x)),
+    Ok(FlowHealth {
+        round_trip: apart_in_ranges(&host(back), &host(x), ends),
         round_trip_of_samples: apart(&host(again), &host(drawn)),
         log_det_error,
         condition,
@@ -176,9 +206,11 @@ pub fn examine<B: FlowBackend>(
     })
 }
 
-/// Steps of a flow, for a bar.
-pub fn steps<B: Backend>(flow: &Flow<B>) -> usize {
-    flow.levels.iter().map(|level| level.steps.len()).sum()
+/// What there is to do at so many images, for a bar: the steps of a flow, and a Jacobian at each image.
+pub fn work<B: Backend>(model: &Model<B>, images: usize) -> usize {
+    model
+        .as_flow()
+        .map_or(0, |flow| flow.levels.iter().map(|level| level.steps.len()).sum::<usize>() + images)
 }
 
 /// The spectrum of the decoder at one latent; none where it is not finite.
@@ -288,7 +320,8 @@ fn kind<B: Backend>(step: &Layer<B>) -> &'static str {
         Layer::Logit(_) => "logit",
         Layer::Scale(_) => "scale",
         Layer::Whiten(_) => "whiten",
-        Layer::Squeeze(_) => "squeeze",
+        Layer::Squeeze(Squeeze { block: [2, 2] }) => "squeeze",
+        Layer::Squeeze(_) => "flatten",
         Layer::ActNorm(_) => "act_norm",
         Layer::Conv1x1(_) => "conv1x1",
         Layer::Coupling(_) => "coupling",
@@ -308,6 +341,16 @@ fn apart(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, largest)
 }
 
+/// Largest difference of two tables, in parts of the range of its column; of values that are all alike, as it is.
+fn apart_in_ranges(a: &[f64], b: &[f64], ends: &[[f32; 2]]) -> f64 {
+    let range = |&[low, high]: &[f32; 2]| match f64::from(high) - f64::from(low) {
+        range if range > 0.0 => range,
+        _ => 1.0,
+    };
+    let ranges = ends.iter().map(range).cycle();
+    a.iter().zip(b).zip(ranges).map(|((a, b), range)| (a - b).abs() / range).fold(0.0, largest)
+}
+
 #[derive(Default)]
 struct Weights {
     count: usize,
@@ -319,5 +362,19 @@ impl<B: Backend> ModuleVisitor<B> for Weights {
         let values = host(param.val());
         self.count += values.len();
         self.not_finite += not_finite(&values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_miss_is_told_in_parts_of_its_column() {
+        let (back, x) = ([1.0, 0.5, 9.0, 2.0], [1.0, 0.5, 1.0, 2.001]);
+        assert_eq!(apart_in_ranges(&back, &x, &[[1e4, 1.7e4], [0.0, 5.0]]), 8.0 / 7e3);
+        // Nothing is a part of nothing.
+        assert_eq!(apart_in_ranges(&back, &x, &[[1e5, 1e5], [0.0, 5.0]]), 8.0);
+        assert!(apart_in_ranges(&[f64::NAN], &[1.0], &[[0.0, 1.0]]).is_nan());
     }
 }

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[path = "cli/generated.rs"]
 mod generated;
+#[path = "cli/hub.rs"]
+mod hub;
 #[path = "cli/pytorch.rs"]
 mod pytorch;
 #[path = "cli/runs.rs"]
@@ -513,6 +515,8 @@ fn a_training_may_be_ended_by_its_reconstructions() {
     let train = "train --config bigan.yaml --json --set optimizer.lr=1e-12";
     let out: serde_json::Value = serde_json::from_str(&bench.ok(train)).unwrap();
     assert_eq!((&out["epochs"], &out["best_epoch"]), (&3.into(), &1.into()), "{out}");
+    let said = texts(&bench.run(&format!("{} --run said", train.replace(" --json", "")))).1;
+    assert!(said.contains("stopped early: epoch 1 is the best, and none of the 2 since"), "{said}");
     let loss = format!("{train} --run loss --set early_stopping.measure=loss");
     let output = bench.run(&loss);
     let (out, err) = texts(&output);
@@ -539,10 +543,61 @@ fn a_training_may_be_ended_by_its_reconstructions() {
     let message = bench.error("train --resume --run bigan --set early_stopping.measure=loss");
     assert!(message.contains("`early_stopping.measure` was \"reconstruction\""), "{message}");
 
+    // A step so long that the loss is at its best before the reconstructions are.
+    bench.file(
+        "vae.yaml",
+        "data: {train: 'train.npz[:40]', valid: 'train.npz[40:]', dequantize: false}\nmodel: {name: vae, shape: [1, 8, 8], latent: 3, network: {kind: mlp, hidden: [16]}}\nepochs: 5\nbatch_size: 8\noptimizer: {lr: 0.1}\nearly_stopping: {measure: reconstruction}",
+    );
+    let out: serde_json::Value =
+        serde_json::from_str(&bench.ok("train --config vae.yaml --json")).unwrap();
+    let log = std::fs::read_to_string(bench.path("runs/vae/metrics.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let best = |name: &str| {
+        let of = |line: &&serde_json::Value| line[name].as_f64().unwrap();
+        let line = lines.iter().min_by(|a, b| of(a).total_cmp(&of(b))).unwrap();
+        line["epoch"].clone()
+    };
+    let epochs = [best("valid_reconstruction_error"), best("valid_loss")];
+    assert_ne!(epochs[0], epochs[1], "{log}");
+    assert_eq!(out["best_epoch"], epochs[0], "{log}");
+    // So are trials of a sweep told apart.
+    bench.file("seeds.yaml", "command: train\nbase: vae.yaml\naxes: {seed: [1]}");
+    bench.ok("sweep create seeds.yaml");
+    bench.ok("sweep agent seeds --quiet");
+    let ranked = bench.ok("sweep results seeds --json");
+    assert!(ranked.contains("valid_reconstruction_error"), "{ranked}");
+
     let message = bench
         .error("train --config train.yaml --run flow --set early_stopping.measure=reconstruction");
     assert!(message.contains("early_stopping.measure"), "{message}");
     assert!(message.contains("makes nothing again from a latent"), "{message}");
+}
+
+/// Vectors have units of their own: what is far in them is not what is far between 0 and 1.
+#[test]
+fn vectors_of_any_size_have_a_healthy_flow() {
+    let bench = Bench::new();
+    let mut next = bytes(2);
+    let rows: Vec<String> =
+        (0..64).map(|_| format!("{},{}", 1e5 + 3e4 * f64::from(next()), next())).collect();
+    bench.file("far.csv", &format!("a,b\n{}\n", rows.join("\n")));
+    bench.file(
+        "far.yaml",
+        "data: {train: far.csv}\nmodel: {name: flow, shape: [2, 1, 1], transform: [{kind: whiten}, {kind: act_norm}, {kind: conv1x1}]}\nepochs: 2\nbatch_size: 16\n",
+    );
+    bench.ok("train --config far.yaml --quiet");
+    let text = bench.ok("doctor --run far");
+    assert!(text.starts_with("far: healthy") && text.contains("whiten"), "{text}");
+    let text =
+        bench.ok("lid --run far --data far.csv[:4] --estimator threshold --scale -2 --out l.csv");
+    assert!(!text.contains("does not invert"), "{text}");
+    let message = bench.error(
+        "train --config far.yaml --run logit --set model.transform.0.kind=logit --set model.transform.0.alpha=0.01",
+    );
+    assert!(message.contains("has values outside of [0, 1], in column 0"), "{message}");
+    // Nothing is left of a run that did not begin.
+    assert!(!bench.path("runs/logit").exists());
 }
 
 #[test]
@@ -603,7 +658,7 @@ fn runs_are_not_overwritten_or_resumed_as_something_else() {
     bench.ok("train --config train.yaml --set max_steps=2 --quiet");
     assert!(bench.error("train --config train.yaml").contains("--resume"));
     let message = bench.error("train --resume --run train --set optimizer.lr=5");
-    assert!(message.contains("`optimizer` was"), "{message}");
+    assert!(message.contains("`optimizer.lr` was 0.001 and is now 5.0"), "{message}");
     assert!(bench.error("train --resume --run trian").contains("did you mean `train`?"));
     // An experiment does not write over a training.
     let before = std::fs::read(bench.path("runs/train/config.yaml")).unwrap();
@@ -1201,7 +1256,7 @@ fn every_method_has_a_row_and_a_column() {
     assert_eq!(batches["auroc"]["n"], 8, "4 batches of 2 a side: {batches}");
 
     // From the file of scores alone come the same numbers.
-    let out = bench.ok("eval runs/all --json --resamples 50 --out again");
+    let out = bench.ok("eval runs/all --json --out again");
     let again: serde_json::Value = serde_json::from_str(&out).unwrap();
     let numbers = |results: &serde_json::Value| -> BTreeMap<String, serde_json::Value> {
         let rows = results["rows"].as_array().unwrap().iter();
@@ -1215,7 +1270,12 @@ fn every_method_has_a_row_and_a_column() {
     // But those of batches, which have no column.
     expected.remove("typicality of batches").unwrap();
     assert_eq!(numbers(&again), expected);
-    let roc = std::fs::read_to_string(bench.path("again/figures/roc_1.svg")).unwrap();
+    let figures = std::fs::read_dir(bench.path("again/figures")).unwrap();
+    let mut figures = figures.map(|file| file.unwrap().path());
+    let is_roc = |path: &PathBuf| {
+        path.to_string_lossy().contains("roc_") && path.extension().unwrap() == "svg"
+    };
+    let roc = std::fs::read_to_string(figures.find(is_roc).unwrap()).unwrap();
     assert!(roc.contains("dual (oracle)") && bench.path("again/matrix.md").exists());
 
     // And one set alone gets the same statistics.
@@ -1355,7 +1415,11 @@ more_runs:
     assert!(read("table.csv").contains("\nsloped,slopes.npz[40:48],train.npz[40:44],likelihood,"));
     let report = read("report.html");
     assert!(report.contains("sloped: samples of the model") && report.contains("<th>run</th>"));
-    for figure in ["train_roc_4.png", "sloped_roc.png", "sloped_likelihood.svg"] {
+    for figure in [
+        "train_roc_train.npz_32_40__slopes.npz_40_48_.png",
+        "sloped_roc.png",
+        "sloped_likelihood.svg",
+    ] {
         assert!(bench.path(&format!("runs/ood-many/figures/{figure}")).exists(), "{figure}");
     }
     // The file of scores says which run a row is of.
@@ -1378,6 +1442,26 @@ more_runs:
     assert!(message.contains("`ensemble`"), "{message}");
     let message = error("batch=9 --set methods=[batch_typicality]");
     assert!(message.contains("judges 9 images together") && message.contains("has 8"), "{message}");
+    // What a later run cannot is said before the first is measured.
+    let message = error(
+        "more_runs.0.methods=[likelihood,lid] --set more_runs.0.lid.scale.kind=calibrated --set more_runs.0.lid.scale.dimension=64 --no-cache",
+    );
+    assert!(message.contains("the run `sloped`: the scale cannot be calibrated"), "{message}");
+    assert!(!message.contains("8 in "), "{message}");
+
+    // One run may stand twice, with other methods.
+    bench.file(
+        "twice.yaml",
+        &format!(
+            "{OOD}methods: [likelihood]\nmore_runs: [{{run: train, methods: [gradient_norm]}}]"
+        ),
+    );
+    let said = texts(&bench.run("ood --config twice.yaml --quiet")).1;
+    assert_eq!(said, "", "the second finds what the first has measured");
+    let table = std::fs::read_to_string(bench.path("runs/ood-twice/table.csv")).unwrap();
+    assert!(table.contains("train (2),train.npz[40:48],other.npz,gradient norm,"), "{table}");
+    let message = bench.error("ood --config twice.yaml --set more_runs.0.methods=[likelihood]");
+    assert!(message.contains("named once"), "{message}");
 }
 
 #[test]
@@ -1478,6 +1562,18 @@ fn a_flow_of_the_reference_goes_on_here() {
     let sweep = golden.to_string().replace("image_rq", "sweep_flows.yaml");
     let out = bench.run(&format!("config import {sweep} --out small.yaml"));
     assert!(texts(&out).1.contains("note: dataset=celeba-small is left out"), "{out:?}");
+    assert_eq!(texts(&out).0, "written: small.yaml\n");
+    // A sweep is for none of the other commands.
+    let message = bench.error("train --config small.yaml");
+    assert!(
+        message.contains("small.yaml:") && message.contains("`atypical sweep plan FILE`"),
+        "{message}"
+    );
+    let message = bench.error(&format!("sweep plan {sweep}"));
+    assert!(
+        message.contains("`base_config`") && message.contains("atypical config import"),
+        "{message}"
+    );
     let plan = bench.ok("sweep plan small.yaml");
     assert!(plan.contains("couplings=splines data.train=mnist:train"), "{plan}");
     bench.file("not.yaml", "a: 1\n");
@@ -1540,6 +1636,11 @@ fn vectors_are_data_like_others() {
     assert!(bench.error(&format!("{set} complexity")).contains("`points.csv` holds vectors"));
     assert!(bench.error("sample --run moons --n 3 --out s.png").contains("write them to an .npz"));
     assert!(bench.error("data info points.csv@size=3").contains("holds vectors"));
+    // What is no dimension is said.
+    bench.file("named.csv", "ID,a,b,Label\n7,0.5,1,3\n8,-2,3,4\n");
+    let info = bench.ok("data info named.csv");
+    assert!(info.contains("2 vectors of 2 numbers") && info.contains("2 classes"), "{info}");
+    assert!(info.contains("left out: column `ID`"), "{info}");
     assert!(
         bench.error("score --run moons --data other.npz --method likelihood").contains("[1, 8, 8]")
     );
@@ -1666,14 +1767,56 @@ fn every_model_trains_scores_and_samples() {
         message.contains("the run `zoo0` cannot do that: an autoencoder has no log-density"),
         "{message}"
     );
+    // More importance samples, a tighter bound: of the same model, beside what is kept of it.
+    let bound = |samples: &str| {
+        bench.ok(&format!(
+            "score --run zoo1 --data other.npz --method likelihood --out b.csv --quiet {samples}"
+        ));
+        let text = std::fs::read_to_string(bench.path("b.csv")).unwrap();
+        let values =
+            text.lines().skip(2).map(|l| l.rsplit(',').next().unwrap().parse::<f64>().unwrap());
+        values.sum::<f64>()
+    };
+    let [one, own, many] =
+        ["--set importance_samples=1", "", "--set importance_samples=500"].map(bound);
+    assert!(one <= own && own <= many && one < many, "{one}, {own}, {many}");
+    // Nats of an energy have another origin for each, those on a surface another unit.
+    let waic = "--data other.npz --out r.csv --method waic --set";
+    let message = bench.error(&format!("score --run zoo6 {waic} ensemble=[zoo1]"));
+    assert!(message.contains("an energy-based model has no normalised log-density"), "{message}");
+    let message = bench.error(&format!("score --run zoo1 {waic} ensemble=[zoo6]"));
+    assert!(message.contains("the run `zoo6` cannot do that"), "{message}");
+    let message = bench.error(&format!("score --run zoo1 {waic} ensemble=[zoo10]"));
+    assert!(message.contains("over 3 dimensions, the model one over 64"), "{message}");
+    let message = bench.error("score --run zoo5 --data other.npz --method dose --out r.csv");
+    assert!(message.contains("reads what the other methods read; name some"), "{message}");
+    // A gate judges by what a model has.
+    let picture = image::GrayImage::from_raw(8, 8, vec![90; 64]).unwrap();
+    picture.save(bench.path("grey.png")).unwrap();
+    for run in ["zoo0", "zoo6", "zoo10"] {
+        bench.ok(&format!(
+            "train --config {run}.yaml --run gated-{run} --set data.valid=train.npz --quiet"
+        ));
+        let out = bench.run(&format!(
+            "gate --run gated-{run} --false-alarms 0.1 --set calibration_count=40 --json grey.png"
+        ));
+        let answer: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+        assert_eq!(answer["method"], "combined", "{}", texts(&out).1);
+        assert!(answer["images"][0]["p_value"].is_f64(), "{answer}");
+    }
     let message = bench.error("train --resume --run zoo10 --set epochs=5");
     assert!(message.contains("the first step is done, after 3 epochs"), "{message}");
     // Refused, it changed nothing.
     bench.ok("train --resume --run zoo10 --quiet");
     let reconstructions = bench.path("runs/zoo0/reconstructions/epoch-0003.png");
     assert!(reconstructions.exists());
-    let message = bench.error("doctor --run zoo1");
-    assert!(message.contains("`doctor` needs a flow, and the run `zoo1` is a VAE"), "{message}");
+    // Any model has weights and results to look at; what only a flow promises is left out.
+    let text = bench.ok("doctor --run zoo1");
+    assert!(
+        text.starts_with("zoo1: healthy") && text.contains("results           0 values"),
+        "{text}"
+    );
+    assert!(!text.contains("round trip"), "{text}");
 }
 
 /// What a trained model is not worth is said whether or not progress is shown, and stands in the log.
@@ -1703,6 +1846,41 @@ fn a_model_that_learned_nothing_says_so() {
             assert!(last["warning"].as_str().unwrap().starts_with(complaint), "{last}");
         }
     }
+}
+
+/// The second step of a two-step model stands behind the first.
+#[test]
+fn a_second_step_that_fails_costs_the_first_nothing() {
+    let bench = Bench::new();
+    let model = |first: &str| {
+        format!(
+            "data: {{train: train.npz}}\nmodel: {{name: two_step, first: {{{first}, shape: [1, 8, 8], latent: 3, network: {{kind: mlp, hidden: [16]}}}}, second: {{name: rq_nsf_vector, dimension: 3, layers: 1, hidden: 8}}, second_training: {{optimizer: {{kind: adam_w, lr: 1e30}}}}}}\nepochs: 20\nbatch_size: 8\noptimizer: {{lr: 1e-2}}\nscheduler: {{kind: one_cycle}}\nsamples: {{every: 0}}\n"
+        )
+    };
+    bench.file("two.yaml", &model("name: autoencoder"));
+    let message = bench.error("train --config two.yaml --quiet");
+    assert!(
+        message.contains("of the second step") && message.contains("--resume goes on behind it"),
+        "{message}"
+    );
+    assert!(message.contains("--set model.second_training.optimizer.lr="), "{message}");
+    let first = std::fs::read(bench.path("runs/two/first/model/best.safetensors")).unwrap();
+    let message =
+        bench.error("train --resume --run two --set model.first.network.hidden=[8] --quiet");
+    assert!(message.contains("`model.first.network.hidden` was [16] and is now [8]"), "{message}");
+    bench.ok("train --resume --run two --set model.second_training.optimizer.lr=1e-3 --set model.second.hidden=4 --set model.second_training.epochs=3 --quiet");
+    assert!(first == std::fs::read(bench.path("runs/two/first/model/best.safetensors")).unwrap());
+    bench.ok("score --run two --data other.npz --method likelihood --out s.csv --quiet");
+    // Now that it has begun, it stays what it is.
+    let message = bench.error("train --resume --run two --set model.second.hidden=8 --quiet");
+    assert!(message.contains("`model.second.hidden` was 4 and is now 8"), "{message}");
+
+    // A density of latents that say nothing is none.
+    bench.file("collapsed.yaml", &model("name: vae, beta: 1e4"));
+    let message = bench.error("train --config collapsed.yaml --quiet");
+    assert!(message.contains("the first step: the posterior has collapsed"), "{message}");
+    assert!(message.contains("lower model.first.beta"), "{message}");
+    assert!(!bench.path("runs/collapsed/second/model").exists());
 }
 
 /// A model of grey levels' middles is not shown noise that it has never seen.

@@ -106,6 +106,7 @@ impl Config {
                 if !common.quiet {
                     notes.iter().for_each(|note| eprintln!("note: {note}"));
                 }
+                let replaced = out.as_ref().is_some_and(|out| out.exists());
                 if let Some(out) = out {
                     write_atomic(out, yaml.as_bytes())?;
                 }
@@ -114,7 +115,12 @@ impl Config {
                         print_json(&serde_json::json!({"config": yaml, "notes": notes, "out": out}))
                     }
                     (false, None) => print(yaml.trim_end()),
-                    (false, Some(_)) => Ok(()),
+                    (false, Some(_)) if common.quiet => Ok(()),
+                    (false, Some(out)) => print(format_args!(
+                        "{}: {}",
+                        if replaced { "replaced" } else { "written" },
+                        out.display()
+                    )),
                 }
             }
         }

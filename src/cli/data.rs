@@ -1,16 +1,19 @@
 //! `data`.
 
-use super::{CliError, Common, load, print, print_json};
+use super::{CliError, Common, load, print, print_json, print_table};
 use crate::{
     config::Environment,
-    data::{DATASETS, Dataset, Images, Kind, Noise},
+    data::{DATASETS, Dataset, Images, Kind, Split},
     hub::Hub,
     report::grid_png,
     run::write_atomic,
     with_backend,
 };
 use clap::{Args, Subcommand};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// Pictures of a contact sheet.
 const SHEET: usize = 64;
@@ -98,10 +101,8 @@ fn list(common: &Common, environment: &Environment) -> Result<(), CliError> {
         let sets: Vec<_> = DATASETS.iter().map(|set| value(set, environment)).collect();
         return print_json(&sets);
     }
-    let mut text = format!(
-        "{:20} {:10} {:>7}  {:28} {:12} what it shows",
-        "name", "shape", "classes", "splits (images)", "here"
-    );
+    let header = ["name", "shape", "classes", "splits (images)", "here", "what it shows"];
+    let mut lines = vec![header.map(String::from).to_vec()];
     for set in DATASETS {
         let [c, h, w] = set.shape;
         let splits: Vec<String> = set
@@ -111,27 +112,43 @@ fn list(common: &Common, environment: &Environment) -> Result<(), CliError> {
                 split.images.map_or(split.name.to_owned(), |n| format!("{} {n}", split.name))
             })
             .collect();
-        let here: Vec<&str> = set
-            .splits
-            .iter()
-            .map(|s| s.name)
-            .filter(|split| set.is_there(split, &environment.data_dir))
-            .collect();
+        let here: Vec<String> =
+            set.splits.iter().filter_map(|split| here(set, split, environment)).collect();
         let here = match here.len() {
             0 if set.hub.is_empty() => "-".to_owned(),
             0 => "on the hub".to_owned(),
-            _ => here.join(" "),
+            _ => here.join(", "),
         };
-        let classes = if set.classes == 0 { "-".to_owned() } else { set.classes.to_string() };
-        text.push_str(&format!(
-            "\n{:20} {:10} {classes:>7}  {:28} {here:12} {}",
-            set.name,
+        lines.push(vec![
+            set.name.to_owned(),
             format!("{c}x{h}x{w}"),
+            classes(set),
             splits.join(", "),
-            set.title
-        ));
+            here,
+            set.title.to_owned(),
+        ]);
     }
-    print(text)
+    print_table(&lines)
+}
+
+/// A split that is here, with the number of its images where that is another than the published one.
+fn here(set: &Dataset, split: &Split, environment: &Environment) -> Option<String> {
+    let data_dir = &environment.data_dir;
+    if !set.is_there(split.name, data_dir) {
+        return None;
+    }
+    Some(match set.count(split.name, data_dir) {
+        Ok(Some(n)) if split.images.is_some_and(|published| published != n) => {
+            format!("{} (only {n})", split.name)
+        }
+        Ok(_) => split.name.to_owned(),
+        Err(_) => format!("{} (damaged)", split.name),
+    })
+}
+
+/// Number of classes, where there are any.
+fn classes(set: &Dataset) -> String {
+    if set.classes == 0 { "-".to_owned() } else { set.classes.to_string() }
 }
 
 fn value(set: &Dataset, environment: &Environment) -> serde_json::Value {
@@ -169,7 +186,7 @@ fn about(common: &Common, environment: &Environment, set: &Dataset) -> Result<()
         "{}: {}\nshape      {c} x {h} x {w} (channels, height, width)\nclasses    {}\nlicence    {}\ncite       {}\nread from  {}/{}/: {}",
         set.name,
         set.title,
-        set.classes,
+        classes(set),
         set.licence,
         set.citation,
         data_dir.display(),
@@ -207,12 +224,15 @@ fn describe(
         return describe_vectors(common, images, sheet);
     }
     if let Some(path) = sheet {
+        if path.extension().is_none_or(|end| !end.eq_ignore_ascii_case("png")) {
+            let problem =
+                format!("--sheet {} is a PNG, and its name ends so: sheet.png", path.display());
+            return Err(CliError::Other(problem));
+        }
         let some = images.take(SHEET);
         write_atomic(path, &grid_png(&some.bytes()?, some.shape))?;
     }
-    let mut classes = images.labels.clone().unwrap_or_default();
-    classes.sort_unstable();
-    classes.dedup();
+    let classes = labels(images);
     let mut sum = 0;
     for i in 0..images.len() {
         sum += images.sample(i)?.iter().map(|p| u64::from(*p)).sum::<u64>();
@@ -221,16 +241,34 @@ fn describe(
     let digest = images.digest()?;
     if common.json {
         return print_json(&serde_json::json!({
-            "name": images.name, "images": images.len(), "shape": images.shape, "classes": classes.len(), "mean": mean, "digest": digest,
+            "name": images.name, "images": images.len(), "shape": images.shape, "classes": classes, "mean": mean, "digest": digest, "left_out": images.left_out,
         }));
     }
     let [c, h, w] = images.shape;
     print(format_args!(
-        "{}: {} images of {c} x {h} x {w} (channels, height, width), {} classes, mean pixel {mean:.1}, digest {digest}",
+        "{}: {} images of {c} x {h} x {w} (channels, height, width), {}, mean pixel {mean:.1}, digest {digest}{}",
         images.name,
         images.len(),
-        classes.len()
+        in_words(classes),
+        left_out(images)
     ))
+}
+
+/// Number of different labels; none where there are no labels.
+fn labels(images: &Images) -> Option<usize> {
+    Some(images.labels.as_ref()?.iter().collect::<BTreeSet<_>>().len())
+}
+
+fn in_words(classes: Option<usize>) -> String {
+    classes.map_or("no labels".to_owned(), |n| format!("{n} classes"))
+}
+
+/// A line on columns, arrays and files that were not taken.
+fn left_out(images: &Images) -> String {
+    match images.left_out.as_slice() {
+        [] => String::new(),
+        names => format!("\nleft out: {}", names.join(", ")),
+    }
 }
 
 /// Vectors have numbers to tell, but nothing to see.
@@ -246,18 +284,20 @@ fn describe_vectors(
         )));
     }
     let (n, dimension) = (vectors.len(), vectors.dimension());
-    let values = vectors.unit(&(0..n).collect::<Vec<_>>(), Noise::Off)?;
     let digest = vectors.digest()?;
-    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let ends = vectors.ends()?;
+    let low = ends.iter().map(|[low, _]| *low).fold(f32::INFINITY, f32::min);
+    let high = ends.iter().map(|[_, high]| *high).fold(f32::NEG_INFINITY, f32::max);
     if common.json {
         return print_json(&serde_json::json!({
-            "name": vectors.name, "vectors": n, "dimension": dimension, "low": low, "high": high, "digest": digest,
+            "name": vectors.name, "vectors": n, "dimension": dimension, "low": low, "high": high, "classes": labels(vectors), "digest": digest, "left_out": vectors.left_out,
         }));
     }
     print(format_args!(
-        "{}: {n} vectors of {dimension} numbers from {low:.3} to {high:.3}, digest {digest}",
-        vectors.name
+        "{}: {n} vectors of {dimension} numbers from {low:.3} to {high:.3}, {}, digest {digest}{}",
+        vectors.name,
+        in_words(labels(vectors)),
+        left_out(vectors)
     ))
 }
 
@@ -265,6 +305,11 @@ fn fetch(common: &Common, names: &[String], offline: bool) -> Result<(), CliErro
     let hub = Hub::from_environment(offline)?;
     let known: Vec<&str> =
         DATASETS.iter().filter(|set| !set.hub.is_empty()).map(|set| set.name).collect();
+    if let Some((set, _)) = names.iter().find_map(|name| name.split_once(':')) {
+        return Err(CliError::Other(format!(
+            "a set comes with all of its splits: atypical data fetch {set}"
+        )));
+    }
     let mut paths: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in names {
         let set = DATASETS.iter().find(|set| set.name == name).ok_or_else(|| {

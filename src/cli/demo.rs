@@ -130,7 +130,8 @@ impl Demo {
             let model =
                 ood::Opened { model, dequantized: trained.data.dequantize, run: None, name: None };
             let models = ood::models(common, config, model, ood::Others::none(), &device);
-            let judged = ood::judge(config, run.name(), &models, scored, facts)?;
+            let experiment = ood::experiment(config, run.name(), scored, facts);
+            let judged = crate::ood::judge(experiment, &models).map_err(CliError::from)?;
             let facts = ood::provenance(backend.name(), config.seed);
             let results =
                 crate::ood::write(title, &[judged], &out, &yaml, facts).map_err(CliError::from)?;

@@ -4,7 +4,7 @@ use super::{CliError, Common, print, print_json};
 use crate::{
     config::Environment,
     data::{Noise, Spec},
-    doctor::{self, Health},
+    doctor::{self, FlowHealth, Health},
     jacobian::Memory,
     progress::Progress,
     run::{RunDir, RunError},
@@ -15,7 +15,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::Args;
 use serde::Serialize;
 
-/// Examine a trained run: checkpoints, weights, inverse, log-determinant, spectrum, step by step.
+/// Examine a trained run: checkpoints, weights, results; of a flow inverse, log-determinant, spectrum, step by step.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,11 +23,11 @@ Examples:
   atypical doctor --run rq_nsf_fmnist_small --data mnist:test --images 16
   atypical doctor --run rq_nsf_fmnist_small --json | jq '.health.steps[] | select(.round_trip > 1e-4)'
 
-The steps are given at the first image, their round trip in parts of the largest input: `both ways` is the log-determinant of the step plus that of its inverse (nats,
+The steps of a flow are given at the first image, their round trip in parts of the largest input: `both ways` is the log-determinant of the step plus that of its inverse (nats,
 over all images), `dense log-det` its difference from the one of the step's dense Jacobian, `condition` the ratio of that Jacobian's largest and smallest singular values.
 
 The exit code is 0 for a healthy run and 1 otherwise: damaged checkpoints, weights that do not have the checksum that their file holds, weights or results that are NaN or infinite, an inverse that
-misses by half a grey level, a log-determinant that is 0.01 bits per dimension from that of the dense Jacobian. Steps of more than 1024
+misses by half a grey level (of vectors, by 1/512 of what the values of a column range over), a log-determinant that is 0.01 bits per dimension from that of the dense Jacobian. Steps of more than 1024
 dimensions are examined without their own dense Jacobian.")]
 pub struct Doctor {
     /// The run: a name under MODEL_DIR or a path
@@ -63,24 +63,22 @@ impl Doctor {
         let run = super::load::open_run(common, &environment, &self.run)?;
         let (whole, damaged) = checkpoints(&run);
         let (health, spec, checksum) = with_backend!(backend, common.device, |B, device| {
-            let (flow, config, checksum) =
-                train::open_damaged_flow::<B>(&run, "`doctor`", &device)?;
+            let (model, config, checksum) = train::open_damaged_model::<B>(&run, &device)?;
             let seed = common.seed.unwrap_or(config.seed);
             B::seed(&device, seed);
             let text = self.data.as_ref().unwrap_or(&config.data.train).clone();
             let spec: Spec = text.parse()?;
-            let images = spec.load(&environment.data_dir)?.draw(self.images as usize, seed);
-            images.expect_shape(flow.shape())?;
+            let images = spec.load(&environment.data_dir)?;
+            images.expect_shape(model.shape())?;
+            let ends = images.ends()?;
+            let images = images.draw(self.images as usize, seed);
             let all: Vec<usize> = (0..images.len()).collect();
-            let noise = match config.data.dequantize {
-                true => Noise::Evaluation { seed },
-                false => Noise::Off,
-            };
+            let noise = Noise::evaluation(config.data.dequantize, seed);
             let x = TensorData::new(images.unit(&all, noise)?, [images.len(), images.dimension()]);
-            let work = doctor::steps(&flow) + images.len();
+            let work = doctor::work(&model, images.len());
             let mut bar = Progress::new(common.verbosity(), "examination", work);
             let x = Tensor::from_data(x, &device);
-            let health = doctor::examine::<B>(&flow, x, Memory::mib(self.memory), &mut bar)
+            let health = doctor::examine::<B>(&model, x, &ends, Memory::mib(self.memory), &mut bar)
                 .map_err(|error| CliError::Other(error.to_string()))?;
             bar.finish(&run.name());
             Ok::<_, CliError>((health, text, checksum))
@@ -145,21 +143,28 @@ fn text(
          checkpoints       {whole}\n\
          weights checksum  {checksum}\n\
          weights           {}, {} of them not finite\n\
-         results           {} values not finite\n\
-         round trip        {:.1e} in x over {} images, {:.1e} in z over as many samples\n\
+         results           {} values not finite",
+        health.images, health.weights, health.weights_not_finite, health.values_not_finite,
+    );
+    if let Some(flow) = &health.flow {
+        text.push_str(&of_flow(flow, health.images));
+    }
+    text
+}
+
+/// What is to be said of a flow alone.
+fn of_flow(flow: &FlowHealth, images: usize) -> String {
+    let mut text = format!(
+        "\n\
+         round trip        {:.1e} of the range of x over {images} images, {:.1e} in z over as many samples\n\
          log-determinant   {:.1e} bits per dimension from that of the dense Jacobian\n\
          spectrum          condition number {:.1e}; {} eigenvalues below what f32 resolves\n\n\
          {:>5}  {:9}  {:>12}  {:>10}  {:>9}  {:>13}  {:>9}  {:>10}",
-        health.images,
-        health.weights,
-        health.weights_not_finite,
-        health.values_not_finite,
-        health.round_trip,
-        health.images,
-        health.round_trip_of_samples,
-        health.log_det_error,
-        health.condition,
-        health.unresolved_eigenvalues,
+        flow.round_trip,
+        flow.round_trip_of_samples,
+        flow.log_det_error,
+        flow.condition,
+        flow.unresolved_eigenvalues,
         "level",
         "step",
         "input",
@@ -169,7 +174,7 @@ fn text(
         "condition",
         "not finite",
     );
-    for step in &health.steps {
+    for step in &flow.steps {
         let [c, h, w] = step.shape;
         let optional = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.1e}"));
         text.push_str(&format!(

@@ -2,6 +2,7 @@
 
 use super::{CliError, Common, print, print_json};
 use crate::{
+    config::{Loaded, OodConfig},
     eval::{CONVENTION, bootstrap::Bootstrap},
     ood::{DUAL_ORACLE, LabelError, Labelled, NamedScore, Reading},
     report::{self, Columns, Curve, Figure, Group, Row},
@@ -41,12 +42,12 @@ pub struct Eval {
     /// Leave out rows with a score that is no number, and say how many
     #[arg(long)]
     drop_missing: bool,
-    /// Resamples behind every interval
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
-    resamples: u32,
-    /// Coverage of the intervals, in (0, 1)
-    #[arg(long, default_value = "0.95", value_parser = super::share, allow_negative_numbers = true)]
-    level: f64,
+    /// Resamples behind every interval [default: 1000; of an experiment, its own, as is the seed]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    resamples: Option<u32>,
+    /// Coverage of the intervals, in (0, 1) [default: 0.95; of an experiment, its own]
+    #[arg(long, value_parser = super::share, allow_negative_numbers = true)]
+    level: Option<f64>,
     /// Folder to write tables, metrics and figures into
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -74,12 +75,11 @@ impl Eval {
             problem: Box::new(problem),
         };
         let labelled = Labelled::new(&Columns::read(file)?, &reading).map_err(labels)?;
-        let seed = common.seed.unwrap_or_default();
-        let bootstrap = Bootstrap { resamples: self.resamples as usize, level: self.level, seed };
+        let bootstrap = self.bootstrap(common)?;
         let rows = labelled.rows(&bootstrap).map_err(|e| labels(e.into()))?;
         let result = serde_json::json!({
             "convention": CONVENTION, "rows": rows, "dropped": labelled.dropped,
-            "resamples": self.resamples, "level": self.level, "seed": seed,
+            "resamples": bootstrap.resamples, "level": bootstrap.level, "seed": bootstrap.seed,
         });
         if let Some(folder) = &self.out {
             write(folder, &rows, figures(&labelled, &bootstrap), &result)?;
@@ -94,6 +94,23 @@ impl Eval {
             );
         }
         print(report::text(&rows).trim_end())
+    }
+
+    /// What intervals are made by: as the experiment was, where one is given, so that its numbers come again.
+    fn bootstrap(&self, common: &Common) -> Result<Bootstrap, CliError> {
+        let config = self.file.join("config.yaml");
+        let own = match config.exists() {
+            true => {
+                let OodConfig { bootstrap, seed, .. } = Loaded::<OodConfig>::file(&config)?.config;
+                Bootstrap { resamples: bootstrap.resamples, level: bootstrap.level, seed }
+            }
+            false => Bootstrap::default(),
+        };
+        Ok(Bootstrap {
+            resamples: self.resamples.map_or(own.resamples, |resamples| resamples as usize),
+            level: self.level.unwrap_or(own.level),
+            seed: common.seed.unwrap_or(own.seed),
+        })
     }
 }
 
@@ -112,43 +129,51 @@ fn write(
     Ok(())
 }
 
-/// A histogram of every score, and the ROC curves of every pair.
+/// Of each run a histogram of every score, and the ROC curves of every pair.
 fn figures(labelled: &Labelled, bootstrap: &Bootstrap) -> Vec<Figure> {
-    let sets: Vec<_> = labelled.sets().collect();
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in sets.iter().flat_map(|(_, scores)| scores.iter()) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
+    let runs = labelled.runs();
+    let of = |run: &str| if runs.len() > 1 { format!("{run}: ") } else { String::new() };
+    let named = |run: &str, name: &str| match runs.len() {
+        1 => name.to_owned(),
+        _ => format!("{run}_{name}"),
+    };
+    let mut figures = Vec::new();
+    for run in &runs {
+        let sets = labelled.sets(run);
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in sets.iter().flat_map(|(_, scores)| scores) {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+        for name in names {
+            let groups: Vec<Group> = sets
+                .iter()
+                .flat_map(|(set, scores)| scores.iter().map(move |score| (*set, score)))
+                .filter(|(_, (own, _))| *own == name)
+                .map(|(name, (_, values))| Group { name, values })
+                .collect();
+            let caption = format!("{}{name} of each row, by set.", of(run));
+            figures.push(report::histogram(&named(run, name), name, caption, &groups));
+        }
+        let sets = labelled.likelihood_and_lid(run);
+        if !sets.is_empty() {
+            let points: Vec<(&str, &[f64], &[f64])> =
+                sets.iter().map(|(set, p)| (*set, p.likelihood, p.lid)).collect();
+            let caption = format!("{}likelihood and LID together, one dot a row.", of(run));
+            figures.push(report::scatter(&named(run, "likelihood_lid"), caption, &points));
         }
     }
-    // A column may be named by what no file can.
-    let file = |name: &str| name.replace(|c: char| !c.is_alphanumeric(), "_");
-    let histogram = |name: &&str| {
-        let its =
-            sets.iter().flat_map(|(set, scores)| scores.iter().map(move |score| (set, score)));
-        let groups: Vec<Group> = its
-            .filter(|(_, (own, _))| own == name)
-            .map(|(set, (_, values))| Group { name: set, values })
-            .collect();
-        report::histogram(&file(name), name, format!("`{name}` of each row, by set."), &groups)
-    };
-    let mut figures: Vec<Figure> = names.iter().map(histogram).collect();
-    let sets = labelled.likelihood_and_lid();
-    if !sets.is_empty() {
-        let points: Vec<(&str, &[f64], &[f64])> =
-            sets.iter().map(|(set, p)| (set.as_str(), p.likelihood, p.lid)).collect();
-        let caption = "Likelihood and LID together, one dot a row.".to_owned();
-        figures.push(report::scatter("likelihood_lid", caption, &points));
-    }
     let pairs = labelled.pairs().zip(labelled.dual_pairs());
-    for (number, ([(inside, a), (outside, b)], dual)) in pairs.enumerate() {
+    for ((run, [(inside, a), (outside, b)]), dual) in pairs {
         let curve = |((name, a), (_, b)): (&NamedScore, &NamedScore)| {
             Curve::new(name, a, b, bootstrap).ok()
         };
-        let mut curves: Vec<Curve> = a.iter().zip(b).filter_map(curve).collect();
+        let mut curves: Vec<Curve> = a.iter().zip(&b).filter_map(curve).collect();
         curves.extend(dual.and_then(|[a, b]| Curve::dual(DUAL_ORACLE, a, b).ok()));
-        let caption = format!("ROC of {inside} against {outside}, AUROC in the legend.");
-        figures.push(report::roc(&format!("roc_{}", number + 1), caption, &curves));
+        let caption = format!("{}ROC of {inside} against {outside}, AUROC in the legend.", of(run));
+        let name = named(run, &format!("roc_{inside}_{outside}"));
+        figures.push(report::roc(&name, caption, &curves));
     }
     figures
 }

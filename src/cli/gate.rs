@@ -4,11 +4,12 @@ use super::{CliError, Common, key_value, print, print_json};
 use crate::{
     config::{Environment, Loaded, Method, OodConfig},
     data::{DataError, Images, decode, frame},
+    lid::Estimator,
     ood::{self, Models, Plan, Verdict},
     run::{RunDir, write_atomic},
     train, with_backend,
 };
-use atypical_models::FlowBackend;
+use atypical_models::{FlowBackend, Model};
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -34,14 +35,9 @@ pub struct Gate {
     /// The run: a name under MODEL_DIR or a path
     #[arg(long)]
     run: String,
-    /// Methods, separated by commas; the last one decides, combined and dose read what those before them read
-    #[arg(
-        long,
-        value_name = "METHOD,…",
-        value_enum,
-        value_delimiter = ',',
-        default_value = "likelihood,complexity,gradient_norm,combined"
-    )]
+    /// Methods, separated by commas; the last one decides, combined and dose read what those before them read [default: likelihood,complexity,gradient_norm,combined; where the
+    /// model lacks what one of them reads, latent_likelihood,reconstruction,latent_norm too, of all those that it can]
+    #[arg(long, value_name = "METHOD,…", value_enum, value_delimiter = ',')]
     method: Vec<Method>,
     /// Share of in-distribution images that may be rejected, in (0, 1)
     #[arg(long, value_name = "RATE", default_value = "0.05", value_parser = super::share, allow_negative_numbers = true)]
@@ -57,6 +53,21 @@ pub struct Gate {
     stream: bool,
     /// Images: PNG, JPEG or WebP files
     paths: Vec<PathBuf>,
+}
+
+/// The methods that decide where none are named: those that cost little and that the model has what they read for.
+fn defined<B: FlowBackend>(model: &Model<B>) -> Vec<Method> {
+    let of = |methods: [Method; 3]| -> Vec<Method> {
+        let estimator = Estimator::Threshold;
+        let is_defined = |method: &Method| ood::undefined(*method, estimator, model).is_none();
+        methods.into_iter().filter(is_defined).collect()
+    };
+    let mut methods = of([Method::Likelihood, Method::Complexity, Method::GradientNorm]);
+    if methods.len() < 3 {
+        methods.extend(of([Method::LatentLikelihood, Method::Reconstruction, Method::LatentNorm]));
+    }
+    methods.push(Method::Combined);
+    methods
 }
 
 /// An image with what the gate says of it.
@@ -100,16 +111,20 @@ impl Gate {
             )));
         }
         let spec = &trained.data.train;
-        let loaded =
-            super::score::settings(common, &self.run, &self.method, spec, spec, &self.set)?;
-        let config = &loaded.config;
-        let (fitted, held_out) = train::images(&trained, &environment.data_dir)?;
-        let held_out = held_out.draw(self.held_out as usize, config.seed);
-        let plan = Plan::new(config, &fitted);
         with_backend!(backend, common.device, |B, device| {
             let (model, trained) = train::open_model::<B>(&run, &device)?;
-            let others =
-                super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
+            let methods = match self.method.as_slice() {
+                [] => defined(&model),
+                asked => asked.to_vec(),
+            };
+            let loaded =
+                super::score::settings(common, &self.run, &methods, spec, spec, &self.set)?;
+            let config = &loaded.config;
+            let (fitted, held_out) = train::images(&trained, &environment.data_dir)?;
+            let held_out = held_out.draw(self.held_out as usize, config.seed);
+            let plan = Plan::new(config, &fitted);
+            let own = (&run, &trained, &model);
+            let others = super::ood::Others::open(common, &environment, config, own, &device)?;
             let mut fingerprints = others.fingerprints();
             fingerprints.push(super::ood::fingerprint(&run, &trained)?);
             // A gate's images come once; what it is calibrated on is kept with the gate.
@@ -123,7 +138,7 @@ impl Gate {
             let gate = self.gate(&run, &fingerprints, config, &plan, &models, &held_out)?;
             // From here on, an image at a time: no bars.
             let models = models.quiet();
-            if let (false, Some(method)) = (common.quiet || common.json, self.method.last()) {
+            if let (false, Some(method)) = (common.quiet || common.json, methods.last()) {
                 let held_out = gate.calibrated_on();
                 let fewest = (self.false_alarms * (held_out + 1) as f64 + 1e-9).floor();
                 eprintln!(
@@ -139,7 +154,7 @@ impl Gate {
             if self.stream {
                 stream(channels, judge)
             } else {
-                self.files(common, channels, gate.calibrated_on(), judge)
+                self.files(common, &methods, channels, gate.calibrated_on(), judge)
             }
         })
     }
@@ -178,6 +193,7 @@ impl Gate {
     fn files(
         &self,
         common: &Common,
+        methods: &[Method],
         channels: usize,
         held_out: usize,
         judge: impl Fn(Result<Images, DataError>) -> Result<Verdict, CliError>,
@@ -200,7 +216,7 @@ impl Gate {
         }
         if common.json {
             print_json(&serde_json::json!({
-                "run": self.run, "method": self.method.last().map(|m| m.name()),
+                "run": self.run, "method": methods.last().map(|m| m.name()),
                 "false_alarms": self.false_alarms, "held_out": held_out, "images": answers,
             }))?;
         }

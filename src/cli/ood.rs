@@ -74,19 +74,20 @@ impl Ood {
         let cached = !self.no_cache;
         let results = with_backend!(backend, common.device, |B, device| {
             // All that can be known to be wrong comes before hours of scoring.
-            let mut opened = Vec::new();
-            for config in &configs {
-                let run = super::load::open_run(common, &environment, &config.run)?;
+            let open =
+                |config: &OodConfig| super::load::open_run(common, &environment, &config.run);
+            let runs = configs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+            let names: Vec<String> = runs.iter().map(RunDir::name).collect();
+            let mut ready = Vec::new();
+            for (number, (config, run)) in configs.iter().zip(&runs).enumerate() {
                 let load = |spec: &str| {
                     let draw = (config.seed, cached);
                     super::load::load::<B>(common, spec, &environment, draw, &device)
                 };
                 let sets = images(config, load)?;
-                let (model, trained) = train::open_model::<B>(&run, &device)?;
-                for images in sets.inside.iter().chain(&sets.outside).chain([&sets.calibration]) {
-                    images.expect_shape(model.shape())?;
-                }
-                let others = Others::open(common, &environment, config, (&run, &trained), &device)?;
+                let (model, trained) = train::open_model::<B>(run, &device)?;
+                let others =
+                    Others::open(common, &environment, config, (run, &trained, &model), &device)?;
                 let [train, calibration] =
                     [&trained.data.train, &config.calibration].map(|spec| spec.parse::<Spec>());
                 if train?.source != calibration?.source {
@@ -97,28 +98,32 @@ impl Ood {
                         config.calibration
                     );
                 }
-                opened.push((config, run, trained, sets, model, others));
-            }
-            let mut judged: Vec<Judged> = Vec::new();
-            let names: Vec<String> = opened.iter().map(|(_, run, ..)| run.name()).collect();
-            for (number, (config, run, trained, sets, model, others)) in
-                opened.into_iter().enumerate()
-            {
-                let weights = digest(&run)?;
-                let mut facts = facts(&run, &weights);
+                let weights = digest(run)?;
+                let mut facts = facts(run, &weights);
                 let parameters = burn::module::Module::num_params(&model);
                 facts.push(("parameters of the model".into(), parameters.to_string()));
                 let fingerprint = ood::fingerprint(&weights, &trained.model);
                 let name = distinct(&names, number);
+                let several = names.len() > 1;
                 let model = Opened {
                     model,
                     dequantized: trained.data.dequantize,
-                    run: cached.then_some((&run, fingerprint)),
-                    name: (names.len() > 1).then(|| name.clone()),
+                    run: cached.then_some((run, fingerprint)),
+                    name: several.then(|| name.clone()),
                 };
-                let models = models(common, config, model, others, &device);
-                judged.push(judge(config, name, &models, sets, facts)?);
+                let experiment = experiment(config, name.clone(), sets, facts);
+                experiment.check(&model.model).map_err(|error| match several {
+                    true => CliError::Other(format!("the run `{name}`: {error}")),
+                    false => error.into(),
+                })?;
+                ready.push((experiment, model, others));
             }
+            // Runs may share a model, a background or a run twice: what one has measured the next one finds.
+            let judged = ready.into_iter().map(|(experiment, model, others)| {
+                let models = models(common, experiment.config, model, others, &device);
+                ood::judge(experiment, &models)
+            });
+            let judged = judged.collect::<Result<Vec<Judged>, _>>()?;
             let title = format!("Out-of-distribution detection with {}", names.join(", "));
             let facts = provenance(backend.name(), config.seed);
             Ok::<_, CliError>(ood::write(title, &judged, staged.folder(), &yaml, facts)?)
@@ -282,10 +287,10 @@ impl<B: FlowBackend> Others<B> {
         common: &Common,
         environment: &Environment,
         config: &OodConfig,
-        (own, trained): (&RunDir, &TrainConfig),
+        (own, trained, judge): (&RunDir, &TrainConfig, &Model<B>),
         device: &B::Device,
     ) -> Result<Self, CliError> {
-        let open = |key: &'static str, name: &str| -> Result<Other<B>, CliError> {
+        let open = |key: &'static str, name: &str, needed| -> Result<Other<B>, CliError> {
             let run = super::load::open_run(common, environment, name)?;
             let (model, other) = train::open_model::<B>(&run, device)?;
             if run.root() == own.root() {
@@ -296,13 +301,18 @@ impl<B: FlowBackend> Others<B> {
                 let run = name.to_owned();
                 return Err(OodError::OtherData { key, run, images, own: ours }.into());
             }
-            super::load::expect(&run, &model, Ability::Density)?;
+            super::load::expect(&run, &model, needed)?;
+            let [theirs, ours] = [&model, judge].map(Model::density_dimension);
+            if theirs != ours {
+                let run = name.to_owned();
+                return Err(OodError::OtherDimension { key, run, theirs, ours }.into());
+            }
             let fingerprint = fingerprint(&run, &other)?;
             Ok(Other { run, model, trained: other, fingerprint })
         };
         let background = match config.background.as_deref() {
             Some(name) => {
-                let found = open("background", name)?;
+                let found = open("background", name, Ability::Density)?;
                 if found.trained.data.mutation == 0.0 {
                     return Err(OodError::NotMutated(name.to_owned()).into());
                 }
@@ -310,22 +320,20 @@ impl<B: FlowBackend> Others<B> {
             }
             None => None,
         };
-        let ensemble = config.ensemble.iter().map(|name| open("ensemble", name));
+        let ensemble =
+            config.ensemble.iter().map(|name| open("ensemble", name, Ability::Normalized));
         Ok(Self { background, ensemble: ensemble.collect::<Result<_, CliError>>()? })
     }
 }
 
-/// Score the sets of an experiment by its run.
-pub(super) fn judge<'a, B: FlowBackend>(
-    config: &'a OodConfig,
+/// An experiment on its images.
+pub(super) fn experiment(
+    config: &OodConfig,
     run: String,
-    models: &Models<B>,
-    sets: Sets,
+    Sets { calibration, inside, outside }: Sets,
     facts: Vec<(String, String)>,
-) -> Result<Judged<'a>, CliError> {
-    let Sets { calibration, inside, outside } = sets;
-    let experiment = Experiment { config, run, calibration, inside, outside, facts };
-    Ok(ood::judge(experiment, models)?)
+) -> Experiment<'_> {
+    Experiment { config, run, calibration, inside, outside, facts }
 }
 
 /// The models of an experiment, ready to score.

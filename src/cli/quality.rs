@@ -81,10 +81,7 @@ impl QualityArgs {
             bar.finish(&real.name);
             let likelihood = match model.is_likelihood() {
                 true => {
-                    let noise = match config.data.dequantize {
-                        true => Noise::Evaluation { seed },
-                        false => Noise::Off,
-                    };
+                    let noise = Noise::evaluation(config.data.dequantize, seed);
                     let (batch, lid) = (config.batch_size, LidConfig::default());
                     let bars = common.verbosity();
                     let scorer = Scorer::<B>::new(model, noise, batch, &lid, seed, device, bars);

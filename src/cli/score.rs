@@ -69,8 +69,13 @@ impl Score {
         let plan = Plan::new(config, &calibration);
         let (scores, chosen) = with_backend!(backend, common.device, |B, device| {
             let (model, trained) = train::open_model::<B>(&run, &device)?;
-            let others =
-                super::ood::Others::open(common, &environment, config, (&run, &trained), &device)?;
+            let others = super::ood::Others::open(
+                common,
+                &environment,
+                config,
+                (&run, &trained, &model),
+                &device,
+            )?;
             let fingerprint = super::ood::fingerprint(&run, &trained)?;
             let model = Opened {
                 model,

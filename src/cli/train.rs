@@ -2,14 +2,15 @@
 
 use super::{CliError, Common, key_value, print, print_json, stem, when_stdin_ends};
 use crate::{
-    config::{Environment, Loaded, ModelConfig, TrainConfig},
-    run::RunDir,
+    config::{Environment, Loaded, ModelConfig, TrainConfig, leaves},
+    run::{RunDir, SECOND},
     train::{self, Display, Outcome, TrainError},
     with_backend,
 };
 use burn::{backend::Autodiff, train::Interrupter};
 use clap::{ArgGroup, Args};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::IsTerminal,
     path::PathBuf,
     sync::{
@@ -65,7 +66,8 @@ impl Train {
             let before = Loaded::<TrainConfig>::file(&run.config())?;
             let files = [vec![run.config()], self.config.clone()].concat();
             let loaded = Loaded::<TrainConfig>::new(&files, &sets)?;
-            same(&before.config, &loaded.config)?;
+            let second_begun = !run.part(SECOND).checkpoints().steps().is_empty();
+            same(&before.config, &loaded.config, second_begun)?;
             let images = train::images(&loaded.config, &environment.data_dir)?;
             self.finish(common, backend, &loaded, images, (&run, true))
         } else {
@@ -147,30 +149,38 @@ pub(super) fn interrupter() -> Result<(Interrupter, Training), CliError> {
     Ok((interrupter, training))
 }
 
-/// Refuse to resume with settings that would change the result.
-fn same(old: &TrainConfig, config: &TrainConfig) -> Result<(), CliError> {
+/// Refuse to resume with settings that would change the result. Of a two-step model whose second step has not begun, that step may change.
+fn same(old: &TrainConfig, config: &TrainConfig, second_begun: bool) -> Result<(), CliError> {
     let total = |c: &TrainConfig| (c.epochs, c.max_steps);
-    let value = |config: &TrainConfig| {
-        let mut value = serde_json::to_value(config).unwrap_or_default();
-        // Patience may change; what best weights are may not.
-        value["early_stopping.measure"] = value["early_stopping"]["measure"].clone();
-        value
+    let values = |config: &TrainConfig| {
+        let mut values = BTreeMap::new();
+        let value = serde_json::to_value(config).unwrap_or_default();
+        leaves(&value, &mut Vec::new(), &mut |path, value| {
+            values.insert(path.join("."), value.clone());
+        });
+        values
     };
-    let (before, now) = (value(old), value(config));
-    let changed: Vec<String> = now
-        .as_object()
+    let may_change = |key: &str| {
+        let root = key.split('.').next().unwrap_or(key);
+        // Patience may change; what best weights are may not.
+        CHANGEABLE.contains(&root) && key != "early_stopping.measure"
+            || !second_begun && key.starts_with("model.second")
+    };
+    let (before, now) = (values(old), values(config));
+    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let said = |value: Option<&serde_json::Value>| value.map_or("none".into(), |v| v.to_string());
+    let changed: Vec<String> = keys
         .into_iter()
-        .flatten()
-        .filter(|(key, value)| {
-            before.get(*key) != Some(value) && !CHANGEABLE.contains(&key.as_str())
-        })
-        .map(|(key, value)| format!("`{key}` was {} and is now {value}", before[key]))
+        .map(|key| (key, before.get(key), now.get(key)))
+        .filter(|(key, before, now)| before != now && !may_change(key))
+        .map(|(key, before, now)| format!("`{key}` was {} and is now {}", said(before), said(now)))
         .collect();
     let second = |c: &TrainConfig| match &c.model {
         ModelConfig::TwoStep(two_step) => Some(c.second_step(two_step)),
         _ => None,
     };
-    let steps = [Some(old.clone()).zip(Some(config.clone())), second(old).zip(second(config))];
+    let of_second = second(old).zip(second(config)).filter(|_| second_begun);
+    let steps = [Some((old.clone(), config.clone())), of_second];
     let fixed = |(old, new): &(TrainConfig, TrainConfig)| {
         new.scheduler.fixes_the_length() && total(old) != total(new)
     };

@@ -33,6 +33,12 @@ pub(super) fn type_error<T: DeserializeOwned>(tree: &Node, error: figment::Error
     let mut node = tree.nearest(path.iter().map(String::as_str));
     let mut key = path.join(".");
     let mut problem = words(&error.kind);
+    if let Kind::InvalidType(_, expected) = &error.kind
+        && expected.starts_with("enum ")
+    {
+        let names = names::<T>(tree, &path).unwrap_or_default();
+        problem = problem.replace(expected, &format!("one of {}", names.join(", ")));
+    }
     if let Kind::MissingField(field) = &error.kind {
         if let Value::Map(entries) = &node.value {
             let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
@@ -99,14 +105,26 @@ fn could_be(node: &Node, kind: &Kind) -> bool {
     }
 }
 
+/// The names that an enum has, whose value at `path` is no text: what is said of a name that it has not.
+fn names<T: DeserializeOwned>(tree: &Node, path: &[String]) -> Option<&'static [&'static str]> {
+    let mut json = tree.json();
+    *at(&mut json, path)? = "?".into();
+    match Figment::from(Serialized::defaults(json)).extract::<T>().err()?.kind {
+        Kind::UnknownVariant(_, names) => Some(names),
+        _ => None,
+    }
+}
+
+/// The value at a path.
+fn at<'a>(root: &'a mut Json, path: &[String]) -> Option<&'a mut Json> {
+    path.iter().try_fold(root, |json, key| match json {
+        Json::Array(items) => items.get_mut(key.parse::<usize>().ok()?),
+        json => json.get_mut(key),
+    })
+}
+
 /// The values with the missing key put into the mapping at `path`, or without the node there.
 fn changed(mut root: Json, path: &[String], kind: &Kind) -> Option<Json> {
-    fn at<'a>(root: &'a mut Json, path: &[String]) -> Option<&'a mut Json> {
-        path.iter().try_fold(root, |json, key| match json {
-            Json::Array(items) => items.get_mut(key.parse::<usize>().ok()?),
-            json => json.get_mut(key),
-        })
-    }
     if let Kind::MissingField(field) = kind {
         at(&mut root, path)?.as_object_mut()?.insert(field.to_string(), Json::Null);
     } else {
@@ -193,6 +211,17 @@ mod tests {
         );
         // Two equal mistakes hide each other: the first is named.
         says(&model("{name: rq_nsf, bins: x, blocks: x}"), "configuration:2:23: `model.bins` is");
+    }
+
+    #[test]
+    fn an_enum_names_its_values() {
+        let text =
+            "data: {train: demo:train}\nmodel: {name: glow}\nearly_stopping: {measure: null}\n";
+        let message = Loaded::<TrainConfig>::text(text, &[]).unwrap_err().to_string();
+        says(
+            &message,
+            "`early_stopping.measure` is empty, but it must be one of loss, reconstruction",
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{
     ConfigError, OodConfig, TrainConfig,
     blame::{guess, type_error},
+    kind::other_than,
     tree::{Node, Origin, TAGS, Value},
 };
 use figment::{
@@ -122,6 +123,9 @@ impl<T: Section> Loaded<T> {
     }
 
     fn read(tree: Node) -> Result<Self, ConfigError> {
+        if let Some(error) = other_than::<T>(&tree) {
+            return Err(error);
+        }
         let figment = Figment::from(Serialized::defaults(tree.json()));
         let config: T = figment.extract().map_err(|error| type_error::<T>(&tree, error))?;
         // What does not come back out was not read: this finds unknown keys inside tagged sections too.
@@ -197,7 +201,7 @@ fn own<T: Section>(variables: impl Iterator<Item = (String, String)>) -> Vec<(St
 }
 
 /// Keys at the root of a section.
-fn keys<T: Section>() -> Vec<String> {
+pub(super) fn keys<T: JsonSchema>() -> Vec<String> {
     let schema = schemars::schema_for!(T);
     let properties = schema.get("properties").and_then(|p| p.as_object());
     properties.map_or(Vec::new(), |p| p.keys().cloned().collect())

@@ -7,6 +7,7 @@
 mod blame;
 mod environment;
 mod error;
+mod kind;
 mod loaded;
 mod model;
 mod ood;
@@ -18,6 +19,7 @@ mod two_step;
 
 pub use environment::Environment;
 pub use error::ConfigError;
+pub use kind::of_another_kind;
 pub(crate) use loaded::leaves;
 pub use loaded::{Loaded, Section};
 pub use model::ModelConfig;

@@ -57,6 +57,9 @@ pub struct OodConfig {
     /// Dequantise with noise from the seed and the image's content; off: the middle of each grey level; null: as each model was trained.
     #[serde(default)]
     pub dequantize: Option<bool>,
+    /// Samples of the importance-weighted bound on a VAE's log-density; null: as it was trained.
+    #[serde(default)]
+    pub importance_samples: Option<usize>,
     /// What to report.
     #[serde(default = "methods")]
     pub methods: Vec<Method>,
@@ -538,15 +541,19 @@ impl Section for OodConfig {
                 .map(|(name, its)| if its { key(name) } else { name.to_owned() });
             own.validate_methods(&key, &methods)?;
             own.validate_lid(&lid, &methods)?;
-            let same = |other: &&Self| {
-                other.run == own.run && other.in_distribution == own.in_distribution
+            let what = |run: &Self| {
+                let Self { run, in_distribution, methods, lid, .. } = run.clone();
+                (run, in_distribution, methods, lid)
             };
-            let twice = runs[..number].iter().find(same);
-            check(&key("run"), &own.run, twice.is_none(), "a run and its sets, named once")?;
+            let twice = runs[..number].iter().any(|other| what(other) == what(own));
+            let allowed = "a run with its sets, methods and LID, named once";
+            check(&key("run"), &own.run, !twice, allowed)?;
         }
         let count = self.calibration_count;
         check("calibration_count", count, count > 0, "at least 1")?;
         check("limit", 0, self.limit != Some(0), "at least 1, or null")?;
+        let samples = self.importance_samples;
+        check("importance_samples", 0, samples != Some(0), "at least 1, or null")?;
         check("batch_size", 0, self.batch_size > 0, "at least 1")?;
         let level = self.bootstrap.level;
         let resamples = self.bootstrap.resamples;

@@ -292,7 +292,8 @@ impl Section for TrainConfig {
         let pixels = mutation == 0.0 || height * width > 1;
         check("data.mutation", mutation, pixels, "0 for a model of vectors, which have no pixels")?;
         let seeded = mutation == 0.0 || self.data.dequantize;
-        check("data.mutation", mutation, seeded, "0 where `data.dequantize` is false")?;
+        let allowed = "0 where `data.dequantize` is false; a background model is trained with data.dequantize=true";
+        check("data.mutation", mutation, seeded, allowed)?;
         let Optimizer::AdamW { lr, weight_decay, beta_1, beta_2, epsilon } = self.optimizer;
         check("optimizer.lr", lr, lr > 0.0 && lr.is_finite(), "positive")?;
         check("optimizer.weight_decay", weight_decay, weight_decay >= 0.0, "at least 0")?;

@@ -50,6 +50,10 @@ impl TwoStepConfig {
         };
         within("first", self.first.check())?;
         if !self.second.is_estimator() {
+            if matches!(*self.second, ModelConfig::PixelCnn(_)) {
+                let problem = "is pixel_cnn, a density of the grey levels of pixels, which latents have not; the second step is one of rq_nsf_vector, glow_vector, flow, energy, lstm_mixture, gaussian_mixture";
+                return Err(("model.second.name".into(), problem.into()));
+            }
             let problem = "is no density estimator; the second step is one of rq_nsf_vector, glow_vector, flow, energy, lstm_mixture, gaussian_mixture";
             return Err(("model.second.name".into(), problem.into()));
         }

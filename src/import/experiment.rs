@@ -58,7 +58,7 @@ pub(super) fn translated(mut old: Reader) -> Result<(OodConfig, Vec<String>), Im
     if scored == held_out || scored == config.calibration {
         return Err(outside.error(
             "dataloader_args.dataset",
-            format!("is the in-distribution set itself: the reference scores one set a file, an experiment here scores {held_out} beside OOD sets; import the file of an OOD set"),
+            "is the in-distribution set itself: the reference scores one set a file, an experiment here scores it beside OOD sets; import the file of an OOD set",
         ));
     }
     config.in_distribution = vec![held_out];
@@ -293,11 +293,11 @@ fn calibrated(dimension: Option<f64>, [low, high]: [Option<f64>; 2]) -> Scale {
     Scale::Calibrated { dimension, alpha, low: bound(low, lowest), high: bound(high, highest) }
 }
 
-/// A scale that is a number.
+/// A scale that is a number. The reference's flows of images begin with a logit whose inverse shrinks x by 0.95, and with x the decoder's singular values.
 fn fixed(key: &str, r: f64, notes: &mut Vec<String>) -> Scale {
+    let here = ((r - 0.95f64.ln()) * 1e4).round() / 1e4;
     notes.push(format!(
-        "`{key}` {r} is kept; of a flow with a logit, the reference's decoder shrinks x by 0.95, so that its scale is {:.3} here",
-        r - 0.95f64.ln()
+        "`{key}` {r} is {here} here: the decoder of the reference's flows shrinks x by 0.95, in their logit; of a flow without one write {r}"
     ));
-    Scale::Fixed { r }
+    Scale::Fixed { r: here }
 }

@@ -3,6 +3,7 @@
 use super::ImportError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use std::path::{Path, PathBuf};
 
 /// A mapping of an old file, and where it stands in the file.
@@ -23,7 +24,10 @@ impl Reader {
         let text =
             std::fs::read_to_string(path).map_err(|source| ImportError::read(path, source))?;
         let syntax = |problem: String| ImportError::Syntax { path: path.to_path_buf(), problem };
-        match serde_saphyr::from_str(&text).map_err(|error| syntax(error.to_string()))? {
+        let said = |error: serde_saphyr::Error| {
+            UserMessageFormatter.format_message(error.without_snippet()).into_owned()
+        };
+        match serde_saphyr::from_str(&text).map_err(|error| syntax(said(error)))? {
             Value::Object(map) => Ok(Self::new(path, map)),
             _ => Err(syntax("it is no mapping of keys to values".into())),
         }

@@ -33,7 +33,7 @@ pub(super) struct Space {
     pub names: Vec<String>,
     /// Axes that change nothing.
     pub idle: Vec<String>,
-    /// The axes that decide whether a trial has a configuration.
+    /// The axes that decide whether a trial has a configuration, of those without choices that are gone.
     pub decisive: Vec<usize>,
     /// Choices (axis, number) of which no trial has one.
     pub gone: BTreeSet<(usize, usize)>,
@@ -63,24 +63,24 @@ impl Space {
             Key { key, axes, values }
         });
         let keys: Vec<Key> = keys.collect();
-        let all: Vec<&[usize]> = trials.iter().map(|trial| &*trial.choices).collect();
-        let missing: Vec<usize> = trials.iter().map(|t| usize::from(t.config.is_none())).collect();
-        let decisive = deciding(&all, &missing);
 
         let made = |trial: &Trial| trial.choices.iter().copied().enumerate().collect::<Vec<_>>();
         let kept: BTreeSet<(usize, usize)> = there.iter().flat_map(|trial| made(trial)).collect();
         let mut gone: BTreeSet<(usize, usize)> = trials.iter().flat_map(made).collect();
         gone.retain(|choice| !kept.contains(choice));
         let builder = Builder { axes, keys: &keys, gone: &gone };
-        let lost: BTreeSet<Vec<usize>> = trials
+        let mut left: Vec<&Trial> = trials.iter().collect();
+        left.retain(|trial| !made(trial).iter().any(|choice| gone.contains(choice)));
+        let all: Vec<&[usize]> = left.iter().map(|trial| &*trial.choices).collect();
+        let missing: Vec<usize> = left.iter().map(|t| usize::from(t.config.is_none())).collect();
+        let decisive = deciding(&all, &missing);
+        let lost: BTreeSet<Vec<usize>> = left
             .iter()
             .filter(|trial| trial.config.is_none())
-            .filter(|trial| !made(trial).iter().any(|choice| gone.contains(choice)))
             .map(|trial| of(&trial.choices, &decisive))
             .collect();
         let used = |axis: &usize| {
-            keys.iter().any(|key| key.axes.contains(axis))
-                || !lost.is_empty() && decisive.contains(axis)
+            keys.iter().any(|key| key.axes.contains(axis)) || decisive.contains(axis)
         };
         let (used, idle): (Vec<usize>, Vec<usize>) = (0..axes.len()).partition(used);
         let components = components(&used, &keys);
@@ -368,6 +368,6 @@ mod tests {
         assert!(found.exclude.is_empty());
         // What is left of b changes nothing.
         assert_eq!(axes, json!({"a": {"group": {"x": {"set": {"a": 0}}, "y": {"set": {"a": 1}}}}}));
-        assert_eq!((found.idle, found.decisive), (vec!["b".to_owned()], vec![1]));
+        assert_eq!((found.idle, found.decisive), (vec!["b".to_owned()], vec![]));
     }
 }

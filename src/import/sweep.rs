@@ -194,10 +194,13 @@ fn configuration(config: &Config) -> (Command, Value) {
     (command, value)
 }
 
-/// What is to be said of trials that were left out: once for each choice of which none is left, and for each set of choices that decided it otherwise.
+/// Choices that a sentence names before it counts the others.
+const NAMED: usize = 4;
+
+/// What is to be said of trials that were left out, one sentence a reason: each choice of which none is left, and each set of choices that decided it otherwise.
 fn lost(axes: &[Named], found: &Space, errors: &[(Vec<usize>, ImportError)]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let mut notes = Vec::new();
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for (choices, error) in errors {
         let made = |axis: &usize| (*axis, choices[*axis]);
         let gone =
@@ -210,11 +213,29 @@ fn lost(axes: &[Named], found: &Space, errors: &[(Vec<usize>, ImportError)]) -> 
             .iter()
             .map(|&(axis, choice)| format!("{}={}", axes[axis].name, axes[axis].labels[choice]))
             .collect();
-        if seen.insert(decided) {
-            notes.push(format!("{} is left out: {error}", words.join(" ")));
+        if !seen.insert(decided) {
+            continue;
+        }
+        // The file is the one that is translated.
+        let reason = match error {
+            ImportError::Key { key, problem, .. } => format!("`{key}` {problem}"),
+            other => other.to_string(),
+        };
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, choices)) => choices.push(words.join(" ")),
+            None => reasons.push((reason, vec![words.join(" ")])),
         }
     }
-    notes
+    let sentence = |(reason, choices): (String, Vec<String>)| {
+        let (named, others) = choices.split_at(choices.len().min(NAMED));
+        let more = match others.len() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let verb = if choices.len() == 1 { "is" } else { "are" };
+        format!("{}{more} {verb} left out: {reason}", named.join(", "))
+    };
+    reasons.into_iter().map(sentence).collect()
 }
 
 /// A name that a folder may have; none where nothing is left of it, and the file names the sweep.
@@ -311,8 +332,9 @@ mod tests {
         // Of 20, each model's own set is out twice: by its name, and as the same, which is no value any more.
         assert_eq!((labels.len(), plan.excluded), (12, 4));
         assert_eq!(labels[0], "A_size=few B_model=spline_mnist C_against=generated");
-        assert!(said(&notes, "B_model=spline_mnist C_against=mnist is left out"), "{notes:?}");
-        assert!(said(&notes, "C_against=same is left out"), "{notes:?}");
+        // One reason, one sentence.
+        let lost = "B_model=spline_mnist C_against=mnist, C_against=same, B_model=spline_fmnist C_against=fmnist are left out: `data.out_of_distribution";
+        assert!(said(&notes, lost), "{notes:?}");
         assert!(said(&notes, "--out spline_fmnist_2_final"), "{notes:?}");
         let trial = |label: &str| {
             let place = labels.iter().position(|other| other == label);
@@ -463,7 +485,7 @@ mod tests {
                 assert_eq!(config["lid"]["scale"]["dimension"], dimension, "{label}");
             }
         }
-        assert!(said(&notes, "`evaluate_r` -8 is kept"), "{notes:?}");
+        assert!(said(&notes, "`evaluate_r` -8 is -7.9487 here"), "{notes:?}");
         let percentile =
             [earlier.as_slice(), &[("adaptive_setting_mode: given", "percentile: 10")]].concat();
         let (yaml, notes) = changed("sweep_ood.yaml", &percentile).unwrap();

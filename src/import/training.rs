@@ -206,7 +206,7 @@ pub(super) fn set(
              densities of a model of the reference are of other pictures"
         }
         "svhn" => {
-            "the reference trains and tests on the test split alone: name that with --data svhn:test for a model of the reference"
+            "the reference trains and tests on the test split alone: for a model of the reference svhn:test are the training images, of a training with --data svhn:test, of an experiment as `calibration`"
         }
         "tiny-imagenet" => "the reference trains on the validation images too",
         "omniglot" => "the reference divides the background set in ten parts",
@@ -245,10 +245,16 @@ pub(super) fn set(
     }
 }
 
-/// What was not read of a section, one sentence each.
-pub(super) fn left_out(section: &Reader) -> Vec<String> {
-    let left = section.left().into_iter();
-    left.map(|key| format!("`{key}` has no counterpart here and was left out")).collect()
+/// What was not read of a section.
+pub(super) fn left_out(section: &Reader) -> Option<String> {
+    let left: Vec<String> = section.left().into_iter().map(|key| format!("`{key}`")).collect();
+    match left.as_slice() {
+        [] => None,
+        [one] => Some(format!("{one} has no counterpart here and was left out")),
+        several => {
+            Some(format!("{} have no counterpart here and were left out", several.join(", ")))
+        }
+    }
 }
 
 fn batch_size(section: &mut Reader) -> Result<usize, ImportError> {

@@ -133,6 +133,20 @@ pub enum OodError {
     /// A likelihood ratio without a second model.
     #[error("the likelihood ratio needs a background model; name its run as `background`")]
     NoBackground,
+    /// A density over a set of another dimension.
+    #[error(
+        "{key} `{run}` has a log-density over {theirs} dimensions, the model one over {ours}: nats of one are none of the other"
+    )]
+    OtherDimension {
+        /// Key of the configuration.
+        key: &'static str,
+        /// The run.
+        run: String,
+        /// Its dimensions.
+        theirs: usize,
+        /// Those of the model.
+        ours: usize,
+    },
     /// A model of other images.
     #[error(
         "{key} `{run}` was trained on {images}, the model on {own}; models are compared on what both have learned"
@@ -155,7 +169,7 @@ pub enum OodError {
     /// Numbers that say nothing.
     #[error(
         "the {what} of {bad} of the {of} images of {set} is NaN or infinite; the model is numerically broken there (check \
-         the training's last losses, or train with a smaller learning rate)"
+         the training's last losses, or train with a smaller learning rate; a two-step model may have more latents than its decoder has directions: lower model.first.latent)"
     )]
     NotFinite {
         /// Which number.

@@ -14,7 +14,7 @@ use crate::{
     report::{self, Curve, Figure, Group, Row, ScoreTable},
     run::{RunDir, write_atomic},
 };
-use atypical_models::FlowBackend;
+use atypical_models::{FlowBackend, Model};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -40,6 +40,23 @@ impl Experiment<'_> {
     /// The in-distribution sets, then the others.
     fn sets(&self) -> Vec<&Images> {
         self.inside.iter().chain(&self.outside).collect()
+    }
+
+    /// Refuse what is known to go wrong before anything is measured.
+    ///
+    /// # Errors
+    /// As [`Plan::check`], and a set of one image where dual thresholds are asked for.
+    pub fn check<B: FlowBackend>(&self, model: &Model<B>) -> Result<(), OodError> {
+        let sets = self.sets();
+        if self.config.methods.contains(&Method::Dual) {
+            for (number, images) in sets.iter().enumerate() {
+                let side = if number < self.inside.len() { IN } else { OUT };
+                if images.len() < 2 {
+                    return Err(EvalError::TooFew { side, count: images.len() }.into());
+                }
+            }
+        }
+        Plan::new(self.config, &self.calibration).check(model, &sets)
     }
 }
 
@@ -120,16 +137,9 @@ pub fn judge<'a, B: FlowBackend>(
     experiment: Experiment<'a>,
     models: &Models<B>,
 ) -> Result<Judged<'a>, OodError> {
+    experiment.check(models.scorer.model())?;
     let config = experiment.config;
     let sets = experiment.sets();
-    if config.methods.contains(&Method::Dual) {
-        for (number, images) in sets.iter().enumerate() {
-            let side = if number < experiment.inside.len() { IN } else { OUT };
-            if images.len() < 2 {
-                return Err(EvalError::TooFew { side, count: images.len() }.into());
-            }
-        }
-    }
     let plan = Plan::new(config, &experiment.calibration);
     let (scores, chosen) = score(&plan, models, &sets)?;
     let prepared = || scores.iter().flat_map(|s| &s.prepared);
@@ -340,8 +350,11 @@ impl Judged<'_> {
         }
         let pairs = self.inside().iter().flat_map(|a| self.outside().iter().map(move |b| (a, b)));
         let one = self.scores.len() == 2;
-        for (number, (inside, outside)) in pairs.enumerate() {
-            let name = if one { "roc".to_owned() } else { format!("roc_{}", number + 1) };
+        for (inside, outside) in pairs {
+            let name = match one {
+                true => "roc".to_owned(),
+                false => format!("roc_{}_{}", inside.name, outside.name),
+            };
             let caption = format!(
                 "ROC of {} against {}, AUROC in the legend; below the diagonal a score ranks the wrong way round. Shaded: the {} interval at each false-positive rate, where there are many curves of the first and of the best one.",
                 inside.name,
@@ -441,7 +454,7 @@ pub fn write(
         run.tabulate(&mut table)?;
         figures.extend(run.figures().into_iter().map(|figure| match several {
             true => {
-                let name = format!("{}_{}", file_name(&run.experiment.run), figure.name);
+                let name = format!("{}_{}", run.experiment.run, figure.name);
                 let caption = of(run, &figure.caption);
                 figure.renamed(name, caption)
             }
@@ -505,9 +518,4 @@ pub fn write(
 /// A log-density with digits enough to tell two apart.
 fn nats(value: f64) -> String {
     if value.abs() < 10.0 { format!("{value:.3}") } else { format!("{value:.0}") }
-}
-
-/// A name that a file can have.
-fn file_name(run: &str) -> String {
-    run.replace(|c: char| !c.is_alphanumeric() && !"-_.".contains(c), "_")
 }

@@ -114,7 +114,7 @@ struct Set {
     run: String,
     name: String,
     inside: bool,
-    scores: Vec<NamedScore>,
+    scores: Vec<(String, Vec<f64>)>,
 }
 
 impl Labelled {
@@ -249,10 +249,11 @@ impl Labelled {
         })
     }
 
-    /// Pairs of sets of the same run, the in-distribution one first, each with its name and scores: for figures.
-    pub fn pairs(&self) -> impl Iterator<Item = [NamedScores<'_>; 2]> {
+    /// Pairs of sets of the same run, the in-distribution one first, each with its scores, behind the run's name: for figures.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, [NamedScores<'_>; 2])> {
         self.against().flat_map(|(inside, outside)| {
-            outside.into_iter().map(move |outside| [inside, outside].map(Set::named))
+            let pair = move |outside| (&*inside.run, [inside, outside].map(Set::named));
+            outside.into_iter().map(pair)
         })
     }
 
@@ -263,22 +264,37 @@ impl Labelled {
         })
     }
 
-    /// Likelihood and LID of every set that has both among its scores.
-    pub fn likelihood_and_lid(&self) -> Vec<(String, Pairs<'_>)> {
-        self.sets.iter().filter_map(|set| Some((set.named().0, set.pairs()?))).collect()
+    /// The runs that the table names, in its order; one without a name where it names none.
+    pub fn runs(&self) -> Vec<&str> {
+        let mut runs: Vec<&str> = Vec::new();
+        for Set { run, .. } in &self.sets {
+            if !runs.contains(&run.as_str()) {
+                runs.push(run);
+            }
+        }
+        runs
     }
 
-    /// The sets with their scores, for figures.
-    pub fn sets(&self) -> impl Iterator<Item = NamedScores<'_>> {
-        self.sets.iter().map(Set::named)
+    /// Likelihood and LID of every set of a run that has both among its scores, for figures.
+    pub fn likelihood_and_lid(&self, run: &str) -> Vec<(&str, Pairs<'_>)> {
+        self.of(run).filter_map(|set| Some((set.name.as_str(), set.pairs()?))).collect()
+    }
+
+    /// The sets of a run with their scores, for figures.
+    pub fn sets(&self, run: &str) -> Vec<NamedScores<'_>> {
+        self.of(run).map(Set::named).collect()
+    }
+
+    fn of(&self, run: &str) -> impl Iterator<Item = &Set> {
+        self.sets.iter().filter(move |set| set.run == run)
     }
 }
 
-/// A score by its name, one value a row.
-pub type NamedScore = (String, Vec<f64>);
+/// A score as tables call it, one value a row.
+pub type NamedScore<'a> = (&'a str, &'a [f64]);
 
-/// A set by its name, after that of its run if it has one, with its scores.
-pub type NamedScores<'a> = (String, &'a [NamedScore]);
+/// A set by its name, with its scores.
+pub type NamedScores<'a> = (&'a str, Vec<NamedScore<'a>>);
 
 impl Set {
     /// Likelihood and LID, where both are there.
@@ -291,28 +307,25 @@ impl Set {
     }
 
     fn named(&self) -> NamedScores<'_> {
-        let name = match self.run.as_str() {
-            "" => self.name.clone(),
-            run => format!("{run}: {}", self.name),
-        };
-        (name, &self.scores)
+        let scores = self.scores.iter().map(|(name, values)| (self.title(name), &**values));
+        (&self.name, scores.collect())
+    }
+
+    /// What a score is called: a method of ours as in the tables of an experiment.
+    fn title<'a>(&self, name: &'a str) -> &'a str {
+        let short = name.strip_prefix(PREFIX).unwrap_or(name);
+        let taken = self.scores.iter().any(|(other, _)| other == short);
+        let method = (short != name).then(|| Method::from_str(short, false).ok()).flatten();
+        let title = method.and_then(method::spec).map(|spec| spec.title);
+        title.unwrap_or(if taken { name } else { short })
     }
 
     fn entries(&self) -> Scored<'_> {
-        let mut entries: Vec<Entry> = self
-            .scores
-            .iter()
-            .map(|(name, values)| {
-                let short = name.strip_prefix(PREFIX).unwrap_or(name);
-                let taken = self.scores.iter().any(|(other, _)| other == short);
-                // A method of ours is called as in the tables of an experiment.
-                let method = (short != name).then(|| Method::from_str(short, false).ok()).flatten();
-                let title = method.and_then(method::spec).map(|spec| spec.title);
-                Entry::Score(title.unwrap_or(if taken { name } else { short }), values)
-            })
-            .collect();
+        let (name, scores) = self.named();
+        let mut entries: Vec<Entry> =
+            scores.into_iter().map(|(title, values)| Entry::Score(title, values)).collect();
         entries.extend(self.pairs().map(Entry::Dual));
-        Scored { name: &self.name, run: &self.run, entries }
+        Scored { name, run: &self.run, entries }
     }
 }
 
@@ -398,8 +411,14 @@ mod tests {
         let found: Vec<_> =
             rows.iter().map(|r| (r.run.as_str(), r.inside.as_str(), r.auroc.value)).collect();
         assert_eq!(found, [("x", "a", 1.0), ("y", "b", 0.0)]);
-        let names: Vec<_> = labelled.pairs().map(|pair| pair.map(|(name, _)| name)).collect();
-        assert_eq!(names, [["x: a", "x: b"], ["y: b", "y: a"]]);
+        let names: Vec<_> =
+            labelled.pairs().map(|(run, pair)| (run, pair.map(|(name, _)| name))).collect();
+        assert_eq!(names, [("x", ["a", "b"]), ("y", ["b", "a"])]);
+        assert_eq!(labelled.runs(), ["x", "y"]);
+        assert_eq!(
+            labelled.sets("y"),
+            [("a", vec![("s", [1.0].as_slice())]), ("b", vec![("s", [0.0].as_slice())])]
+        );
     }
 
     #[test]

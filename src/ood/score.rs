@@ -3,15 +3,16 @@
 use super::{
     Chosen, Entry, Models, OodError, Scored, Statistic, Statistics, choose_scale,
     method::{self, FitError, batch_typicality},
+    scorer::{latent_dimension, within_reach},
     statistic::{check_finite, p_value},
 };
 use crate::{
     config::{LidConfig, Method, OodConfig},
-    data::Images,
+    data::{Images, Kind},
     eval::dual::Pairs,
-    lid::{LidEstimator, Prepared, Scale, Spectral, StopAt},
+    lid::{Estimator, LidEstimator, Prepared, Scale, Spectral, StopAt},
 };
-use atypical_models::{Ability, FlowBackend};
+use atypical_models::{Ability, FlowBackend, Model, Undefined};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -50,25 +51,38 @@ impl<'a> Plan<'a> {
         self.calibration.draw(self.calibration_count, self.seed)
     }
 
-    /// Refuse what the model has not and too few training images, before anything is measured.
-    fn check<B: FlowBackend>(&self, models: &Models<B>) -> Result<(), OodError> {
-        let model = models.scorer.model();
+    /// Refuse what is known to go wrong before anything is measured: images of another shape or kind than the model and the methods take, too few of them, what
+    /// the model has not, a dimension that its LID does not reach.
+    ///
+    /// # Errors
+    /// The first that is found.
+    pub fn check<B: FlowBackend>(
+        &self,
+        model: &Model<B>,
+        sets: &[&Images],
+    ) -> Result<(), OodError> {
+        let batched = self.methods.contains(&Method::BatchTypicality);
+        for images in sets.iter().copied().chain([self.calibration]) {
+            images.expect_shape(model.shape())?;
+        }
+        let too_few = sets.iter().find(|images| batched && images.len() < self.batch);
+        if let Some(images) = too_few {
+            let (set, batch, found) = (images.name.clone(), self.batch, images.len());
+            return Err(OodError::Batch { set, batch, found });
+        }
         for &method in self.methods {
-            let coded = matches!(method, Method::Complexity | Method::ComplexityMixture);
-            if let (true, Some(why)) = (coded, model.lacks(Ability::Bits)) {
+            if let (true, Kind::Vectors) = (is_coded(method), self.calibration.kind) {
+                return Err(OodError::NoPictures { set: self.calibration.name.clone() });
+            }
+            if let Some(why) = undefined(method, self.lid.estimator, model) {
                 let what = format!("the method {}", method.name());
                 return Err(OodError::Undefined { what, why });
             }
-            for statistic in method::reads(method) {
-                let needed = match statistic {
-                    Statistic::Lid => self.lid.estimator.needs(),
-                    statistic => statistic.needs(),
-                };
-                if let Some(why) = needed.and_then(|ability| model.lacks(ability)) {
-                    let what = format!("the method {}", method.name());
-                    return Err(OodError::Undefined { what, why });
-                }
-            }
+        }
+        if let (true, Scale::Calibrated { dimension: Some(target), .. }) =
+            (self.reads_scale(), &self.lid.scale)
+        {
+            within_reach(*target, latent_dimension(model))?;
         }
         let found = self.calibration.len().min(self.calibration_count);
         match method::neediest(self.methods) {
@@ -88,13 +102,37 @@ impl<'a> Plan<'a> {
         asked
     }
 
-    /// Whether anything is.
+    /// Whether LID is asked for, at a scale.
+    fn reads_scale(&self) -> bool {
+        reads_spectrum(&method::statistics(self.methods)) && self.lid.estimator.has_scale()
+    }
+
+    /// Whether anything is fitted.
     pub fn is_fitted(&self) -> bool {
-        let scaled = reads_spectrum(&method::statistics(self.methods))
-            && self.lid.estimator.has_scale()
-            && !matches!(self.lid.scale, Scale::Fixed { .. });
+        let scaled = self.reads_scale() && !matches!(self.lid.scale, Scale::Fixed { .. });
         scaled || method::any_fitted(self.methods)
     }
+}
+
+/// Whether a method compares a log-density with the length of a code.
+fn is_coded(method: Method) -> bool {
+    matches!(method, Method::Complexity | Method::ComplexityMixture)
+}
+
+/// Why a method cannot judge by a model, with LID by `estimator`; nothing where it can.
+pub fn undefined<B: FlowBackend>(
+    method: Method,
+    estimator: Estimator,
+    model: &Model<B>,
+) -> Option<Undefined> {
+    let needed = |statistic: Statistic| match statistic {
+        Statistic::Lid => estimator.needs(),
+        statistic => statistic.needs(),
+    };
+    let coded = is_coded(method).then_some(Ability::Bits);
+    let mut needed =
+        coded.into_iter().chain(method::reads(method).iter().copied().filter_map(needed));
+    needed.find_map(|ability| model.lacks(ability))
 }
 
 /// The scores of one set.
@@ -172,15 +210,7 @@ pub fn score<B: FlowBackend>(
     models: &Models<B>,
     sets: &[&Images],
 ) -> Result<(Vec<SetScores>, Option<Chosen>), OodError> {
-    for images in sets.iter().copied().chain([plan.calibration]) {
-        images.expect_shape(models.scorer.shape())?;
-    }
-    plan.check(models)?;
-    let batched = plan.methods.contains(&Method::BatchTypicality);
-    if let Some(images) = sets.iter().find(|images| batched && images.len() < plan.batch) {
-        let (set, batch, found) = (images.name.clone(), plan.batch, images.len());
-        return Err(OodError::Batch { set, batch, found });
-    }
+    plan.check(models.scorer.model(), sets)?;
     // All that takes seconds comes first.
     let measured: Result<Vec<SetScores>, OodError> =
         sets.iter().map(|images| measure(plan, models, images)).collect();
@@ -212,7 +242,7 @@ pub fn score_with<B: FlowBackend>(
 /// # Errors
 /// Too few training images, statistics that are not finite, a scale that cannot be chosen.
 pub fn fit<B: FlowBackend>(plan: &Plan, models: &Models<B>) -> Result<Fit, OodError> {
-    plan.check(models)?;
+    plan.check(models.scorer.model(), &[])?;
     let scorer = &models.scorer;
     let asked = plan.asked(models);
     // Nothing is measured where nothing is fitted.

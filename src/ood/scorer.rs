@@ -36,6 +36,8 @@ pub struct Scorer<B: FlowBackend> {
     verbosity: Verbosity,
     cache: Cache,
     /// What progress is said of, where models are told apart.
+    /// Those of a VAE's bound, where they are not as it was trained.
+    importance_samples: Option<usize>,
     name: Option<String>,
 }
 
@@ -111,6 +113,7 @@ impl<B: FlowBackend> Scorer<B> {
             verbosity,
             cache,
             name,
+            importance_samples: None,
         }
     }
 
@@ -137,12 +140,14 @@ impl<B: FlowBackend> Scorer<B> {
         device: B::Device,
         verbosity: Verbosity,
     ) -> Self {
-        let noise = match config.dequantize.unwrap_or(dequantized) {
-            true => Noise::Evaluation { seed: config.seed },
-            false => Noise::Off,
+        let noise = Noise::evaluation(config.dequantize.unwrap_or(dequantized), config.seed);
+        let model = match config.importance_samples {
+            Some(samples) => model.with_importance_samples(samples),
+            None => model,
         };
         let OodConfig { batch_size, lid, seed, .. } = config;
-        Self::new(model, noise, *batch_size, lid, *seed, device, verbosity)
+        let scorer = Self::new(model, noise, *batch_size, lid, *seed, device, verbosity);
+        Self { importance_samples: config.importance_samples, ..scorer }
     }
 
     /// The same without bars.
@@ -157,10 +162,7 @@ impl<B: FlowBackend> Scorer<B> {
 
     /// Dimension of the model's latents, up to which LID goes; that of the data where it has none.
     pub fn latent_dimension(&self) -> usize {
-        match self.model.lacks(Ability::Latents) {
-            None => self.model.latent_dimension(),
-            Some(_) => self.model.dimension(),
-        }
+        latent_dimension(&self.model)
     }
 
     /// Shape of the images that the model takes.
@@ -273,7 +275,9 @@ impl<B: FlowBackend> Scorer<B> {
 
     /// What all numbers depend on besides the weights.
     fn context(&self) -> String {
-        format!("{} {:?}", B::name(&self.device), self.noise)
+        let samples =
+            self.importance_samples.map_or(String::new(), |n| format!(" {n} importance samples"));
+        format!("{} {:?}{samples}", B::name(&self.device), self.noise)
     }
 
     /// The largest error, in units of x, with which each image comes back from the latent: what the model's inverse misses.
@@ -457,14 +461,27 @@ pub fn choose_scale(
                 Some(dimension) => dimension,
                 None => model_free_dimension(images, alpha, seed)?,
             };
-            // Known before anything is computed: LID lies between 0 and the dimension of the latents.
-            if !(target > 0.0 && target < latent_dimension as f64) {
-                return Err(OodError::Dimension { target, dimension: latent_dimension });
-            }
+            within_reach(target, latent_dimension)?;
             let prepared = prepare(&drawn(), StopAt::Dimension(target))?;
             let r = scale::calibrate(&estimator, &prepared, target, low, high)?;
             Ok(Chosen { r, dimension: Some(target) })
         }
+    }
+}
+
+/// Dimension of a model's latents, up to which LID goes; that of the data where it has none.
+pub(super) fn latent_dimension<B: FlowBackend>(model: &Model<B>) -> usize {
+    match model.lacks(Ability::Latents) {
+        None => model.latent_dimension(),
+        Some(_) => model.dimension(),
+    }
+}
+
+/// Refuse a dimension that no LID takes: it lies between 0 and the dimension of the latents.
+pub(super) fn within_reach(target: f64, latent_dimension: usize) -> Result<(), OodError> {
+    match target > 0.0 && target < latent_dimension as f64 {
+        true => Ok(()),
+        false => Err(OodError::Dimension { target, dimension: latent_dimension }),
     }
 }
 

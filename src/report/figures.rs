@@ -78,12 +78,12 @@ impl Figure {
     ) -> Self {
         // With a view box a figure scales to the width of the page around it; without one it is cut off.
         let svg = svg.replacen("<svg ", &format!("<svg viewBox=\"0 0 {width} {height}\" "), 1);
-        Self { name: name.to_owned(), caption, svg, png }
+        Self { name: file_name(name), caption, svg, png }
     }
 
     /// The same under another name and caption.
     pub fn renamed(self, name: String, caption: String) -> Self {
-        Self { name, caption, ..self }
+        Self { name: file_name(&name), caption, ..self }
     }
 
     /// Write `<name>.svg` and `<name>.png` into a folder.
@@ -101,6 +101,11 @@ impl Figure {
             }
         }
     }
+}
+
+/// What a file can be named: runs, sets and columns have names that none can.
+fn file_name(name: &str) -> String {
+    name.replace(|c: char| !c.is_alphanumeric() && !"-_.".contains(c), "_")
 }
 
 /// Smallest and largest finite value; infinite, the wrong way round, where there is none.

@@ -38,6 +38,9 @@ pub enum SweepError {
     /// The sweep's file.
     #[error(transparent)]
     Space(#[from] space::SpaceError),
+    /// A file of another kind.
+    #[error(transparent)]
+    Kind(ConfigError),
     /// The queue.
     #[error(transparent)]
     Store(#[from] store::StoreError),

@@ -2,10 +2,11 @@
 
 use super::{
     Spec, SweepError,
-    space::{self, Command, Point, Stop, SweepFile},
+    space::{self, Command, Goal, Metric, Point, Stop, SweepFile},
     store,
 };
-use crate::config::{Loaded, ModelConfig, OodConfig, Section, TrainConfig};
+use crate::config::{Loaded, ModelConfig, OodConfig, Section, TrainConfig, of_another_kind};
+use crate::track::RECONSTRUCTION;
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
@@ -39,8 +40,13 @@ pub struct Planned {
 }
 
 /// What trainings log.
-const MEASURES: [&str; 4] =
-    ["valid_bits_per_dimension", "valid_loss", "train_bits_per_dimension", "train_loss"];
+const MEASURES: [&str; 5] = [
+    "valid_bits_per_dimension",
+    "valid_loss",
+    "train_bits_per_dimension",
+    "train_loss",
+    RECONSTRUCTION,
+];
 
 /// Keys that say what a run is called and where it is shown, not what it computes.
 const NAMES: [&str; 3] = ["run", "name", "track"];
@@ -53,7 +59,9 @@ impl Plan {
     pub fn read(path: &Path) -> Result<Self, SweepError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SweepError::Read { path: path.to_path_buf(), source })?;
-        let mut file = SweepFile::read(&text, path)?;
+        let mut file = SweepFile::read(&text, path).map_err(|error| {
+            of_another_kind::<SweepFile>(&text, path).map_or(error.into(), SweepError::Kind)
+        })?;
         let expansion = space::expand(&file)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         file.base = file.base.iter().map(|base| folder.join(base)).collect();
@@ -81,6 +89,7 @@ impl Plan {
             }
             plan.trials.push(planned);
         }
+        plan.judge_as_trained();
         let measure = plan.spec.measure().name;
         let known = MEASURES.contains(&measure.as_str()) || measure.starts_with("quality.");
         if plan.spec.file.command == Command::Train && !known {
@@ -91,6 +100,19 @@ impl Plan {
             ));
         }
         Ok(plan)
+    }
+
+    /// Trainings that all tell their better epochs by reconstruction are ranked by it where the file names no metric.
+    fn judge_as_trained(&mut self) {
+        let by_reconstruction = |planned: &Planned| {
+            let config: Option<Value> = serde_json::from_str(&planned.trial.config).ok();
+            config.is_some_and(|c| c["early_stopping"]["measure"] == "reconstruction")
+        };
+        let all = !self.trials.is_empty() && self.trials.iter().all(by_reconstruction);
+        if all && self.spec.file.metric.is_none() {
+            let name = RECONSTRUCTION.to_owned();
+            self.spec.file.metric = Some(Metric { name, goal: Goal::Minimize });
+        }
     }
 
     fn error(&self, problem: String) -> SweepError {

@@ -71,15 +71,24 @@ pub enum TrainError {
         "the model has no parameters to learn; add a step that has some (act_norm, conv1x1, coupling) to model.transform"
     )]
     NoParameters,
+    /// Vectors that a logit is not defined on.
+    #[error(
+        "`{set}` has values outside of [0, 1], in column {dimension} (from 0), and the flow begins with a logit, which is defined there alone; leave it out of \
+         model.transform, or put {{kind: whiten}} in its place"
+    )]
+    OutsideLogit {
+        /// The set.
+        set: String,
+        /// The first column with such values.
+        dimension: usize,
+    },
     /// A loss, gradient or weight that is not finite.
     #[error(
-        "{what} became {value} at step {step} (epoch {epoch}); nothing of this step was kept. {}. Try a smaller learning rate (--set optimizer.lr=…) or gradient clipping (--set clip_grad_norm=1)",
-        match saved {
-            0 => "There is no checkpoint yet, and the run's name is free again".to_owned(),
-            saved => format!("The last checkpoint is of step {saved}"),
-        }
+        "{what} became {value} at step {step} (epoch {epoch}) of the {training}; nothing of this step was kept. {kept}. Try a smaller learning rate (--set {keys}optimizer.lr=…) or gradient clipping (--set {keys}clip_grad_norm=1)"
     )]
     Diverged {
+        /// What was trained.
+        training: &'static str,
         /// What is not finite.
         what: &'static str,
         /// Its value.
@@ -88,14 +97,24 @@ pub enum TrainError {
         step: usize,
         /// The epoch, from 1.
         epoch: usize,
-        /// Step of the last checkpoint, 0 for none.
-        saved: usize,
+        /// What there is to go on from, in a sentence.
+        kept: String,
+        /// What the keys of its settings begin with.
+        keys: &'static str,
     },
     /// A resume with another configuration.
     #[error(
         "the run was started with another configuration: {0}; resume without --config and --set, or start a new run with --run"
     )]
     OtherConfig(String),
+    /// A first step whose latents say nothing.
+    #[error(
+        "the first step: {problem}. A density of such latents is one of noise, and the second step was not begun; train anew under another name with --run"
+    )]
+    FirstStep {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A first step that is to go on after its end.
     #[error(
         "the first step is done, after {epochs} epochs, and the second has learned from its latents: its length cannot change any more (`model.second_training.epochs` can); start a new run with --run"

@@ -29,7 +29,7 @@ pub use strategy::Outcome;
 pub use trainee::Trainee;
 pub(crate) use trainee::is_vector;
 pub(crate) use weights::to_bytes;
-pub use weights::{Checksum, load_model, open_damaged_flow, open_flow, open_model};
+pub use weights::{Checksum, load_model, open_damaged_model, open_flow, open_model};
 
 use crate::{
     config::{EarlyStopping, Loaded, Measure, ModelConfig, TrainConfig},
@@ -129,6 +129,7 @@ where
         Ok(outcome) => outcome,
         Err(error) => {
             live.finish(track::Outcome::Failed);
+            run.remove_if_empty();
             return Err(error);
         }
     };
@@ -207,6 +208,17 @@ where
     let mut model = config.model.build::<B>(config.seed, device)?;
     if model.as_flow().is_some_and(|flow| !flow.learns()) {
         return Err(TrainError::NoParameters);
+    }
+    if model.as_flow().is_some_and(|flow| flow.begins_with_logit()) {
+        for images in [&train, &valid] {
+            let outside = |&[low, high]: &[f32; 2]| low < 0.0 || high > 1.0;
+            if let Some(dimension) = images.ends()?.iter().position(outside) {
+                return Err(TrainError::OutsideLogit { set: images.name.clone(), dimension });
+            }
+        }
+    }
+    if let (true, Some(why)) = (config.samples.quality > 0, model.lacks(Ability::Samples)) {
+        eprintln!("warning: samples.quality compares samples with images: {why}");
     }
     let EarlyStopping { patience, measure } = config.early_stopping;
     if patience.is_some() && measure == Measure::Loss && !model.is_ranked() {

@@ -1,6 +1,6 @@
 //! Mean and standard deviation of each coordinate of many points.
 
-/// Standard deviation below which a coordinate is taken for a constant, which no division makes standard.
+/// Standard deviation, in parts of 1 and the mean's size, below which a coordinate is taken for a constant, which no division makes standard.
 const CONSTANT: f64 = 1e-6;
 
 /// Mean and sum of squared distances from it, of each of d coordinates, point by point (Welford 1962).
@@ -31,11 +31,16 @@ impl Moments {
 
     /// Mean and standard deviation of each coordinate, and how many coordinates are constant: their deviation is 1 here.
     pub fn standards(&self) -> ([Vec<f32>; 2], usize) {
-        let deviations: Vec<f64> = self.squares.iter().map(|s| (s / self.n).sqrt()).collect();
-        let constant = deviations.iter().filter(|deviation| **deviation < CONSTANT).count();
-        let or_1 = |deviation: &f64| if *deviation < CONSTANT { 1.0 } else { *deviation as f32 };
+        let deviation = |(square, mean): (&f64, &f64)| {
+            let deviation = (square / self.n).sqrt();
+            // Beside a large mean, f32 has only its own rounding left to vary.
+            (deviation >= CONSTANT * (1.0 + mean.abs())).then_some(deviation as f32)
+        };
+        let deviations: Vec<Option<f32>> =
+            self.squares.iter().zip(&self.mean).map(deviation).collect();
+        let constant = deviations.iter().filter(|deviation| deviation.is_none()).count();
         let mean = self.mean.iter().map(|m| *m as f32).collect();
-        ([mean, deviations.iter().map(or_1).collect()], constant)
+        ([mean, deviations.into_iter().map(|d| d.unwrap_or(1.0)).collect()], constant)
     }
 }
 

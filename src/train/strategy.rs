@@ -62,7 +62,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// What a training that has ended came to, where it has said so.
-    pub(super) fn read(run: &RunDir) -> Option<Self> {
+    pub fn read(run: &RunDir) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(run.outcome()).ok()?).ok()
     }
 
@@ -74,6 +74,10 @@ impl Outcome {
 
 /// What progress of a training of one step is said of.
 pub const TRAINING: &str = "training";
+/// ... of the first step of a two-step model.
+pub const FIRST_STEP: &str = "first step";
+/// ... of its second.
+pub const SECOND_STEP: &str = "second step";
 
 /// The loop, and what it needs besides what burn-train hands it.
 pub struct Strategy<B: AutodiffBackend + FlowBackend>
@@ -169,10 +173,7 @@ where
     }
 
     fn validation_noise(&self) -> Noise {
-        match self.config.data.dequantize {
-            true => Noise::Evaluation { seed: VALIDATION },
-            false => Noise::Off,
-        }
+        Noise::evaluation(self.config.data.dequantize, VALIDATION)
     }
 
     /// Mean validation loss; dropout is off on the inner backend.
@@ -360,6 +361,11 @@ where
         'epochs: while state.step < total && interrupted.is_none() {
             let epoch = state.step / steps_per_epoch;
             if self.is_over(&state, epoch) {
+                bar.say(&format!(
+                    "stopped early: epoch {} is the best, and none of the {} since is better",
+                    state.best_epoch,
+                    epoch - state.best_epoch
+                ));
                 break;
             }
             let overall = progress(epoch + 1, config.epochs);
@@ -412,7 +418,11 @@ where
         }
 
         let told = Told::of(&self.descent.trainee().model);
-        bar.finish(&state.best_loss.map_or(String::new(), |l| format!("best {}", told.text(l))));
+        bar.finish(&match (state.best_reconstruction, state.best_loss) {
+            (Some(error), _) => format!("best reconstruction error {error:.4}"),
+            (None, Some(loss)) => format!("best {}", told.text(loss)),
+            (None, None) => String::new(),
+        });
         Ok(Outcome {
             steps: state.step,
             epochs: state.step / steps_per_epoch,
@@ -540,7 +550,15 @@ where
     }
 
     fn diverged(&self, what: &'static str, value: f64, step: usize, epoch: usize) -> TrainError {
-        TrainError::Diverged { what, value, step, epoch, saved: self.saved }
+        let training = self.strategy.what;
+        let second = training == SECOND_STEP;
+        let kept = match self.saved {
+            0 if second => "The first step is whole: --resume goes on behind it, with any `model.second` and `model.second_training`".to_owned(),
+            0 => "There is no checkpoint yet, and the run's name is free again".to_owned(),
+            saved => format!("The last checkpoint is of step {saved}"),
+        };
+        let keys = if second { "model.second_training." } else { "" };
+        TrainError::Diverged { training, what, value, step, epoch, kept, keys }
     }
 
     /// Refuse to keep weights that nothing can be resumed from.

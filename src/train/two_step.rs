@@ -1,7 +1,8 @@
 //! The steps of a two-step model, one after the other, each a run of its own.
 
 use super::{
-    How, Outcome, TrainError, draw, moments::Moments, one, open_model, trainee::is_vector, weights,
+    How, Outcome, TrainError, draw, moments::Moments, one, open_model, strategy,
+    trainee::is_vector, weights,
 };
 use crate::{
     config::{Loaded, TrainConfig, TwoStepConfig},
@@ -9,7 +10,7 @@ use crate::{
     report::{grid_png, to_pixels},
     run::{FIRST, RunDir, SECOND, write_atomic},
 };
-use atypical_models::{FlowBackend, LatentModel, Model, TwoStep};
+use atypical_models::{DensityModel, FlowBackend, LatentModel, Model, TwoStep};
 use burn::tensor::{
     Tensor, TensorData,
     backend::{AutodiffBackend, Backend},
@@ -54,18 +55,21 @@ where
     write_atomic(&run.config(), loaded.yaml()?.as_bytes())?;
     let before = match done {
         Some(done) => done,
-        None => step::<B>("first step", &steps[0], images.clone(), &first, resume, how)?,
+        None => step::<B>(strategy::FIRST_STEP, &steps[0], images.clone(), &first, resume, how)?,
     };
     if before.interrupted.is_some() {
         return Ok(before);
     }
     let (model, _) = open_model::<B::InnerBackend>(&first, how.device)?;
+    let seen = images.0.len().min(BATCH);
+    let noise = Noise::evaluation(config.data.dequantize, config.seed);
+    let x = unit(&images.0, seen, noise, how.device)?;
+    if let Some(problem) = model.complaint(x) {
+        let problem = problem.replace("model.", "model.first.");
+        return Err(TrainError::FirstStep { problem });
+    }
     let Model::Autoencoder(autoencoder) = model else {
         unreachable!("the configuration was checked")
-    };
-    let noise = match config.data.dequantize {
-        true => Noise::Evaluation { seed: config.seed },
-        false => Noise::Off,
     };
     let corruption = config.data.corruption();
     let encode = |images: &Images| encoded(&autoencoder, images, (noise, corruption), how.device);
@@ -83,13 +87,22 @@ where
         Images::of_vectors(format!("latents of {name}"), d, &standardised(z, &standard), None)
     };
     let latents = (vectors(&images.0.name, &train), vectors(&images.1.name, &valid));
-    let outcome = step::<B>("second step", &steps[1], latents, &second, resume, how)?;
+    let outcome = step::<B>(strategy::SECOND_STEP, &steps[1], latents, &second, resume, how)?;
     if outcome.interrupted.is_none() {
         let (model, _) = open_model::<B::InnerBackend>(&second, how.device)?;
         let Model::Estimator(density) = model else {
             unreachable!("the configuration was checked")
         };
         let both = Model::TwoStep(TwoStep::new(autoencoder, density, standard, how.device));
+        let seen = images.1.len().min(BATCH);
+        let densities = both.log_prob(unit(&images.1, seen, noise, how.device)?);
+        let without =
+            densities.into_data().iter::<f64>().filter(|value| !value.is_finite()).count();
+        if without > 0 {
+            eprintln!(
+                "warning: {without} of {seen} validation images have no density: the decoder moves in fewer directions than it has latents, as far as f32 tells; lower model.first.latent"
+            );
+        }
         write_atomic(&run.metrics_log(), without_bits(&second).as_bytes())?;
         write_atomic(&run.best_model(), &weights::to_bytes(&both)?)?;
         if config.samples.every > 0 && !is_vector(both.shape()) {
@@ -143,6 +156,17 @@ where
         outcome.write(run)?;
     }
     Ok(outcome)
+}
+
+/// The first `n` of some images as the model sees them.
+fn unit<B: FlowBackend>(
+    images: &Images,
+    n: usize,
+    noise: Noise,
+    device: &B::Device,
+) -> Result<Tensor<B, 2>, TrainError> {
+    let x = images.unit(&(0..n).collect::<Vec<_>>(), noise)?;
+    Ok(Tensor::from_data(TensorData::new(x, [n, images.dimension()]), device))
 }
 
 /// The latents of images, row-major.

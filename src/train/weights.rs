@@ -181,36 +181,26 @@ pub fn open_flow<B: FlowBackend>(
     device: &B::Device,
 ) -> Result<(Flow<B>, TrainConfig), TrainError> {
     let (model, config) = open_model(run, device)?;
-    Ok((flow_of(model, run, what)?, config))
+    let family = model.family();
+    match model {
+        Model::Estimator(AnyEstimator::Flow(flow)) => Ok((flow, config)),
+        _ => Err(TrainError::NotAFlow { run: run.name(), family, what }),
+    }
 }
 
-/// The same whatever the weights' checksum says, which comes with them: to examine what is damaged.
+/// The trained model of a run whatever the weights' checksum says, which comes with it: to examine what is damaged.
 ///
 /// # Errors
-/// A run without configuration or weights, or whose weights do not fit or are not a flow's.
-pub fn open_damaged_flow<B: FlowBackend>(
+/// A run without configuration or weights, or whose weights do not fit.
+pub fn open_damaged_model<B: FlowBackend>(
     run: &RunDir,
-    what: &'static str,
     device: &B::Device,
-) -> Result<(Flow<B>, TrainConfig, Checksum), TrainError> {
+) -> Result<(Model<B>, TrainConfig, Checksum), TrainError> {
     let config = Loaded::<TrainConfig>::file(&run.config())?.config;
     let path = run.weights();
     let bytes = read(&path)?;
     let checksum = Checksum::of(&bytes);
-    let model = model_of(&config, bytes, &path, device)?;
-    Ok((flow_of(model, run, what)?, config, checksum))
-}
-
-fn flow_of<B: FlowBackend>(
-    model: Model<B>,
-    run: &RunDir,
-    what: &'static str,
-) -> Result<Flow<B>, TrainError> {
-    let family = model.family();
-    match model {
-        Model::Estimator(AnyEstimator::Flow(flow)) => Ok(flow),
-        _ => Err(TrainError::NotAFlow { run: run.name(), family, what }),
-    }
+    Ok((model_of(&config, bytes, &path, device)?, config, checksum))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RunError> {

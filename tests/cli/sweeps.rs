@@ -174,7 +174,7 @@ fn successive_halving_resumes_the_best() {
 #[test]
 fn successive_halving_survives_kills() {
     // It is always the best that is killed: it needs more attempts than there are by default.
-    let longer = HALVING.replace("min: 1, max: 4", "min: 20, max: 80") + "attempts: 10\n";
+    let longer = HALVING.replace("min: 1, max: 4", "min: 8, max: 32") + "attempts: 10\n";
     let bench = bench(&longer);
     bench.ok("sweep create sweep.yaml");
     let epochs = |run: &str| {
@@ -184,14 +184,14 @@ fn successive_halving_survives_kills() {
     let runs = ["0.00001", "0.0001", "0.001", "0.01"];
     let all = || runs.map(epochs).iter().sum::<usize>();
     // Whatever trial it has at the time: in the first rung, and then in the middle of two promotions.
-    for done in [5, 30, 90, 110, 130] {
+    for done in [2, 12, 36, 44, 52] {
         bench.kill("sweep agent sweep --quiet --lease 3", || all() >= done);
     }
     bench.ok("sweep agent sweep --quiet --lease 3");
     // Which of the others went on depends on the order in which they came again.
     let lengths = runs.map(epochs);
-    assert_eq!(epochs("0.01"), 80, "{lengths:?}");
-    assert!(lengths[..3].iter().all(|length| [20, 40].contains(length)), "{lengths:?}");
+    assert_eq!(epochs("0.01"), 32, "{lengths:?}");
+    assert!(lengths[..3].iter().all(|length| [8, 16].contains(length)), "{lengths:?}");
     for run in runs {
         let log = std::fs::read_to_string(bench.path(&format!("runs/sweep/{run}/metrics.jsonl")));
         let logged = log

@@ -115,10 +115,7 @@ impl Model {
         device: &B::Device,
     ) -> Result<Scorer<B>, CliError> {
         let (model, config) = train::open_model::<B>(&self.run, device)?;
-        let noise = match config.data.dequantize {
-            true => Noise::Evaluation { seed },
-            false => Noise::Off,
-        };
+        let noise = Noise::evaluation(config.data.dequantize, seed);
         let (batch, verbosity) = (config.batch_size, common.verbosity());
         Ok(Scorer::new(model, noise, batch, lid, seed, device.clone(), verbosity))
     }
@@ -471,9 +468,11 @@ impl OfImages {
                 ))?;
             }
         }
-        if let Some(worst) = worst.filter(|w| w.is_nan() || *w > INVERSE) {
+        let ranges = images.ends()?.into_iter().map(|[low, high]| f64::from(high - low));
+        let range = ranges.fold(0.0, largest);
+        if let Some(worst) = worst.filter(|w| w.is_nan() || *w > INVERSE * range) {
             print(format_args!(
-                "the model does not invert some images: they come back from the latent up to {worst:.3} away (column inverse_error)"
+                "the model does not invert some images: they come back from the latent up to {worst:.3} away, where values range over {range} (column inverse_error)"
             ))?;
         }
         let beside = if with_figure {
@@ -494,7 +493,7 @@ fn say_on_interrupt() {
     });
 }
 
-/// Errors of the inverse, in units of x in [0, 1], above which it is worth a line: a quarter of a grey level.
+/// Errors of the inverse, in parts of the range of x, above which it is worth a line: of pixels a quarter of a grey level.
 const INVERSE: f64 = 1e-3;
 
 /// What the columns mean; it goes into the file where its format has a place.

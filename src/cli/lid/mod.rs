@@ -57,7 +57,7 @@ Estimators that read neighbours (lpca, mle, twonn, ess, corrint) see --n points.
 at --n-model points: f(u, w) = chart(mean + deviation u) + blur N w, whose latents u, w are standard normal, N the manifold's normals. lidl sees
 its densities convolved with noise of 10 to 100 times the blur.
 
-Manifolds: affine-, squiggly-, flow- with 10, 100, 800; lollipop, torus-circle, swiss-roll, von-mises-circle, von-mises-torus,
+Manifolds: affine-, squiggly-, flow- with 10, 100, 800; lollipop, torus-circle, swiss-roll, sphere-2, sphere-10, klein-bottle, von-mises-circle, von-mises-torus,
 multiscale-gaussian.
 
 mae: mean absolute error in dimensions. bias: mean of (estimate - truth) / truth. concordance: how often of two points of

@@ -79,7 +79,9 @@ impl Spec {
         match self.scoring {
             Scoring::Plain(score) => Ok(Box::new(score)),
             Scoring::Fitted { least, fit } => {
-                let found = train.first().map_or(0, |column| column.len());
+                let Some(found) = train.first().map(|column| column.len()) else {
+                    return Err(FitError::Nothing { method: self.title });
+                };
                 if found < least {
                     return Err(FitError::TooFew { method: self.title, needed: least, found });
                 }
@@ -114,6 +116,12 @@ pub enum FitError {
         needed: usize,
         /// How many there are.
         found: usize,
+    },
+    /// A method that reads what others read, alone.
+    #[error("{method} reads what the other methods read; name some of them too")]
+    Nothing {
+        /// The method.
+        method: &'static str,
     },
     /// A statistic that tells nothing.
     #[error(

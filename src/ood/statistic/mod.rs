@@ -144,11 +144,10 @@ impl Statistic {
             Self::Complexity => return None,
             Self::LogLikelihood
             | Self::BackgroundLogLikelihood
-            | Self::EnsembleMean
-            | Self::EnsembleVariance
             | Self::Convolution
             | Self::DataBall
             | Self::ShellDimension => Ability::Density,
+            Self::EnsembleMean | Self::EnsembleVariance => Ability::Normalized,
             Self::GradientNorm
             | Self::OptimumRise
             | Self::Slope
