@@ -4,6 +4,7 @@ use crate::{
     config::{ConfigError, Loaded, OodConfig, TrainConfig},
     eval::CONVENTION,
     hub::{Content, Hub, HubError},
+    report,
     run::{ORIGIN, RunDir, RunError},
     track::History,
     train::Outcome,
@@ -129,7 +130,7 @@ impl Found {
         let folder = experiment.figures();
         let files = std::fs::read_dir(&folder)
             .map_err(|source| RunError::Read { path: folder.clone(), source })?;
-        let own = format!("{}_", run.name());
+        let own = format!("{}_", report::file_name(&run.name()));
         let is_own = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.ends_with(".png") && (names.len() == 1 || name.starts_with(&own))

@@ -1,10 +1,6 @@
 //! What a file is for, by the keys at its root.
 
-use super::{
-    ConfigError,
-    loaded::keys,
-    tree::{Node, Value},
-};
+use super::{ConfigError, loaded::keys, tree::Node};
 use schemars::JsonSchema;
 use std::path::Path;
 
@@ -29,11 +25,10 @@ const KINDS: [(&str, &str); 6] = [
 
 /// What is wrong with a file of another kind than T: it has a key at its root that T has not and others have.
 pub(super) fn other_than<T: JsonSchema>(file: &Node) -> Option<ConfigError> {
-    let Value::Map(entries) = &file.value else { return None };
     let known = keys::<T>();
-    let (key, problem) =
-        KINDS.iter().find(|(key, _)| file.get(key).is_some() && known.iter().all(|k| k != key))?;
-    let (_, node) = entries.iter().find(|(k, _)| k == key)?;
+    let mut others = KINDS.iter().filter(|(key, _)| known.iter().all(|k| k != key));
+    let (key, problem, node) =
+        others.find_map(|(key, problem)| Some((key, problem, file.get(key)?)))?;
     Some(ConfigError::Value {
         origin: node.origin.clone(),
         path: (*key).to_owned(),

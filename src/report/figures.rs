@@ -104,7 +104,7 @@ impl Figure {
 }
 
 /// What a file can be named: runs, sets and columns have names that none can.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     name.replace(|c: char| !c.is_alphanumeric() && !"-_.".contains(c), "_")
 }
 

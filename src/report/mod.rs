@@ -14,7 +14,8 @@ mod table;
 
 pub use columns::Columns;
 pub use figures::{
-    Axes, Curve, Figure, Group, Series, band, curves, extent, histogram, lid_curve, roc, scatter,
+    Axes, Curve, Figure, Group, Series, band, curves, extent, file_name, histogram, lid_curve, roc,
+    scatter,
 };
 pub use frame::{Frame, Values};
 pub use grid::{grid_png, rows_png, to_pixels};

@@ -112,9 +112,21 @@ impl<B: Backend> Loader<B> {
     }
 
     fn batch(&self, index: &[usize], noise: Noise) -> Result<Tensor<B, 2>, DataError> {
-        let data = self.images.corrupted(index, noise, self.corruption)?;
-        Ok(on_device(data, self.images.dimension(), &self.device))
+        batch(&self.images, index, (noise, self.corruption), &self.device)
     }
+}
+
+/// Images as a model sees them, `[index.len(), D]`.
+///
+/// # Errors
+/// Images on disk that cannot be read back.
+pub(super) fn batch<B: Backend>(
+    images: &Images,
+    index: &[usize],
+    (noise, corruption): (Noise, Corruption),
+    device: &B::Device,
+) -> Result<Tensor<B, 2>, DataError> {
+    Ok(on_device(images.corrupted(index, noise, corruption)?, images.dimension(), device))
 }
 
 /// Numbers as a batch `[rows, dimension]`.

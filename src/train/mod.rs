@@ -41,7 +41,7 @@ use crate::{
 use atypical_models::{Ability, FlowBackend, Model};
 use burn::{
     optim::adaptor::OptimizerAdaptor,
-    tensor::{Tensor, TensorData, backend::AutodiffBackend},
+    tensor::backend::AutodiffBackend,
     train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy},
 };
 use loader::Loader;
@@ -166,9 +166,8 @@ fn whiten<B: FlowBackend>(
     let mut moments = Moments::new(images.dimension());
     let all: Vec<usize> = (0..images.len()).collect();
     for index in all.chunks(BATCH) {
-        let x = images.corrupted(index, noise, corruption)?;
-        let x = TensorData::new(x, [index.len(), images.dimension()]);
-        let seen = flow.before_whitening(Tensor::from_data(x, device));
+        let x = loader::batch(images, index, (noise, corruption), device)?;
+        let seen = flow.before_whitening(x);
         moments.add(&seen.into_data().iter::<f32>().collect::<Vec<_>>());
     }
     let (standards, constant) = moments.standards();
@@ -239,12 +238,9 @@ where
         whiten(&mut model, &train, noise(0), config.data.corruption(), device)?;
         // ActNorm starts from the first batch.
         let order = crate::data::epoch_order(train.len(), config.seed, 0);
-        let first = &order[..config.batch_size];
-        let x = TensorData::new(
-            train.corrupted(first, noise(0), config.data.corruption())?,
-            [first.len(), train.dimension()],
-        );
-        if let Some(complaint) = model.initialize(Tensor::from_data(x, device)) {
+        let seen = (noise(0), config.data.corruption());
+        let x = loader::batch(&train, &order[..config.batch_size], seen, device)?;
+        if let Some(complaint) = model.initialize(x) {
             eprintln!("warning: {complaint}");
         }
     }
@@ -320,7 +316,10 @@ where
 mod tests {
     use super::*;
     use atypical_models::flow::{Flow, FlowConfig, Layer, Step};
-    use burn::backend::Flex;
+    use burn::{
+        backend::Flex,
+        tensor::{Tensor, TensorData},
+    };
 
     /// Every element of the whitened training data has mean 0 and variance 1, whatever the steps before; weights are measured, not learned.
     #[test]

@@ -1,7 +1,7 @@
 //! The steps of a two-step model, one after the other, each a run of its own.
 
 use super::{
-    How, Outcome, TrainError, draw, moments::Moments, one, open_model, strategy,
+    How, Outcome, TrainError, draw, loader, moments::Moments, one, open_model, strategy,
     trainee::is_vector, weights,
 };
 use crate::{
@@ -11,10 +11,7 @@ use crate::{
     run::{FIRST, RunDir, SECOND, write_atomic},
 };
 use atypical_models::{DensityModel, FlowBackend, LatentModel, Model, TwoStep};
-use burn::tensor::{
-    Tensor, TensorData,
-    backend::{AutodiffBackend, Backend},
-};
+use burn::tensor::backend::{AutodiffBackend, Backend};
 
 /// Inputs encoded in one pass: bounds the memory.
 const BATCH: usize = 256;
@@ -61,10 +58,12 @@ where
         return Ok(before);
     }
     let (model, _) = open_model::<B::InnerBackend>(&first, how.device)?;
-    let seen = images.0.len().min(BATCH);
     let noise = Noise::evaluation(config.data.dequantize, config.seed);
-    let x = unit(&images.0, seen, noise, how.device)?;
-    if let Some(problem) = model.complaint(x) {
+    let some = |images: &Images| {
+        let index: Vec<usize> = (0..images.len().min(BATCH)).collect();
+        loader::batch(images, &index, (noise, Corruption::default()), how.device)
+    };
+    if let Some(problem) = model.complaint(some(&images.0)?) {
         let problem = problem.replace("model.", "model.first.");
         return Err(TrainError::FirstStep { problem });
     }
@@ -94,13 +93,13 @@ where
             unreachable!("the configuration was checked")
         };
         let both = Model::TwoStep(TwoStep::new(autoencoder, density, standard, how.device));
-        let seen = images.1.len().min(BATCH);
-        let densities = both.log_prob(unit(&images.1, seen, noise, how.device)?);
-        let without =
-            densities.into_data().iter::<f64>().filter(|value| !value.is_finite()).count();
+        let densities = both.log_prob(some(&images.1)?);
+        let densities: Vec<f64> = densities.into_data().iter::<f64>().collect();
+        let without = densities.iter().filter(|value| !value.is_finite()).count();
         if without > 0 {
             eprintln!(
-                "warning: {without} of {seen} validation images have no density: the decoder moves in fewer directions than it has latents, as far as f32 tells; lower model.first.latent"
+                "warning: {without} of {} validation images have no density: the decoder moves in fewer directions than it has latents, as far as f32 tells; lower model.first.latent",
+                densities.len()
             );
         }
         write_atomic(&run.metrics_log(), without_bits(&second).as_bytes())?;
@@ -158,32 +157,17 @@ where
     Ok(outcome)
 }
 
-/// The first `n` of some images as the model sees them.
-fn unit<B: FlowBackend>(
-    images: &Images,
-    n: usize,
-    noise: Noise,
-    device: &B::Device,
-) -> Result<Tensor<B, 2>, TrainError> {
-    let x = images.unit(&(0..n).collect::<Vec<_>>(), noise)?;
-    Ok(Tensor::from_data(TensorData::new(x, [n, images.dimension()]), device))
-}
-
 /// The latents of images, row-major.
 fn encoded<B: FlowBackend>(
     autoencoder: &impl LatentModel<B>,
     images: &Images,
-    (noise, corruption): (Noise, Corruption),
+    seen: (Noise, Corruption),
     device: &B::Device,
 ) -> Result<Vec<f32>, TrainError> {
     let all: Vec<usize> = (0..images.len()).collect();
     let mut latents = Vec::with_capacity(images.len() * autoencoder.latent_dimension());
     for index in all.chunks(BATCH) {
-        let x = TensorData::new(
-            images.corrupted(index, noise, corruption)?,
-            [index.len(), images.dimension()],
-        );
-        let z = autoencoder.encode(Tensor::from_data(x, device));
+        let z = autoencoder.encode(loader::batch(images, index, seen, device)?);
         latents.extend(z.into_data().iter::<f32>());
     }
     Ok(latents)

@@ -468,12 +468,14 @@ impl OfImages {
                 ))?;
             }
         }
-        let ranges = images.ends()?.into_iter().map(|[low, high]| f64::from(high - low));
-        let range = ranges.fold(0.0, largest);
-        if let Some(worst) = worst.filter(|w| w.is_nan() || *w > INVERSE * range) {
-            print(format_args!(
-                "the model does not invert some images: they come back from the latent up to {worst:.3} away, where values range over {range} (column inverse_error)"
-            ))?;
+        if let Some(worst) = worst {
+            let ranges = images.ends()?.into_iter().map(|[low, high]| f64::from(high - low));
+            let range = ranges.fold(0.0, largest);
+            if worst.is_nan() || worst > INVERSE * range {
+                print(format_args!(
+                    "the model does not invert some images: they come back from the latent up to {worst:.3} away, where values range over {range} (column inverse_error)"
+                ))?;
+            }
         }
         let beside = if with_figure {
             format!("\nfigure: {}", figure_path(&self.out).display())
