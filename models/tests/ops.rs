@@ -378,7 +378,7 @@ fn nan_passes_through_on_ndarray() {
 }
 
 suite!(flex: burn::backend::Flex, ndarray: burn::backend::NdArray<f32>);
-#[cfg(any(feature = "wgpu", feature = "ops-wgpu"))]
+#[cfg(feature = "wgpu")]
 suite!(wgpu: burn::backend::Wgpu);
 #[cfg(feature = "cuda")]
 suite!(cuda: burn::backend::Cuda);

@@ -129,7 +129,7 @@ fn ndarray() {
     agrees::<burn::backend::NdArray<f32>>(1e-5);
 }
 
-#[cfg(any(feature = "wgpu", feature = "ops-wgpu"))]
+#[cfg(feature = "wgpu")]
 #[test]
 fn wgpu() {
     agrees::<burn::backend::Wgpu>(1e-4);

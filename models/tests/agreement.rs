@@ -1,8 +1,7 @@
 //! Backends agree: the same weights and inputs give the same numbers as flex. The table in `docs/backends.md` is what this prints:
-//! `cargo nextest run --release --features ndarray,wgpu --test backends --no-capture`.
+//! `cargo nextest run --release -p atypical-models-tests --features wgpu --test agreement --no-capture`.
 
 #[allow(dead_code)]
-#[path = "../models/tests/common/mod.rs"]
 mod common;
 
 use atypical::{
@@ -114,7 +113,6 @@ fn flex() {
     agrees::<Flex>("flex", f64::MIN_POSITIVE);
 }
 
-#[cfg(feature = "ndarray")]
 #[test]
 fn ndarray() {
     agrees::<burn::backend::NdArray<f32>>("ndarray", 1e-5);
