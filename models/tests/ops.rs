@@ -125,6 +125,7 @@ fn conv<B: FlowBackend>() {
         ([5, 3, 4], [6, 5], 3),
         ([3, 2, 3], [17, 19], 3),
         ([3, 9, 16], [14, 14], 3),
+        ([9, 8, 19], [7, 6], 3),
         ([5, 8, 19], [7, 6], 3),
         ([2, 2, 5], [4, 4], 5),
         ([9, 4, 6], [3, 3], 1),
@@ -133,6 +134,7 @@ fn conv<B: FlowBackend>() {
         // Sums that are long enough to be taken in parts.
         ([4, 32, 70], [9, 9], 3),
         ([9, 300, 70], [1, 1], 1),
+        ([1, 300, 250], [1, 1], 1),
     ] {
         let sizes = sizes(case);
         for (rectify, skip) in [(false, false), (true, false), (true, true)] {
@@ -186,7 +188,7 @@ fn conv_and_gradients<B: FlowBackend>(
 fn conv_both_ways<B: FlowBackend>() {
     for case in [
         ([3, 9, 16], [14, 14], 3),
-        ([5, 8, 11], [7, 7], 3),
+        ([7, 8, 11], [7, 7], 3),
         ([1, 12, 8], [5, 6], 3),
         ([4, 3, 5], [6, 5], 3),
         ([9, 4, 6], [3, 3], 1),
@@ -257,8 +259,14 @@ fn adam_w_step<B: FlowBackend>() {
     let draw = |seed, range| uniform::<B, 2>([37, 29], range, seed, &device);
     let [parameter, gradient, first] = [1, 2, 3].map(|seed| draw(seed, -1.0..1.0));
     let second = draw(4, 0.0..1.0);
-    let step =
-        AdamWStep { lr: 0.01, weight_decay: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, time: 3 };
+    let step = AdamWStep {
+        lr: 0.01,
+        weight_decay: 0.1,
+        betas: [0.9, 0.99],
+        epsilon: 1e-8,
+        time: 3,
+        scale: 0.25,
+    };
     let before = [&parameter, &gradient, &first, &second].map(|t| values(t.clone()));
     let [p, g, m, s] =
         [&parameter, &gradient, &first, &second].map(|t| t.clone().into_primitive().tensor());
@@ -269,8 +277,9 @@ fn adam_w_step<B: FlowBackend>() {
     let [p, g, m, s] = before;
     let mut expected = [(); 3].map(|()| Vec::new());
     for i in 0..p.len() {
-        let m = 0.9 * m[i] + 0.1 * g[i];
-        let s = 0.99 * s[i] + 0.01 * g[i] * g[i];
+        let g = 0.25 * g[i];
+        let m = 0.9 * m[i] + 0.1 * g;
+        let s = 0.99 * s[i] + 0.01 * g * g;
         let (m_hat, s_hat) = (m / (1.0 - 0.9f64.powi(3)), s / (1.0 - 0.99f64.powi(3)));
         expected[0].push((1.0 - 0.01 * 0.1) * p[i] - 0.01 * m_hat / (s_hat.sqrt() + 1e-8));
         expected[1].push(m);

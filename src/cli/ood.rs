@@ -3,7 +3,7 @@
 use super::{CliError, Common, key_value, print, print_json, stem};
 use crate::{
     config::{Environment, Loaded, OodConfig, TrainConfig},
-    data::{Images, Spec},
+    data::{Images, Source, Spec},
     ood::{self, Cache, Experiment, Judged, Models, OodError, Overlap, Results, Scorer},
     report,
     run::{RunDir, RunError},
@@ -88,9 +88,15 @@ impl Ood {
                 let (model, trained) = train::open_model::<B>(run, &device)?;
                 let others =
                     Others::open(common, &environment, config, (run, &trained, &model), &device)?;
-                let [train, calibration] =
-                    [&trained.data.train, &config.calibration].map(|spec| spec.parse::<Spec>());
-                if train?.source != calibration?.source {
+                let source = |spec: &String| spec.parse::<Spec>().map(|spec| spec.source);
+                let calibration = source(&config.calibration)?;
+                // Samples are in-distribution where samples are asked about.
+                let generated = matches!(calibration, Source::Generated(_))
+                    && config
+                        .in_distribution
+                        .iter()
+                        .any(|s| source(s).is_ok_and(|s| s == calibration));
+                if source(&trained.data.train)? != calibration && !generated {
                     eprintln!(
                         "warning: {} was trained on {}, and `calibration` is {}",
                         run.name(),

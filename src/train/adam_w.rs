@@ -9,6 +9,25 @@ use burn::{
     optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, SimpleOptimizer},
     tensor::{Tensor, TensorPrimitive, ops::Device},
 };
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// What gradients are multiplied by in the steps to come, 1 at first. Its clones are one: burn's adaptor keeps its optimizer to itself, and clipping the gradients beforehand would be a pass
+/// over all of them.
+#[derive(Clone)]
+pub(super) struct GradientScale(Arc<AtomicU32>);
+
+impl GradientScale {
+    pub(super) fn set(&self, scale: f32) {
+        self.0.store(scale.to_bits(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
 
 /// burn's [`AdamW`] with its state, by the backend's fused operation where it has one.
 #[derive(Clone)]
@@ -17,6 +36,7 @@ pub struct FusedAdamW {
     weight_decay: f32,
     betas: [f32; 2],
     epsilon: f32,
+    scale: GradientScale,
 }
 
 impl FusedAdamW {
@@ -28,7 +48,13 @@ impl FusedAdamW {
             .with_beta_2(betas[1])
             .with_epsilon(epsilon)
             .build();
-        Self { plain, weight_decay, betas, epsilon }
+        let scale = GradientScale(Arc::new(AtomicU32::new(1f32.to_bits())));
+        Self { plain, weight_decay, betas, epsilon, scale }
+    }
+
+    /// What it multiplies gradients by.
+    pub(super) fn scale(&self) -> GradientScale {
+        self.scale.clone()
     }
 
     /// That of a configuration.
@@ -48,8 +74,9 @@ impl<B: FlowBackend> SimpleOptimizer<B> for FusedAdamW {
         grad: Tensor<B, D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<B, D>, Option<Self::State<D>>) {
+        let scale = self.scale.get();
         if !is_fused_inner(&tensor) {
-            return self.plain.step(lr, tensor, grad, state);
+            return self.plain.step(lr, tensor, grad * scale, state);
         }
         let momentum = state.map_or_else(
             || {
@@ -65,6 +92,7 @@ impl<B: FlowBackend> SimpleOptimizer<B> for FusedAdamW {
             betas: self.betas,
             epsilon: self.epsilon,
             time: i32::try_from(time).unwrap_or(i32::MAX),
+            scale,
         };
         let primitive = |t: Tensor<B, D>| t.into_primitive().tensor();
         let moments = [momentum.moment_1, momentum.moment_2].map(primitive);
@@ -95,8 +123,10 @@ mod tests {
         for step in 0..5 {
             let gradient = random(Distribution::Normal(0.1, 0.01 + f64::from(step)));
             let lr = 1e-2 / f64::from(step + 1);
-            (ours, our_state) = fused.step(lr, ours, gradient.clone(), our_state);
-            (theirs, their_state) = fused.plain.step(lr, theirs, gradient, their_state);
+            let scale = 1.0 / (step + 1) as f32;
+            fused.scale().set(scale);
+            (ours, our_state) = fused.clone().step(lr, ours, gradient.clone(), our_state);
+            (theirs, their_state) = fused.plain.step(lr, theirs, gradient * scale, their_state);
         }
         let close = |a: &Tensor<Flex, 2>, b: &Tensor<Flex, 2>| {
             let scale = b.clone().abs().max().into_scalar();

@@ -2,8 +2,9 @@
 
 use super::{
     FusedAdamW, TrainError, Trainee,
+    adam_w::GradientScale,
     metric::{BatchLoss, Told},
-    trainee::{clip_norm, largest_weight, number},
+    trainee::{gradient_norm, largest_weight, number},
     weights,
 };
 use crate::config::Optimizer;
@@ -31,6 +32,8 @@ where
     /// Always there but while the optimizer has it.
     trainee: Option<Trainee<B>>,
     optimizer: AdamW<B>,
+    /// Of the optimizer.
+    scale: GradientScale,
     largest_norm: f64,
 }
 
@@ -56,9 +59,11 @@ where
 {
     /// At the start; gradients are scaled to a norm of at most `clip_norm`, if there is one.
     pub fn new(model: Model<B>, optimizer: &Optimizer, clip_norm: Option<f64>) -> Self {
+        let optimizer = FusedAdamW::of(optimizer);
         Self {
             trainee: Some(Trainee::new(model)),
-            optimizer: FusedAdamW::of(optimizer).into(),
+            scale: optimizer.scale(),
+            optimizer: optimizer.into(),
             largest_norm: clip_norm.unwrap_or(f64::INFINITY),
         }
     }
@@ -87,12 +92,13 @@ where
                     seen.loss.loss = number(loss.clone().inner());
                     let mut all = loss.backward();
                     let trainee = self.trainee();
-                    let mut gradients = match &turn.players {
+                    let gradients = match &turn.players {
                         None => GradientsParams::from_module(&mut all, trainee),
                         Some(players) => GradientsParams::from_params(&mut all, trainee, players),
                     };
-                    seen.norm = clip_norm(trainee, &mut gradients, self.largest_norm);
+                    seen.norm = gradient_norm(trainee, &gradients);
                     if seen.is_finite() {
+                        self.scale.set((self.largest_norm / seen.norm).min(1.0) as f32);
                         let trainee = self.trainee.take().expect(THERE);
                         self.trainee =
                             Some(self.optimizer.step(lr * turn.rate, trainee, gradients));

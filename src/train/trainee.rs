@@ -77,22 +77,14 @@ impl<B: FlowBackend> InferenceStep for Trainee<B> {
     }
 }
 
-/// Scale all gradients so that their joint L2 norm is at most `largest`; returns the norm before.
-pub fn clip_norm<B: AutodiffBackend>(
-    trainee: &Trainee<B>,
-    gradients: &mut GradientsParams,
-    largest: f64,
-) -> f64
+/// The joint L2 norm of all gradients.
+pub fn gradient_norm<B: AutodiffBackend>(trainee: &Trainee<B>, gradients: &GradientsParams) -> f64
 where
     B::InnerBackend: FlowBackend,
 {
     let mut squares = Squares { gradients, fused: Vec::new(), sum: 0.0 };
     trainee.visit(&mut squares);
-    let norm = (squares.sum + sum_of_squares::<B::InnerBackend>(squares.fused)).sqrt();
-    if norm > largest {
-        trainee.visit(&mut Rescale { gradients, factor: largest / norm });
-    }
-    norm
+    (squares.sum + sum_of_squares::<B::InnerBackend>(squares.fused)).sqrt()
 }
 
 /// Largest absolute value among the weights; NaN if one is NaN.
@@ -136,19 +128,6 @@ where
             } else {
                 self.sum += gradient.square().sum().into_data().iter::<f64>().sum::<f64>();
             }
-        }
-    }
-}
-
-struct Rescale<'a> {
-    gradients: &'a mut GradientsParams,
-    factor: f64,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Rescale<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(param.id) {
-            self.gradients.register::<B::InnerBackend, D>(param.id, gradient * self.factor);
         }
     }
 }

@@ -91,3 +91,19 @@ fn nothing_is_kept_where_nothing_is_to_be() {
     let (_, said) = scored(&bench, "train", "generated:train[:8]", "");
     assert!(said.contains("warning: the samples of train are not kept"), "{said}");
 }
+
+#[test]
+fn samples_are_calibrated_by_samples() {
+    let bench = Bench::trained();
+    let said = |inside: &str| {
+        let sets = format!(
+            "--set in_distribution={inside} --set calibration='generated:train[8:40]' --set calibration_count=32"
+        );
+        let output = bench.run(&format!("ood --config ood.yaml --name o --quiet {sets}"));
+        let (_, error) = texts(&output);
+        assert!(output.status.success(), "{error}");
+        error.contains("and `calibration` is generated:train[8:40]")
+    };
+    assert!(!said("['generated:train[:8]']"));
+    assert!(said("train.npz[:8]"), "images are not what the model draws");
+}

@@ -15,6 +15,7 @@ use faer::{
     },
 };
 use rayon::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Smallest entry of U's diagonal.
 const MIN_DIAGONAL: f64 = 1e-3;
@@ -37,6 +38,16 @@ pub struct Conv1x1<B: Backend> {
     pub bias: Param<Tensor<B, 1>>,
     /// `(P x)[i] = x[permutation[i]]`, `[channels]`.
     pub permutation: Param<Tensor<B, 1, Int>>,
+    #[module(skip)]
+    solved: Arc<Mutex<Option<Solved>>>,
+}
+
+/// The last inverse and what it is of: without, a third of the time of drawing one image goes into it.
+#[derive(Debug)]
+struct Solved {
+    /// L, U, its diagonal and P.
+    factors: [TensorData; 4],
+    inverse: TensorData,
 }
 
 impl<B: Backend> Conv1x1<B> {
@@ -51,6 +62,7 @@ impl<B: Backend> Conv1x1<B> {
             diagonal: Param::from_tensor(Tensor::full([channels], identity, device)),
             bias: Param::from_tensor(Tensor::zeros([channels], device)),
             permutation: Param::initialized(ParamId::new(), permutation),
+            solved: Arc::default(),
         }
     }
 
@@ -80,27 +92,22 @@ impl<B: Backend> Conv1x1<B> {
     /// `(L U P)⁻¹`, computed on the host in f64 and rounded once: a constant for automatic differentiation, which is all that the decoder
     /// needs (its derivative is taken in z).
     pub(super) fn inverse_matrix(&self) -> Tensor<B, 2> {
-        let device = self.bias.val().device();
-        let diagonal = host(self.positive_diagonal());
-        let c = diagonal.len();
-        let (lower, upper) = (host(self.lower.val()), host(self.upper.val()));
-        let order: Vec<usize> =
-            self.permutation.val().into_data().iter::<i64>().map(|i| i as usize).collect();
-        let lower = Mat::from_fn(c, c, |i, k| lower[i * c + k]);
-        let upper = Mat::from_fn(c, c, |i, k| if i == k { diagonal[i] } else { upper[i * c + k] });
-        // The ones of a unit triangle are not written.
-        let mut solved = Mat::<f64>::identity(c, c);
-        invert_unit_lower_triangular(solved.as_mut(), lower.as_ref(), Par::Seq);
-        // In pieces of one size: the result does not depend on the number of threads.
-        solved.as_mut().par_col_chunks_mut(COLUMNS).for_each(|columns| {
-            solve_upper_triangular_in_place(upper.as_ref(), columns, Par::Seq);
-        });
-        let mut inverse = vec![0.0; c * c];
-        for (i, &row) in order.iter().enumerate() {
-            // P⁻¹ sends row i to row order[i].
-            (0..c).for_each(|j| inverse[row * c + j] = solved[(i, j)]);
-        }
-        Tensor::from_data(TensorData::new(inverse, [c, c]), &device)
+        let diagonal = self.positive_diagonal();
+        let (device, dtype) = (diagonal.device(), diagonal.dtype());
+        let factors = [
+            self.lower.val().into_data(),
+            self.upper.val().into_data(),
+            diagonal.into_data(),
+            self.permutation.val().into_data(),
+        ];
+        // What a thread left there that panicked is whole, or nothing.
+        let mut solved = self.solved.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = solved.take().filter(|known| known.factors == factors);
+        let solved = solved.insert(known.unwrap_or_else(|| {
+            let inverse = inverse(&factors).convert_dtype(dtype);
+            Solved { factors, inverse }
+        }));
+        Tensor::from_data(solved.inverse.clone(), &device)
     }
 
     fn log_det(&self, batch: usize, positions: usize) -> Tensor<B, 1> {
@@ -108,8 +115,26 @@ impl<B: Backend> Conv1x1<B> {
     }
 }
 
-fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
+/// `(L U P)⁻¹` in f64.
+fn inverse([lower, upper, diagonal, permutation]: &[TensorData; 4]) -> TensorData {
+    let [lower, upper, diagonal] =
+        [lower, upper, diagonal].map(|data| data.iter::<f64>().collect::<Vec<_>>());
+    let c = diagonal.len();
+    let lower = Mat::from_fn(c, c, |i, k| lower[i * c + k]);
+    let upper = Mat::from_fn(c, c, |i, k| if i == k { diagonal[i] } else { upper[i * c + k] });
+    // The ones of a unit triangle are not written.
+    let mut solved = Mat::<f64>::identity(c, c);
+    invert_unit_lower_triangular(solved.as_mut(), lower.as_ref(), Par::Seq);
+    // In pieces of one size: the result does not depend on the number of threads.
+    solved.as_mut().par_col_chunks_mut(COLUMNS).for_each(|columns| {
+        solve_upper_triangular_in_place(upper.as_ref(), columns, Par::Seq);
+    });
+    let mut inverse = vec![0.0; c * c];
+    for (i, row) in permutation.iter::<i64>().enumerate() {
+        // P⁻¹ sends row i to row permutation[i].
+        (0..c).for_each(|j| inverse[row as usize * c + j] = solved[(i, j)]);
+    }
+    TensorData::new(inverse, [c, c])
 }
 
 impl<B: FlowBackend> Bijection<B> for Conv1x1<B> {

@@ -2,7 +2,7 @@
 
 /// The numbers of one step of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101):
 ///
-/// `m ← β₁ m + (1 - β₁) g`, `s ← β₂ s + (1 - β₂) g²`, `θ ← (1 - η λ) θ - η m̂ / (√ŝ + ε)` with `m̂ = m / (1 - β₁ᵗ)`, `ŝ = s / (1 - β₂ᵗ)`.
+/// with `g` the gradient times `scale`, `m ← β₁ m + (1 - β₁) g`, `s ← β₂ s + (1 - β₂) g²`, `θ ← (1 - η λ) θ - η m̂ / (√ŝ + ε)` with `m̂ = m / (1 - β₁ᵗ)`, `ŝ = s / (1 - β₂ᵗ)`.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWStep {
     /// Learning rate η.
@@ -15,6 +15,8 @@ pub struct AdamWStep {
     pub epsilon: f32,
     /// The step's number t, from 1.
     pub time: i32,
+    /// What gradients are multiplied by first: below 1 where they are clipped.
+    pub scale: f32,
 }
 
 impl AdamWStep {
@@ -52,6 +54,7 @@ impl pulp::WithSimd for Pass<'_> {
         let keep = 1.0 - step.lr * step.weight_decay;
         let moments = first.iter_mut().zip(second);
         for ((p, g), (m, s)) in parameter.iter_mut().zip(gradient).zip(moments) {
+            let g = step.scale * g;
             *m = b1 * *m + (1.0 - b1) * g;
             *s = b2 * *s + (1.0 - b2) * (g * g);
             *p = keep * *p - step.lr * ((*m / c1) / ((*s / c2).sqrt() + step.epsilon));

@@ -13,6 +13,8 @@ use std::borrow::Cow;
 const COLUMNS: usize = 256;
 /// Parts of the batch whose weight gradients are summed apart.
 const PARTS: usize = 8;
+/// Outputs of one piece of work, where a sample or the batch is not divided.
+const OUTPUTS: usize = 96;
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy, Debug)]
@@ -240,7 +242,7 @@ pub(crate) fn forward(
     y
 }
 
-/// `from · matrix`, rows in parallel by groups; each row is handed to `finish` with its number.
+/// `from · matrix`, rows in parallel by groups, one row alone by its columns; each row is handed to `finish` with its number.
 fn rows_product(
     g: &Geometry,
     from: &[f32],
@@ -250,6 +252,16 @@ fn rows_product(
     let [width, depth] = [matrix.ncols(), matrix.nrows()];
     let group = g.group();
     let mut to = zeros(g.batch * width);
+    if g.batch == 1 {
+        let from = MatRef::from_row_major_slice(from, 1, depth);
+        to.par_chunks_mut(OUTPUTS).enumerate().for_each(|(i, to)| {
+            let matrix = matrix.subcols(i * OUTPUTS, to.len());
+            let product = MatMut::from_row_major_slice_mut(to, 1, matrix.ncols());
+            matmul(product, Accum::Replace, from, matrix, 1.0, Par::Seq);
+        });
+        finish(0, &mut to);
+        return to;
+    }
     let pieces = to.par_chunks_mut(group * width).zip(from.par_chunks(group * depth));
     pieces.enumerate().for_each(|(number, (to, from))| {
         let rows = to.len() / width;
@@ -263,8 +275,6 @@ fn rows_product(
 
 /// `dyᵀ x` and the sum of dy, in parallel over outputs.
 fn rows_weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    /// Outputs of one piece of work.
-    const OUTPUTS: usize = 96;
     let mut dw = zeros(g.output * g.input);
     let x = MatRef::from_row_major_slice(x, g.batch, g.input);
     let dy_rows = MatRef::from_row_major_slice(dy, g.batch, g.output);

@@ -30,9 +30,11 @@ fn padded(channels: usize) -> usize {
 /// lines of the cache.
 const APART: usize = 80;
 
-/// Whether this is the faster way: a 3x3 kernel on a map of several tiles, with channels enough to pay for the transforms.
+/// Whether this is the faster way: a 3x3 kernel on maps of several tiles, with channels enough to pay for the transforms of maps, and tiles enough for those of kernels.
 pub(crate) fn pays(g: &Geometry) -> bool {
-    g.kernel == 3 && g.height >= 4 && g.width >= 4 && g.input >= 8 && g.output >= 8
+    let tiles = g.batch * Tiles::new(g).count();
+    let channels = g.input.min(g.output);
+    g.kernel == 3 && g.height >= 4 && g.width >= 4 && channels >= 8 && tiles >= ROWS
 }
 
 /// How a map falls into tiles of 2x2.
@@ -541,7 +543,8 @@ mod tests {
     fn agrees_with_the_sum_over_taps() {
         for (batch, input, output, height, width) in SIZES {
             let g = Geometry { batch, input, output, height, width, kernel: 3 };
-            assert!(pays(&g));
+            // The others have too few tiles to be worth it, and are right all the same.
+            assert_eq!(pays(&g), batch * Tiles::new(&g).count() >= 96);
             let wave =
                 |n: usize, f: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * f).sin()).collect() };
             let x = wave(batch * input * height * width, 0.37);

@@ -29,6 +29,11 @@ impl<B: Backend> ModuleMapper<B> for Perturb {
 
 pub fn perturbed<B: Backend>(config: &FlowConfig, size: f32, device: &B::Device) -> Flow<B> {
     let flow = Flow::<B>::new(config, 7, device).expect("the registry's flows can be built");
+    moved(flow, size)
+}
+
+/// With noise added to its weights.
+pub fn moved<B: Backend>(flow: Flow<B>, size: f32) -> Flow<B> {
     flow.map(&mut Perturb { rng: ChaCha8Rng::seed_from_u64(1), size })
 }
 

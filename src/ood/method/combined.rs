@@ -1,6 +1,6 @@
 //! All methods together, as evidence: `Σ_j w_j log F_j(s_j)` (Fisher 1932), where `s_j` is the score by method j and `F_j` the share of training images that score
 //! as low. An image is out-of-distribution where methods find it rarer than training images are; how far one of them falls below these counts, how far it lies above
-//! does not.
+//! does not. Of a log-density `s_j` is its typicality, `-|s - E s|` over training images: that an image is too likely is evidence as well.
 //!
 //! `F_j` is the empirical distribution function of the training images' scores and, below their smallest, that of the Gaussian with their median and lower
 //! spread, if it is less. Methods that say the same share one vote: `w_j = 1 / Σ_k |ρ_jk|`, with the correlations ρ of the `log F` over training images.

@@ -161,6 +161,7 @@ pub(super) fn adam_w<R: CubeRuntime>(
         1.0 - b1.powi(step.time),
         1.0 - b2.powi(step.time),
         step.epsilon,
+        step.scale,
     );
     after
 }
@@ -179,12 +180,13 @@ fn take_step(
     c1: f32,
     c2: f32,
     epsilon: f32,
+    scale: f32,
 ) {
     let i = ABSOLUTE_POS;
     if i >= gradient.len() {
         terminate!();
     }
-    let g = gradient[i];
+    let g = scale * gradient[i];
     let m = b1 * first[i] + (1.0f32 - b1) * g;
     let s = b2 * second[i] + (1.0f32 - b2) * (g * g);
     first[i] = m;
