@@ -319,7 +319,7 @@ fn nan_passes_through<B: FlowBackend>() {
             }
         }
     }
-    for (side, kernel) in [(1, 1), (2, 3), (6, 3)] {
+    for (side, kernel) in [(1, 1), (2, 3), (6, 3), (14, 3)] {
         let x = Tensor::<B, 4>::full([2, 8, side, side], f32::NAN, &device);
         let w = Tensor::ones([8, 8, kernel, kernel], &device);
         for map in [rectified_conv::<B>, rectified_conv_reference::<B>] {

@@ -145,3 +145,42 @@ where
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atypical_models::{
+        DensityModel,
+        flow::{Flow, FlowConfig, Step},
+    };
+    use burn::backend::{Autodiff, Flex};
+
+    type B = Autodiff<Flex>;
+
+    /// The gradient's norm, and how far a step at lr 0.1 moves the log-density of a point.
+    fn stepped(clip_norm: Option<f64>) -> (f64, f64) {
+        let device = Default::default();
+        let config = FlowConfig { shape: [1, 1, 2], transform: vec![Step::ActNorm {}] };
+        let flow = Flow::<B>::new(&config, 0, &device).unwrap();
+        let mut descent = Descent::new(flow.into(), &Optimizer::default(), clip_norm);
+        let x = Tensor::<B, 2>::from_data([[3.0, -2.0]], &device);
+        let log_p = |descent: &Descent<B>| {
+            let Model::Flow(flow) = &descent.trainee().model else { panic!("a flow") };
+            number(flow.log_prob(x.clone()).inner())
+        };
+        let before = log_p(&descent);
+        let seen = descent.step(x.clone(), 0.1);
+        (seen.norm, log_p(&descent) - before)
+    }
+
+    #[test]
+    fn gradients_are_clipped_where_they_are_too_long() {
+        let (norm, moved) = stepped(None);
+        assert!(norm > 1.0 && moved > 0.1, "{norm}, {moved}");
+        // A first step of AdamW is as long as its learning rate, whatever the gradient's length, until that falls below its epsilon.
+        let (clipped, little) = stepped(Some(1e-13));
+        assert_eq!(clipped, norm, "it is told as it was");
+        assert!(little.abs() < 1e-3 * moved, "{little}");
+        assert_eq!(stepped(Some(2.0 * norm)), (norm, moved));
+    }
+}

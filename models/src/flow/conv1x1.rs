@@ -100,14 +100,16 @@ impl<B: Backend> Conv1x1<B> {
             diagonal.into_data(),
             self.permutation.val().into_data(),
         ];
-        // What a thread left there that panicked is whole, or nothing.
-        let mut solved = self.solved.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = solved.take().filter(|known| known.factors == factors);
-        let solved = solved.insert(known.unwrap_or_else(|| {
+        // What a thread left there that panicked is whole, or nothing. Not held while the inverse is computed: a thread that waits for its part of that may take up work that asks for
+        // this inverse.
+        let lock = || self.solved.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().as_ref().filter(|s| s.factors == factors).map(|s| s.inverse.clone());
+        let inverse = known.unwrap_or_else(|| {
             let inverse = inverse(&factors).convert_dtype(dtype);
-            Solved { factors, inverse }
-        }));
-        Tensor::from_data(solved.inverse.clone(), &device)
+            *lock() = Some(Solved { factors, inverse: inverse.clone() });
+            inverse
+        });
+        Tensor::from_data(inverse, &device)
     }
 
     fn log_det(&self, batch: usize, positions: usize) -> Tensor<B, 1> {

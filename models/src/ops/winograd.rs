@@ -21,6 +21,9 @@ const ROWS: usize = 96;
 /// Floats of the longest vector.
 const LANES: usize = 16;
 
+/// Channels that are written on side by side.
+const SIDE_BY_SIDE: usize = 8;
+
 /// Floats that channels take where they lie last.
 fn padded(channels: usize) -> usize {
     channels.next_multiple_of(LANES)
@@ -140,20 +143,25 @@ impl Map {
         ((y + self.border) * self.across + self.border) * self.width
     }
 
-    /// Take a map `[channels, height, width]`, or what is positive of it.
+    /// Take a map `[channels, height, width]`, or what is positive of it; a vector of channels at a time, whose rows are read on side by side.
     fn read(&mut self, tiles: &Tiles, x: &[f32], rectify: bool) {
-        let width = self.width;
-        for y in 0..tiles.height {
-            let row = self.row(y);
-            let pixels = &mut self.values[row..][..tiles.width * width];
-            for (c, map) in x.chunks_exact(tiles.height * tiles.width).enumerate() {
-                let from = &map[y * tiles.width..][..tiles.width];
-                for (pixel, value) in pixels.chunks_exact_mut(width).zip(from) {
-                    pixel[c] = *value;
+        let size = tiles.height * tiles.width;
+        let none = vec![0.0; size];
+        for (block, x) in x.chunks(LANES * size).enumerate() {
+            let first = block * LANES;
+            let channels: [&[f32]; LANES] =
+                std::array::from_fn(|c| x.get(c * size..(c + 1) * size).unwrap_or(&none));
+            for y in 0..tiles.height {
+                let row = self.row(y);
+                let pixels = &mut self.values[row..][..tiles.width * self.width];
+                let pixels = pixels.chunks_exact_mut(self.width);
+                for (pixel, at) in pixels.zip(y * tiles.width..) {
+                    let mut values: [f32; LANES] = std::array::from_fn(|c| channels[c][at]);
+                    if rectify {
+                        values.iter_mut().for_each(|v| *v = positive(*v));
+                    }
+                    pixel[first..][..LANES].copy_from_slice(&values);
                 }
-            }
-            if rectify {
-                pixels.iter_mut().for_each(|v| *v = positive(*v));
             }
         }
     }
@@ -161,12 +169,15 @@ impl Map {
     /// The map as `[channels, height, width]`.
     fn write(&self, tiles: &Tiles, y: &mut [f32]) {
         let width = self.width;
-        for line in 0..tiles.height {
-            let pixels = &self.values[self.row(line)..][..tiles.width * width];
-            for (c, map) in y.chunks_exact_mut(tiles.height * tiles.width).enumerate() {
-                let to = &mut map[line * tiles.width..][..tiles.width];
-                for (value, pixel) in to.iter_mut().zip(pixels.chunks_exact(width)) {
-                    *value = pixel[c];
+        let size = tiles.height * tiles.width;
+        for (block, y) in y.chunks_mut(SIDE_BY_SIDE * size).enumerate() {
+            let (first, channels) = (block * SIDE_BY_SIDE, y.len() / size);
+            for line in 0..tiles.height {
+                let pixels = &self.values[self.row(line)..][..tiles.width * width];
+                for (pixel, at) in pixels.chunks_exact(width).zip(line * tiles.width..) {
+                    for (c, value) in pixel[first..][..channels].iter().enumerate() {
+                        y[c * size + at] = *value;
+                    }
                 }
             }
         }
