@@ -165,8 +165,7 @@ mod tests {
         let mut descent = Descent::new(flow.into(), &Optimizer::default(), clip_norm);
         let x = Tensor::<B, 2>::from_data([[3.0, -2.0]], &device);
         let log_p = |descent: &Descent<B>| {
-            let Model::Flow(flow) = &descent.trainee().model else { panic!("a flow") };
-            number(flow.log_prob(x.clone()).inner())
+            number(descent.trainee().model.as_flow().unwrap().log_prob(x.clone()).inner())
         };
         let before = log_p(&descent);
         let seen = descent.step(x.clone(), 0.1);

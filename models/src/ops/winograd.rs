@@ -156,11 +156,9 @@ impl Map {
                 let pixels = &mut self.values[row..][..tiles.width * self.width];
                 let pixels = pixels.chunks_exact_mut(self.width);
                 for (pixel, at) in pixels.zip(y * tiles.width..) {
-                    let mut values: [f32; LANES] = std::array::from_fn(|c| channels[c][at]);
-                    if rectify {
-                        values.iter_mut().for_each(|v| *v = positive(*v));
+                    for (value, channel) in pixel[first..][..LANES].iter_mut().zip(channels) {
+                        *value = if rectify { positive(channel[at]) } else { channel[at] };
                     }
-                    pixel[first..][..LANES].copy_from_slice(&values);
                 }
             }
         }
