@@ -116,6 +116,9 @@ impl Health {
                 flow.round_trip
             ));
         }
+        if flow.round_trip_of_samples.is_nan() {
+            complaints.push("a sample that the flow drew comes back as NaN".to_owned());
+        }
         if beyond(flow.log_det_error, LOG_DET) {
             complaints.push(format!(
                 "the log-determinant is {:.1e} bits per dimension from that of the dense Jacobian, {LOG_DET} are allowed",

@@ -592,10 +592,18 @@ fn vectors_of_any_size_have_a_healthy_flow() {
     let text =
         bench.ok("lid --run far --data far.csv[:4] --estimator threshold --scale -2 --out l.csv");
     assert!(!text.contains("does not invert"), "{text}");
-    let message = bench.error(
-        "train --config far.yaml --run logit --set model.transform.0.kind=logit --set model.transform.0.alpha=0.01",
-    );
+    let logit = "--set model.transform.0.kind=logit --set model.transform.0.alpha=0.01";
+    let message = bench.error(&format!("train --config far.yaml --run logit {logit}"));
     assert!(message.contains("has values outside of [0, 1], in column 0"), "{message}");
+    // Nor are such vectors scored by a flow of others.
+    let rows: Vec<String> = (0..64).map(|i| format!("0.{},0.{}", 10 + i, 90 - i)).collect();
+    bench.file("near.csv", &format!("a,b\n{}\n", rows.join("\n")));
+    let near = format!("--run near --set data.train=near.csv {logit}");
+    bench.ok(&format!("train --config far.yaml --quiet {near}"));
+    let score = "score --run near --method likelihood --out s.csv --data";
+    bench.ok(&format!("{score} near.csv"));
+    let message = bench.error(&format!("{score} far.csv"));
+    assert!(message.contains("`far.csv` has values outside of [0, 1], in column 0"), "{message}");
     // Nothing is left of a run that did not begin.
     assert!(!bench.path("runs/logit").exists());
 }
@@ -1461,7 +1469,7 @@ more_runs:
     let table = std::fs::read_to_string(bench.path("runs/ood-twice/table.csv")).unwrap();
     assert!(table.contains("train (2),train.npz[40:48],other.npz,gradient norm,"), "{table}");
     let message = bench.error("ood --config twice.yaml --set more_runs.0.methods=[likelihood]");
-    assert!(message.contains("named once"), "{message}");
+    assert!(message.contains("another than those before it"), "{message}");
 }
 
 #[test]

@@ -226,6 +226,15 @@ impl Images {
         Ok(ends)
     }
 
+    /// The first dimension with values outside of [0, 1], if there is one.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn outside_of_unit(&self) -> Result<Option<usize>, DataError> {
+        let outside = |&[low, high]: &[f32; 2]| low < 0.0 || high > 1.0;
+        Ok(self.ends()?.iter().position(outside))
+    }
+
     /// [`unit`](Self::unit) with pixel values mutated and Gaussian noise added, by the same seeds; dequantisation must be on. Vectors are not mutated.
     ///
     /// # Errors

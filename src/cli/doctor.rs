@@ -6,6 +6,7 @@ use crate::{
     data::{Noise, Spec},
     doctor::{self, FlowHealth, Health},
     jacobian::Memory,
+    ood,
     progress::Progress,
     run::{RunDir, RunError},
     train::{self, Checksum, TrainError},
@@ -69,7 +70,7 @@ impl Doctor {
             let text = self.data.as_ref().unwrap_or(&config.data.train).clone();
             let spec: Spec = text.parse()?;
             let images = spec.load(&environment.data_dir)?;
-            images.expect_shape(model.shape())?;
+            ood::expect_domain(&model, &images)?;
             let ends = images.ends()?;
             let images = images.draw(self.images as usize, seed);
             let all: Vec<usize> = (0..images.len()).collect();

@@ -79,6 +79,7 @@ impl Eval {
         let rows = labelled.rows(&bootstrap).map_err(|e| labels(e.into()))?;
         let result = serde_json::json!({
             "convention": CONVENTION, "rows": rows, "dropped": labelled.dropped,
+            "constant": labelled.constant.iter().map(|(name, of)| format!("{name}{of}")).collect::<Vec<_>>(),
             "resamples": bootstrap.resamples, "level": bootstrap.level, "seed": bootstrap.seed,
         });
         if let Some(folder) = &self.out {
@@ -86,6 +87,11 @@ impl Eval {
         }
         if common.json {
             return print_json(&result);
+        }
+        for (name, of) in &labelled.constant {
+            eprintln!(
+                "warning: `{name}` is the same in all rows{of}: it ranks nothing and is left out"
+            );
         }
         if labelled.dropped > 0 {
             eprintln!(

@@ -171,8 +171,9 @@ impl Gate {
     ) -> Result<ood::Gate, CliError> {
         // By another name or path it is the same run.
         let config = OodConfig { run: String::new(), ..config.clone() };
+        let digests = [plan.calibration.digest()?, held_out.digest()?];
         let settings =
-            serde_json::to_vec(&(fingerprints, &config, self.held_out, plan.calibration.digest()?));
+            serde_json::to_vec(&(ood::RULES, fingerprints, &config, self.held_out, digests));
         let key =
             format!("{:x}", Sha256::digest(settings.expect("settings are JSON")))[..16].to_owned();
         let path = run.root().join(format!("gates/{key}.json"));

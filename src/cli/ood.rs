@@ -154,6 +154,11 @@ fn warn(results: &Results) {
                 "warning: {name}: {images} images of {set} are in-distribution images too: on both sides, they cannot be told apart"
             );
         }
+        for method in &run.constant {
+            eprintln!(
+                "warning: {name}: {method} is the same of all images, so that its AUROC of 0.5 says nothing"
+            );
+        }
         if run.unresolved > 0 {
             eprintln!(
                 "warning: {name}: {} images do not resolve the scale of LID, r = {:.2}, in f32: there LID reads rounding",

@@ -5,7 +5,7 @@ use crate::{
     config::{Environment, LidConfig},
     data::{Images, Kind, Noise, Spec},
     eval::generation::{self, KernelDistance, Quality},
-    ood::Scorer,
+    ood::{self, Scorer},
     progress::Progress,
     report, train, with_backend,
 };
@@ -63,7 +63,7 @@ impl QualityArgs {
         let (quality, bits) = with_backend!(backend, common.device, |B, device| {
             let (model, config) = train::open_model::<B>(&run, &device)?;
             super::load::expect(&run, &model, Ability::Samples)?;
-            data.expect_shape(model.shape())?;
+            ood::expect_domain(&model, &data)?;
             let seed = common.seed.unwrap_or(config.seed);
             let real = data.draw(self.n as usize, seed);
             B::seed(&device, seed);

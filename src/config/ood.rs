@@ -546,7 +546,7 @@ impl Section for OodConfig {
                 (run, in_distribution, methods, lid)
             };
             let twice = runs[..number].iter().any(|other| what(other) == what(own));
-            let allowed = "a run with its sets, methods and LID, named once";
+            let allowed = "another than those before it: another run, or the same with other sets, methods or LID";
             check(&key("run"), &own.run, !twice, allowed)?;
         }
         let count = self.calibration_count;

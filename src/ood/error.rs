@@ -78,6 +78,17 @@ pub enum OodError {
         /// The file.
         path: std::path::PathBuf,
     },
+    /// Vectors that a logit is not defined on.
+    #[error(
+        "`{set}` has values outside of [0, 1], in column {dimension} (from 0), and the flow begins with a logit, which is defined there alone: its density of them is none. Were they scaled as those \
+         that it was trained on?"
+    )]
+    OutsideLogit {
+        /// The set.
+        set: String,
+        /// The first column with such values.
+        dimension: usize,
+    },
     /// Fewer images than a batch has.
     #[error(
         "batch_typicality judges {batch} images together, and {set} has {found}; set `batch` to fewer"

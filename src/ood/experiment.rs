@@ -111,6 +111,8 @@ pub struct RunResults {
     pub fitted_on: Vec<Overlap>,
     /// OOD sets with images of in-distribution sets, which are on both sides.
     pub on_both_sides: Vec<Overlap>,
+    /// Methods whose score is the same of all images of all sets: their AUROC of 0.5 says nothing.
+    pub constant: Vec<&'static str>,
 }
 
 /// Images of a set that are elsewhere too.
@@ -163,6 +165,7 @@ pub fn judge<'a, B: FlowBackend>(
                 .map(|sets| sets.iter().collect::<Vec<_>>());
             overlaps(&inside, &outside)?
         },
+        constant: config.methods.iter().filter_map(|m| constant(*m, &scores)).collect(),
     };
     let entries: Vec<Scored> =
         scores.iter().map(|set| set.entries(&experiment.run, &config.methods)).collect();
@@ -174,6 +177,14 @@ pub fn judge<'a, B: FlowBackend>(
     let (samples, timings) = (models.scorer.samples(report::SHEET), models.timings());
     let latent_dimension = models.scorer.latent_dimension();
     Ok(Judged { rows: all, results, samples, latent_dimension, timings, scores, experiment })
+}
+
+/// The title of a method whose score is the same of all images.
+fn constant(method: Method, scores: &[SetScores]) -> Option<&'static str> {
+    let spec = method::spec(method)?;
+    let mut values = scores.iter().flat_map(|set| set.score(method));
+    let first = values.next();
+    values.all(|value| Some(value) == first).then_some(spec.title)
 }
 
 /// The sets that hold some of the images of others.
@@ -264,9 +275,12 @@ impl Judged<'_> {
             let name = "images that are in-distribution and OOD";
             facts.push((name.to_owned(), format!("{images} in {set}")));
         }
+        if !results.constant.is_empty() {
+            facts.push(("the same of all images".to_owned(), results.constant.join(", ")));
+        }
         if let Some(r) = results.scale {
             let how = results.calibrated_to.map_or(String::new(), |d| {
-                format!(", calibrated to dimension {d:.0} on training images")
+                format!(", calibrated to dimension {d:.0} on calibration images")
             });
             let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
             add("scale of LID", format!("r = {r:.3}{how}"));

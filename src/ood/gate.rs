@@ -68,7 +68,7 @@ pub enum GateError {
     NoScore,
     /// A rate that so few images cannot tell.
     #[error(
-        "a rate of false alarms of {rate} needs at least {needed} held-out images, not {found}: the smallest p-value is 1 / ({found} + 1); give it more (--held-out), or raise the rate"
+        "a rate of false alarms of {rate} needs at least {needed} held-out images, not {found}: the smallest p-value is 1 / ({found} + 1); give it more (--held-out, where its training holds out so many), or raise the rate"
     )]
     TooFew {
         /// The rate.

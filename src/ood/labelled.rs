@@ -49,6 +49,16 @@ pub enum LabelError {
         /// All columns.
         columns: String,
     },
+    /// A row without a label.
+    #[error("row {row}: the {column} `{value}` is no label; leave such rows out of the file")]
+    Unlabelled {
+        /// The row, from 1.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What is there.
+        value: String,
+    },
     /// A label that says nothing.
     #[error(
         "row {row}: the {column} `{value}` is neither in nor out; say with --inside which value is in-distribution"
@@ -93,8 +103,13 @@ pub enum LabelError {
     #[error("`{0}` is to be negated but is not among the scores")]
     NotEvaluated(String),
     /// A score that ranks nothing.
-    #[error("`{0}` is the same in all rows: it ranks nothing")]
-    Constant(String),
+    #[error("`{name}` is the same in all rows{of}: it ranks nothing")]
+    Constant {
+        /// The score.
+        name: String,
+        /// The run, if there are runs.
+        of: String,
+    },
     /// A row of the result.
     #[error(transparent)]
     Row(#[from] RowError),
@@ -106,6 +121,8 @@ pub struct Labelled {
     sets: Vec<Set>,
     /// Rows left out, where that was asked for.
     pub dropped: usize,
+    /// Scores that are left out because they are the same of all images of a run, with the words for the run.
+    pub constant: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -187,10 +204,12 @@ impl Labelled {
         let mut sets: Vec<Set> = Vec::new();
         let is_whole = |row: &usize| missing.binary_search_by_key(row, |(row, _)| *row).is_err();
         for row in (0..table.rows()).filter(is_whole) {
-            let inside = side(&labels[row], reading).ok_or_else(|| LabelError::Label {
-                row: row + 1,
-                column: reading.label.clone(),
-                value: labels[row].clone(),
+            let inside = side(&labels[row], reading).ok_or_else(|| {
+                let (row, column, value) = (row + 1, reading.label.clone(), labels[row].clone());
+                match reading.inside {
+                    Some(_) => LabelError::Unlabelled { row, column, value },
+                    None => LabelError::Label { row, column, value },
+                }
             })?;
             let unnamed = if inside { "in" } else { "out" };
             let name = table.get("dataset").map_or(unnamed, |names| &names[row]);
@@ -208,24 +227,38 @@ impl Labelled {
                 values.push(scores[place][row]);
             }
         }
+        let of = |run: &str| match run {
+            "" => String::new(),
+            run => format!(" of run `{run}`"),
+        };
         for (inside, what) in [(true, "in-distribution"), (false, "out-of-distribution")] {
             for Set { run, .. } in &sets {
                 if !sets.iter().any(|set| set.inside == inside && set.run == *run) {
-                    let of =
-                        if run.is_empty() { String::new() } else { format!(" of run `{run}`") };
-                    return Err(LabelError::Side { of, what });
+                    return Err(LabelError::Side { of: of(run), what });
                 }
             }
         }
+        // A score that is the same of all images of a run ranks none of them.
+        let mut constant = Vec::new();
         for name in &names {
-            let scores = sets.iter().flat_map(|set| &set.scores);
-            let mut values = scores.filter(|(own, _)| own == name).flat_map(|(_, values)| values);
-            let first = values.next();
-            if values.all(|v| Some(v) == first) {
-                return Err(LabelError::Constant(name.clone()));
+            for run in asked.iter().map(|(run, _)| *run) {
+                let own = sets.iter_mut().filter(|set| set.run == run);
+                let mut scores: Vec<_> = own.map(|set| &mut set.scores).collect();
+                let values = scores.iter().flat_map(|scores| scores.iter());
+                let mut values = values.filter(|(own, _)| own == name).flat_map(|(_, v)| v);
+                let Some(first) = values.next() else { continue };
+                if values.all(|value| value == first) {
+                    scores.iter_mut().for_each(|scores| scores.retain(|(own, _)| own != name));
+                    constant.push((name.clone(), of(run)));
+                }
             }
         }
-        Ok(Self { sets, dropped: missing.len() })
+        if let Some((name, of)) = constant.first()
+            && sets.iter().any(|set| set.scores.is_empty())
+        {
+            return Err(LabelError::Constant { name: name.clone(), of: of.clone() });
+        }
+        Ok(Self { sets, dropped: missing.len(), constant })
     }
 
     /// One row a pair of sets of the same run and score; where there are likelihood and LID, also both together by two thresholds.
@@ -332,7 +365,8 @@ impl Set {
 fn side(label: &str, reading: &Reading) -> Option<bool> {
     if let Some(inside) = &reading.inside {
         // A row without a label is on no side.
-        return (!label.is_empty()).then_some(label == inside);
+        let missing = ["", "nan", "null"].iter().any(|none| label.eq_ignore_ascii_case(none));
+        return (!missing).then_some(label == inside);
     }
     let label = label.to_ascii_lowercase();
     let plain = reading.label == LABEL;
@@ -491,6 +525,10 @@ mod tests {
         assert!(refused("label,s\nyes,1\n,2\n", &yes).contains("row 2: the label ``"));
         let empty = "label,score_a,score_b\nin,1,\nout,2,\n";
         assert!(refused(empty, &reading()).contains("row 1: `score_b` is ``, no number (2 such"));
+        let unknown = "label,s\nyes,1\nno,2\nNaN,3\n";
+        assert!(refused(unknown, &yes).contains("row 3: the label `NaN` is no label"));
+        let by_run = "run,label,s\nx,in,1\nx,out,1\ny,in,2\ny,out,3\n";
+        assert!(refused(by_run, &reading()).contains("`s` is the same"));
         assert!(Labelled::new(&table("label,s\nyes,1\nno,2\n"), &yes).is_ok());
     }
 }

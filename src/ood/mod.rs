@@ -21,7 +21,8 @@ pub use evaluate::{DUAL_CROSS_FITTED, DUAL_ORACLE, Entry, RowError, Scored, rows
 pub use experiment::{Experiment, Judged, Overlap, Results, RunResults, judge, write};
 pub use gate::{Gate, GateError, Verdict};
 pub use labelled::{LabelError, Labelled, NamedScore, NamedScores, Reading};
-pub use score::{Fit, Plan, SetScores, fit, score, score_with, undefined};
+pub use method::RULES;
+pub use score::{Fit, Plan, SetScores, expect_domain, fit, score, score_with, undefined};
 pub use scorer::{Chosen, Failure, Outcome, Scorer, choose_scale, largest};
 pub use statistic::{ComplexityError, Models, Statistic, Statistics};
 pub use survey::{Column, MatrixFreeColumns, Member, Survey, Surveyed, Trouble, survey};

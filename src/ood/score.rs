@@ -63,7 +63,7 @@ impl<'a> Plan<'a> {
     ) -> Result<(), OodError> {
         let batched = self.methods.contains(&Method::BatchTypicality);
         for images in sets.iter().copied().chain([self.calibration]) {
-            images.expect_shape(model.shape())?;
+            expect_domain(model, images)?;
         }
         let too_few = sets.iter().find(|images| batched && images.len() < self.batch);
         if let Some(images) = too_few {
@@ -189,6 +189,21 @@ impl SetScores {
             (format!("{}_p_value", Statistic::LatentFit.name()), self.p_values.as_slice())
         });
         statistics.chain(p_values).chain(scores).collect()
+    }
+}
+
+/// Refuse images that are not of the model's domain.
+///
+/// # Errors
+/// Images of another shape, vectors outside of [0, 1] where a flow begins with a logit.
+pub fn expect_domain<B: FlowBackend>(model: &Model<B>, images: &Images) -> Result<(), OodError> {
+    images.expect_shape(model.shape())?;
+    if !model.as_flow().is_some_and(|flow| flow.begins_with_logit()) {
+        return Ok(());
+    }
+    match images.outside_of_unit()? {
+        Some(dimension) => Err(OodError::OutsideLogit { set: images.name.clone(), dimension }),
+        None => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! LID of every image of one set, by any estimators, resumable.
 
 use super::{
-    OodError, Scorer, choose_scale,
+    OodError, Scorer, choose_scale, expect_domain,
     scorer::{CHUNK, Chosen, Failure, Outcome, points},
 };
 use crate::{
@@ -163,7 +163,7 @@ pub fn survey<B: FlowBackend>(
     let images = survey.images;
     if let Some(scorer) = scorer {
         for images in survey.calibration.into_iter().chain([images]) {
-            images.expect_shape(scorer.shape())?;
+            expect_domain(scorer.model(), images)?;
         }
         // An ensemble has models of its own.
         for estimator in survey.estimators.iter().filter(|e| **e != Estimator::Lidl) {

@@ -210,8 +210,7 @@ where
     }
     if model.as_flow().is_some_and(|flow| flow.begins_with_logit()) {
         for images in [&train, &valid] {
-            let outside = |&[low, high]: &[f32; 2]| low < 0.0 || high > 1.0;
-            if let Some(dimension) = images.ends()?.iter().position(outside) {
+            if let Some(dimension) = images.outside_of_unit()? {
                 return Err(TrainError::OutsideLogit { set: images.name.clone(), dimension });
             }
         }

@@ -37,6 +37,9 @@ use crate::config::Method;
 use std::collections::BTreeSet;
 use thiserror::Error;
 
+/// Number of the rules by which statistics become scores, raised where the same statistics have another score: what was calibrated by other rules is calibrated anew.
+pub const RULES: u32 = 2;
+
 /// Title of the likelihood, in every output.
 pub const LIKELIHOOD: &str = likelihood::SPEC.title;
 /// Title of LID alone.
@@ -98,7 +101,7 @@ pub enum Reads {
     Only(&'static [Statistic]),
     /// All that the other methods of the experiment read.
     All,
-    /// No statistics, but the scores of the other methods that read [some](Self::Only): of a log-density how [typical](is_density) it is.
+    /// No statistics, but the scores of the other methods that read [some](Self::Only): of a log-density how typical it is.
     Scores,
 }
 
@@ -130,6 +133,16 @@ pub enum FitError {
     Degenerate {
         /// The method.
         method: &'static str,
+    },
+    /// One of many that a method reads tells nothing.
+    #[error(
+        "{method} cannot be fitted: {what} is constant or not finite over the training images; leave out the method that reads it"
+    )]
+    DegenerateOf {
+        /// The method.
+        method: &'static str,
+        /// What it reads.
+        what: &'static str,
     },
 }
 
@@ -226,8 +239,9 @@ pub fn scores(
     set: &Statistics,
 ) -> Result<Vec<(Method, Vec<f64>)>, FitError> {
     let all: Vec<Statistic> = set.keys().copied().collect();
-    // What the methods that read scores read: those of training images and of the set.
+    // What the methods that read scores read: those of training images and of the set, and of which methods.
     let mut read: [Vec<Vec<f64>>; 2] = Default::default();
+    let mut read_of = Vec::new();
     let mut scored = Vec::new();
     let (last, first): (Vec<Method>, Vec<Method>) =
         methods.iter().partition(|m| matches!(spec(**m), Some(Spec { reads: Reads::Scores, .. })));
@@ -244,7 +258,19 @@ pub fn scores(
             }
         };
         let (train, set) = (columns(train, &read[0]), columns(set, &read[1]));
-        let score = spec.score(&train.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let score = spec.score(&train.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let score = score.map_err(|error| {
+            let names = match (&error, spec.reads) {
+                (FitError::Degenerate { .. }, Reads::All) => all.iter().map(|s| s.name()).collect(),
+                (FitError::Degenerate { .. }, Reads::Scores) => read_of.clone(),
+                _ => Vec::new(),
+            };
+            let tells =
+                |column: &&Vec<f64>| deviation(column) > 0.0 && deviation(column).is_finite();
+            let found = names.into_iter().zip(&train).find(|(_, column)| !tells(column));
+            let of = |(what, _)| FitError::DegenerateOf { method: spec.title, what };
+            found.map_or(error, of)
+        })?;
         let each = |columns: &[Vec<f64>]| -> Vec<f64> {
             let images = columns.first().map_or(0, Vec::len);
             let row = |i: usize| columns.iter().map(|column| column[i]).collect::<Vec<f64>>();
@@ -257,6 +283,7 @@ pub fn scores(
                 let typical = typicality::SPEC.score(&[&evidence[0]])?;
                 evidence.iter_mut().flatten().for_each(|score| *score = typical(&[*score]));
             }
+            read_of.push(method.name());
             read.iter_mut().zip(evidence).for_each(|(read, scores)| read.push(scores));
         }
         scored.push((method, scores));
@@ -372,6 +399,16 @@ mod tests {
         assert!(combined(150.0, 50.0) < combined(95.0, 50.0));
         assert!(combined(95.0, 50.0) < combined(50.0, 50.0));
         assert!((combined(80.0, 50.0) - combined(20.0, 50.0)).abs() < 1e-12);
+        let constant = Statistics::from([
+            (Statistic::LogLikelihood, column(37)),
+            (Statistic::Lid, vec![3.0; 101]),
+        ]);
+        for (method, what) in [(Method::Combined, "lid"), (Method::Dose, "lid")] {
+            let methods = [Method::Likelihood, Method::Lid, method];
+            let error = scores(&methods, &constant, &constant).unwrap_err();
+            let title = spec(method).unwrap().title;
+            assert_eq!(error, FitError::DegenerateOf { method: title, what });
+        }
         // A dimension is no density.
         assert!(combined(50.0, 150.0) > combined(50.0, 50.0));
     }
