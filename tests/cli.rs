@@ -1116,7 +1116,7 @@ fn samples_of_vectors_are_compared_by_their_numbers() {
     assert!(text.lines().any(|line| line.starts_with("kernel distance   ")), "{text}");
 }
 
-/// In headless Chromium, where there is one: at a desktop's and a phone's width, nothing is wider than the page and every image is shown.
+/// In headless Chromium, where there is one: at a desktop's and a phone's width, nothing is wider than the page and every image is shown; light ink on dark paper where that is preferred.
 #[test]
 fn the_report_fits_a_desktop_and_a_phone() {
     let Some(chromium) =
@@ -1139,9 +1139,11 @@ fn the_report_fits_a_desktop_and_a_phone() {
     let script = "<script>const shown = [...document.images], reach = [...document.querySelectorAll('body *')]
         .filter(e => !e.closest('.wide, pre, svg')).map(e => e.getBoundingClientRect().right);
         document.body.dataset.seen = [Math.floor(Math.max(...reach)), Math.ceil(document.documentElement.getBoundingClientRect().width),
-            shown.length, shown.filter(i => !i.naturalWidth).length].join(' ');
+            shown.length, shown.filter(i => !i.naturalWidth).length,
+            ...[getComputedStyle(document.body).color, getComputedStyle(document.querySelector('.finding')).backgroundColor]
+                .map(rgb => rgb.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))].join(' ');
         </script></body>";
-    for width in [1280, 390] {
+    for (width, dark) in [(1280, false), (390, true)] {
         // A window of headless Chromium is not as narrow as a phone: the page is made so.
         let page = format!("<html style=\"width: {width}px\"");
         bench.file("measured.html", &report.replace("</body>", script).replace("<html", &page));
@@ -1158,6 +1160,8 @@ fn the_report_fits_a_desktop_and_a_phone() {
             .args(["--disable-sync", "--dump-dom"])
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg(format!("--window-size={},900", width + 100))
+            // Of Blink's two, the first is dark.
+            .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)))
             .arg(format!("file://{}", bench.path("measured.html").display()))
             .output()
             .unwrap();
@@ -1165,9 +1169,14 @@ fn the_report_fits_a_desktop_and_a_phone() {
         let seen = page.split("data-seen=\"").nth(1).unwrap_or_else(|| panic!("{error}"));
         let seen: Vec<usize> =
             seen.split('"').next().unwrap().split(' ').map(|n| n.parse().unwrap()).collect();
-        let &[content, window, images, broken] = seen.as_slice() else { panic!("{seen:?}") };
+        let &[content, window, images, broken, ink, paper] = seen.as_slice() else {
+            panic!("{seen:?}")
+        };
         assert!(content <= window, "{content} pixels in a window of {window}");
         assert!(window == width && images > 8 && broken == 0, "{seen:?}");
+        // Sums of red, green and blue.
+        let [darker, lighter] = if dark { [paper, ink] } else { [ink, paper] };
+        assert!(darker < 200 && lighter > 600, "{seen:?}");
     }
 }
 

@@ -130,7 +130,11 @@ impl Ood {
                 ood::judge(experiment, &models)
             });
             let judged = judged.collect::<Result<Vec<Judged>, _>>()?;
-            let title = format!("Out-of-distribution detection with {}", names.join(", "));
+            // A run that is there twice is named once.
+            let first =
+                |(i, name): (usize, &String)| (!names[..i].contains(name)).then(|| name.clone());
+            let runs: Vec<String> = names.iter().enumerate().filter_map(first).collect();
+            let title = format!("Out-of-distribution detection with {}", runs.join(", "));
             let facts = provenance(backend.name(), config.seed);
             Ok::<_, CliError>(ood::write(title, &judged, staged.folder(), &yaml, facts)?)
         })?;
