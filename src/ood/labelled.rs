@@ -253,8 +253,8 @@ impl Labelled {
                 }
             }
         }
-        if let Some((name, of)) = constant.first()
-            && sets.iter().any(|set| set.scores.is_empty())
+        if let Some(Set { run, .. }) = sets.iter().find(|set| set.scores.is_empty())
+            && let Some((name, of)) = constant.iter().find(|(_, own)| *own == of(run))
         {
             return Err(LabelError::Constant { name: name.clone(), of: of.clone() });
         }
@@ -528,7 +528,17 @@ mod tests {
         let unknown = "label,s\nyes,1\nno,2\nNaN,3\n";
         assert!(refused(unknown, &yes).contains("row 3: the label `NaN` is no label"));
         let by_run = "run,label,s\nx,in,1\nx,out,1\ny,in,2\ny,out,3\n";
-        assert!(refused(by_run, &reading()).contains("`s` is the same"));
+        assert!(refused(by_run, &reading()).contains("`s` is the same in all rows of run `x`"));
+        // Of the run that has no other score, not of the first.
+        let left = "run,label,s,t\nx,in,1,1\nx,out,1,2\ny,in,,3\ny,out,,3\n";
+        assert!(refused(left, &reading()).contains("`t` is the same in all rows of run `y`"));
+        // Beside another score it is left out, of that run alone.
+        let beside = "run,label,s,t\nx,in,1,1\nx,out,1,2\ny,in,2,1\ny,out,3,2\n";
+        let labelled = Labelled::new(&table(beside), &reading()).unwrap();
+        assert_eq!(labelled.constant, [("s".to_owned(), " of run `x`".to_owned())]);
+        let rows = labelled.rows(&Bootstrap::default()).unwrap();
+        let found: Vec<_> = rows.iter().map(|r| (r.run.as_str(), r.method.as_str())).collect();
+        assert_eq!(found, [("x", "t"), ("y", "s"), ("y", "t")]);
         assert!(Labelled::new(&table("label,s\nyes,1\nno,2\n"), &yes).is_ok());
     }
 }
